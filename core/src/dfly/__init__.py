@@ -1,0 +1,84 @@
+"""dfly: P2P distribution of AI models. These are the public names; a hub plugin needs no others.
+
+>>> import dfly
+>>> report = dfly.fetch("hf://owner/repo", "models/repo", recursive=True)  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dfly.backend import Backend, NoOptions, Request, Secret, Tools, error_for_status, option
+from dfly.errors import (
+    AccessDenied,
+    Cancelled,
+    Changed,
+    DflyError,
+    Expired,
+    IntegrityError,
+    NotAFile,
+    NotFound,
+    OriginUnavailable,
+    OutputError,
+    PluginError,
+    RangesUnsupported,
+    RateLimited,
+    SourceError,
+    SwarmError,
+    TimedOut,
+    UnknownScheme,
+    UnsafePath,
+    Unsupported,
+    UsageError,
+)
+from dfly.plugins.hookspecs import hookimpl
+from dfly.values import Digest, Entry, Snapshot, bare_url
+
+if TYPE_CHECKING:
+    from dfly.node.fetch import Report, fetch
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AccessDenied",
+    "Backend",
+    "Cancelled",
+    "Changed",
+    "DflyError",
+    "Digest",
+    "Entry",
+    "Expired",
+    "IntegrityError",
+    "NoOptions",
+    "NotAFile",
+    "NotFound",
+    "OriginUnavailable",
+    "OutputError",
+    "PluginError",
+    "RangesUnsupported",
+    "RateLimited",
+    "Report",
+    "Request",
+    "Secret",
+    "Snapshot",
+    "SourceError",
+    "SwarmError",
+    "TimedOut",
+    "Tools",
+    "UnknownScheme",
+    "UnsafePath",
+    "Unsupported",
+    "UsageError",
+    "bare_url",
+    "error_for_status",
+    "fetch",
+    "hookimpl",
+    "option",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # fetch brings httpx and threads along; a plugin's import must not pay for them
+    if name in ("fetch", "Report"):
+        from dfly.node import fetch as module
+
+        return getattr(module, name)
+    raise AttributeError(f"module 'dfly' has no attribute {name!r}")

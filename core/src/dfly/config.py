@@ -1,0 +1,40 @@
+"""Settings of a process, given once at the top and passed down. Sizes in bytes, times in seconds."""
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Network:
+    """How this process speaks HTTP. TLS is always verified; `ca_file` adds to the usual authorities.
+
+    `cert` and `key` are PEM files of a client certificate. Proxies come from the environment unless `proxy` is given.
+    """
+
+    ca_file: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    proxy: str | None = None
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    #: A body slower than `low_speed` bytes/s over `low_speed_time` seconds counts as a lost connection.
+    low_speed: int = 1024
+    low_speed_time: float = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Patience:
+    """How often and how long the core tries again. `tries` counts attempts without any progress between them."""
+
+    tries: int = 6
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    #: The longest pause an origin may ask for (Retry-After) before it is an error.
+    longest_pause: float = 600.0
+
+
+@attrs.frozen(kw_only=True)
+class Fetch:
+    """How hard to fetch from an origin. `limit_rate` in bytes/s of origin traffic, None for no limit."""
+
+    concurrency: int = 8
+    limit_rate: int | None = None

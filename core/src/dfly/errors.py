@@ -1,0 +1,194 @@
+"""Every error dfly raises, as one tree. The type says what to do about it, the message says it to a person.
+
+    DflyError                    1
+    ├── UsageError               2   what was asked for cannot be: nothing was transferred
+    │   ├── UnknownScheme
+    │   ├── NotAFile                 a repository or folder without -r
+    │   └── UnsafePath
+    ├── PluginError              3   a plugin is missing, broken, or breaks its contract
+    ├── SourceError                  what the origin said
+    │   ├── NotFound             4   repository, revision or file
+    │   ├── AccessDenied         5   carries the page where access is granted
+    │   ├── RateLimited          6   retried by the core after `after` seconds
+    │   ├── OriginUnavailable    7   retried by the core with back-off
+    │   ├── Changed              8   the origin no longer has the pinned content
+    │   ├── Expired                  a signed link ran out; the core asks the backend again
+    │   ├── RangesUnsupported        the core falls back to one stream
+    │   └── Unsupported          9
+    ├── IntegrityError          10   the bytes are not the promised ones
+    ├── OutputError             11   disk full, not writable, in use by another dfly
+    ├── SwarmError              12   seed peer gone and back-to-source not allowed, stalled, refused
+    ├── TimedOut                13
+    └── Cancelled              130
+
+The numbers are dfget's exit codes; a branch without one inherits its parent's (SourceError has 1).
+Messages never contain tokens or signed queries: build URLs for messages with `dfly.values.bare_url`.
+"""
+
+from typing import ClassVar
+
+
+class DflyError(Exception):
+    """Something dfly could not do.
+
+    `message` says what happened and to what; `hint` says what to do next (may be empty).
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UsageError(DflyError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class UnknownScheme(UsageError):
+    """No installed plugin serves this URL scheme."""
+
+    def __init__(self, scheme: str, installed: tuple[str, ...], *, hint: str = "") -> None:
+        known = ", ".join(installed) or "none"
+        super().__init__(
+            f"no plugin for {scheme}:// is installed (installed: {known})",
+            hint=hint or f"pip install dfly-plugin-{scheme}",
+        )
+        self.scheme = scheme
+        self.installed = installed
+
+
+class NotAFile(UsageError):
+    """The URL names a repository, folder or prefix where one file was asked for."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"{url} is not one file", hint="add -r to fetch everything below it")
+        self.url = url
+
+
+class UnsafePath(UsageError):
+    """A listing holds names that must not be written to this machine."""
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        lines = "\n".join(f"  {path!r}: {why}" for path, why in problems[:10])
+        more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
+        super().__init__(
+            f"refused {len(problems)} unsafe file name(s), nothing was written:\n{lines}{more}",
+            hint="leave them out with --exclude, or fetch them one by one with -O",
+        )
+        self.problems = problems
+
+
+class PluginError(DflyError):
+    """A plugin is broken or breaks its contract; names the distribution."""
+
+    exit_code = 3
+
+
+class SourceError(DflyError):
+    """What the origin said, or failed to say. `url` is bare: no user-info, no query."""
+
+    def __init__(self, message: str, *, hint: str = "", url: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.url = url
+
+
+class NotFound(SourceError):
+    """`kind` is "repository", "revision", "file" or "bucket"."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, kind: str = "file", hint: str = "", url: str = "") -> None:
+        super().__init__(message, hint=hint, url=url)
+        self.kind = kind
+
+
+class AccessDenied(SourceError):
+    """The credentials given (or their absence) do not open this source. Never retried."""
+
+    exit_code = 5
+
+
+class RateLimited(SourceError):
+    """The origin asked for patience: `after` seconds, or None where it did not say."""
+
+    exit_code = 6
+
+    def __init__(self, message: str, *, after: float | None = None, hint: str = "", url: str = "") -> None:
+        super().__init__(message, hint=hint, url=url)
+        self.after = after
+
+
+class OriginUnavailable(SourceError):
+    """Connection refused or lost, time-out, 5xx, a body cut short: worth another try."""
+
+    exit_code = 7
+
+
+class Changed(SourceError):
+    """The origin's content is no longer the pinned one."""
+
+    exit_code = 8
+
+
+class Expired(SourceError):
+    """A signed link or session ran out: `locate` again and go on at the offset."""
+
+
+class RangesUnsupported(SourceError):
+    """The origin answers a range with the whole file."""
+
+
+class Unsupported(SourceError):
+    """The backend cannot do this at all."""
+
+    exit_code = 9
+
+
+class IntegrityError(DflyError):
+    """The bytes are complete and wrong. Nothing of them is left at the final path."""
+
+    exit_code = 10
+
+    def __init__(self, path: str, *, algorithm: str, expected: str, actual: str, hint: str = "") -> None:
+        super().__init__(
+            f"{path}: {algorithm} is {actual}, expected {expected}",
+            hint=hint or "the origin or a mirror in front of it serves wrong bytes; try again later or another endpoint",
+        )
+        self.path = path
+        self.algorithm = algorithm
+        self.expected = expected
+        self.actual = actual
+
+
+class OutputError(DflyError):
+    """The local disk would not take it."""
+
+    exit_code = 11
+
+
+class SwarmError(DflyError):
+    """The seed peer or the swarm could not serve, and nothing else was allowed to."""
+
+    exit_code = 12
+
+
+class TimedOut(DflyError):
+    """The whole task took longer than `--timeout`. What has arrived is kept for the next run."""
+
+    exit_code = 13
+
+
+class Cancelled(DflyError):
+    """Stopped by the user. What has arrived is kept for the next run."""
+
+    exit_code = 130
+
+    def __init__(self, message: str = "cancelled; run the same command again to go on") -> None:
+        super().__init__(message)

@@ -1,0 +1,20 @@
+"""The hooks of group `dfly`. One collecting hook: a plugin registers classes, behaviour lives on the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from dfly.backend import Backend
+
+hookspec = pluggy.HookspecMarker("dfly")
+hookimpl = pluggy.HookimplMarker("dfly")
+
+
+@hookspec
+def dfly_backends() -> Iterable[type[Backend]]:
+    """Return the backend classes that this plugin brings. Called once; import heavy modules inside."""
+    raise NotImplementedError
