@@ -1,0 +1,413 @@
+"""The control plane's messages: what a node and a seed peer say to each other, as frozen values with a JSON form.
+
+Nothing parsed from the wire is used without passing through here: every message has a schema and a size cap, unknown fields
+are ignored (a newer peer may send them), missing ones are an error that names the field.
+
+    POST /v1/snapshots                    Ask          → Resolved
+    GET  /v1/snapshots/{task}/events      Join (query) → NDJSON of Message
+    POST /v1/snapshots/{task}/report      Report       → Advice
+    GET  /v1/snapshots/{task}/hashes/{blob}            → 20 bytes a piece, of a complete blob
+    GET  /v1/blobs/{grant}/{blob}                      → the web seed
+
+A *task* is a selection of a snapshot's entries: all nodes that ask for the same selection meet in one ring. Its id is the id of
+the selected snapshot, with a random tail where its content is not pinned.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+import attrs
+
+from dfly.errors import DflyError
+from dfly.values import Digest, Entry, Snapshot
+
+#: Spoken by this release; a seed peer answers a node of the version before it as well.
+WIRE_VERSION = 1
+LONGEST_LINE = 1 << 20
+LONGEST_BODY = 8 << 20
+#: A snapshot of a million files is the largest that is passed on.
+LONGEST_SNAPSHOT = 512 << 20
+#: Prefix of the headers that carry backend options: X-Dfly-Option-<flag without dashes>, for example …-hf-token.
+OPTION_HEADER = "X-Dfly-Option-"
+
+Address = tuple[str, int]
+T = TypeVar("T")
+
+
+class WireError(DflyError):
+    """A message that does not follow the protocol."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"bad message: {what}", hint="are the seed peer and this node of neighbouring versions?")
+
+
+@attrs.frozen(kw_only=True)
+class Ask:
+    """What a node wants: `url` and the choice of files below it (`dfly.globs`)."""
+
+    url: str
+    recursive: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    version: int = WIRE_VERSION
+
+    def encode(self) -> bytes:
+        """The JSON body."""
+        return _dumps(attrs.asdict(self))
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Raises WireError."""
+        d = _object(body)
+        return cls(
+            url=_get(d, "url", str),
+            recursive=_get(d, "recursive", bool, False),
+            include=_strings(d, "include"),
+            exclude=_strings(d, "exclude"),
+            version=_get(d, "version", int, 1),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Resolved:
+    """The seed peer's answer to Ask: the selected snapshot and the id of its task."""
+
+    task: str
+    snapshot: Snapshot
+
+    def encode(self) -> bytes:
+        """The JSON body."""
+        return _dumps({"task": self.task, "snapshot": snapshot_to_json(self.snapshot)})
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Raises WireError."""
+        d = _object(body, cap=LONGEST_SNAPSHOT)
+        return cls(task=_get(d, "task", str), snapshot=snapshot_from_json(_get(d, "snapshot", dict)))
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """One line of the event stream. `seq` numbers the lines that all nodes of a task see alike; 0 for one node's own."""
+
+    kind: ClassVar[str] = ""
+    seq: int = 0
+
+    def encode(self) -> bytes:
+        """One JSON line, newline included."""
+        fields = {k: _plain(v) for k, v in attrs.asdict(self, recurse=False).items() if v not in (None, ())}
+        return _dumps({"t": self.kind, **fields}) + b"\n"
+
+
+@attrs.frozen(kw_only=True)
+class Hello(Message):
+    """First line. `grant` opens the web seed until `expires` (Unix seconds); resume with `?after=<epoch>.<seq>`.
+
+    `seed_peers` are the addresses of web seeds, which a node's filter must let through. `heartbeat` is in seconds.
+    """
+
+    kind = "hello"
+    epoch: str
+    grant: str
+    expires: float
+    seed_peers: tuple[str, ...] = ()
+    heartbeat: float = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class Segment(Message):
+    """Segment `index` of `blob` (of `size` bytes) can be had: `hashes` are 20 bytes (SHA-1) for each of its pieces.
+
+    `attempt` counts from 1; a withdrawn blob comes again with the next. `mac` lets another seed peer trust a node's replay.
+    """
+
+    kind = "segment"
+    blob: str
+    index: int
+    size: int
+    hashes: bytes
+    attempt: int = 1
+    mac: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Blob(Message):
+    """`state` "complete" (with the SHA-256 the seed peer computed; all hashes by one GET) or "withdrawn" (forget it)."""
+
+    kind = "blob"
+    blob: str
+    state: str
+    size: int = 0
+    attempt: int = 1
+    sha256: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Failed(Message):
+    """The seed peer gives up on `blob` (empty: on the task). `error` is a class name of dfly.errors."""
+
+    kind = "error"
+    blob: str = ""
+    error: str
+    message: str
+    hint: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Ring(Message):
+    """The node's neighbours now, and whom else to let in. Replaces what was said before."""
+
+    kind = "ring"
+    neighbours: tuple[Address, ...] = ()
+    admitted: tuple[Address, ...] = ()
+    members: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class EntryDuty(Message):
+    """This node brings segment `index` of `blob` into the ring: it takes it from the web seed."""
+
+    kind = "entry"
+    blob: str
+    index: int
+
+
+@attrs.frozen(kw_only=True)
+class Released(Message):
+    """Both neighbours have everything: nobody needs this node any more."""
+
+    kind = "released"
+
+
+@attrs.frozen(kw_only=True)
+class Heartbeat(Message):
+    """The stream is alive. `waiting_for` says what the seed peer itself waits for, empty when all is well."""
+
+    kind = "heartbeat"
+    waiting_for: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """What a node tells, once a second or when it has something to say.
+
+    `held` maps a blob to the segments finished since the last report that was answered; `stalled` are (blob, segment) without
+    progress; `bad_peers` are addresses that sent wrong pieces; `sources` are bytes by source since the start.
+    """
+
+    node: str
+    held: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    stalled: tuple[tuple[str, int], ...] = ()
+    bad_peers: tuple[Address, ...] = ()
+    sources: Mapping[str, int] = attrs.field(factory=dict)
+    done: bool = False
+    goodbye: bool = False
+
+    def encode(self) -> bytes:
+        """The JSON body."""
+        return _dumps({**attrs.asdict(self), "held": {b: _runs(s) for b, s in self.held.items()}})
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Raises WireError."""
+        d = _object(body)
+        held = _get(d, "held", dict, {})
+        return cls(
+            node=_get(d, "node", str),
+            held={str(b): _unruns(s) for b, s in held.items()},
+            stalled=tuple((_is(b, str), _is(i, int)) for b, i in _pairs(d, "stalled")),
+            bad_peers=_addresses(d, "bad_peers"),
+            sources={str(k): _is(v, int) for k, v in _get(d, "sources", dict, {}).items()},
+            done=_get(d, "done", bool, False),
+            goodbye=_get(d, "goodbye", bool, False),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Advice:
+    """The answer to a Report: `chords` are further peers to try for what is stalled."""
+
+    chords: tuple[Address, ...] = ()
+
+    def encode(self) -> bytes:
+        """The JSON body."""
+        return _dumps(attrs.asdict(self))
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Raises WireError."""
+        return cls(chords=_addresses(_object(body), "chords"))
+
+
+def decode_message(line: bytes) -> Message | None:
+    """One line of the event stream; None for a kind this release does not know. Raises WireError."""
+    d = _object(line, cap=LONGEST_LINE)
+    read = _MESSAGES.get(_get(d, "t", str))
+    return read(d) if read else None
+
+
+_MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
+    "hello": lambda d: Hello(
+        epoch=_get(d, "epoch", str),
+        grant=_get(d, "grant", str),
+        expires=float(_get(d, "expires", (int, float))),
+        seed_peers=_strings(d, "seed_peers"),
+        heartbeat=float(_get(d, "heartbeat", (int, float), 5.0)),
+    ),
+    "segment": lambda d: Segment(
+        seq=_get(d, "seq", int, 0),
+        blob=_get(d, "blob", str),
+        index=_count(d, "index"),
+        size=_count(d, "size"),
+        hashes=_bytes(d, "hashes"),
+        attempt=_get(d, "attempt", int, 1),
+        mac=_get(d, "mac", str, ""),
+    ),
+    "blob": lambda d: Blob(
+        seq=_get(d, "seq", int, 0),
+        blob=_get(d, "blob", str),
+        state=_get(d, "state", str),
+        size=_get(d, "size", int, 0),
+        attempt=_get(d, "attempt", int, 1),
+        sha256=_get(d, "sha256", str, ""),
+    ),
+    "error": lambda d: Failed(
+        seq=_get(d, "seq", int, 0),
+        blob=_get(d, "blob", str, ""),
+        error=_get(d, "error", str),
+        message=_get(d, "message", str),
+        hint=_get(d, "hint", str, ""),
+    ),
+    "ring": lambda d: Ring(
+        neighbours=_addresses(d, "neighbours"),
+        admitted=_addresses(d, "admitted"),
+        members=_get(d, "members", int, 1),
+    ),
+    "entry": lambda d: EntryDuty(blob=_get(d, "blob", str), index=_count(d, "index")),
+    "released": lambda d: Released(),
+    "heartbeat": lambda d: Heartbeat(waiting_for=_get(d, "waiting_for", str, "")),
+}
+
+
+def snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
+    """The JSON form of a snapshot; entries are rows, as there may be very many."""
+    rows = [
+        [e.path, e.size, e.url, e.identity, [[d.algorithm, d.value] for d in e.digests], e.validator] for e in snapshot.entries
+    ]
+    fields = attrs.asdict(snapshot, recurse=False, filter=lambda a, _: a.name != "entries")
+    return {**fields, "entries": rows}
+
+
+def snapshot_from_json(d: Mapping[str, Any]) -> Snapshot:
+    """Raises WireError."""
+    entries = []
+    for row in _get(d, "entries", list):
+        if not isinstance(row, list) or len(row) < 6:
+            raise WireError("an entry is not a row of six")
+        path, size, url, identity, digests, validator = row[:6]
+        entries.append(
+            Entry(
+                path=_is(path, str),
+                size=None if size is None else _is(size, int),
+                url=_is(url, str),
+                identity=_is(identity, str),
+                digests=tuple(Digest(_is(a, str), _is(v, str)) for a, v in _is(digests, list)),
+                validator=None if validator is None else _is(validator, str),
+            )
+        )
+    return Snapshot(
+        source=_get(d, "source", str),
+        name=_get(d, "name", str),
+        entries=entries,
+        revision=None if d.get("revision") is None else _get(d, "revision", str),
+        public=_get(d, "public", bool, False),
+        layout=_get(d, "layout", int),
+    )
+
+
+def _dumps(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _object(body: bytes, *, cap: int = LONGEST_BODY) -> dict[str, Any]:
+    if len(body) > cap:
+        raise WireError(f"{len(body)} bytes, more than {cap}")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise WireError("not JSON") from error
+    return _is(value, dict)
+
+
+def _is(value: Any, kind: Any) -> Any:
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise WireError(f"{str(value)[:60]!r} is not {getattr(kind, '__name__', 'of the right type')}")
+    return value
+
+
+_MISSING = object()
+
+
+def _get(d: Mapping[str, Any], key: str, kind: Any, default: Any = _MISSING) -> Any:
+    value = d.get(key, default)
+    if value is _MISSING:
+        raise WireError(f"{key!r} is missing")
+    return value if value is default else _is(value, kind)
+
+
+def _count(d: Mapping[str, Any], key: str) -> int:
+    value: int = _get(d, key, int)
+    if not 0 <= value < 1 << 60:
+        raise WireError(f"{key!r} is out of range")
+    return value
+
+
+def _strings(d: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    return tuple(_is(item, str) for item in _get(d, key, list, []))
+
+
+def _bytes(d: Mapping[str, Any], key: str) -> bytes:
+    try:
+        return base64.b64decode(_get(d, key, str), validate=True)
+    except ValueError as error:
+        raise WireError(f"{key!r} is not base64") from error
+
+
+def _pairs(d: Mapping[str, Any], key: str) -> list[tuple[Any, Any]]:
+    rows = _get(d, key, list, [])
+    if any(not isinstance(row, list) or len(row) != 2 for row in rows):
+        raise WireError(f"{key!r} is not a list of pairs")
+    return [(a, b) for a, b in rows]
+
+
+def _addresses(d: Mapping[str, Any], key: str) -> tuple[Address, ...]:
+    found = tuple((_is(host, str), _is(port, int)) for host, port in _pairs(d, key))
+    if any(not 0 < port < 65536 for _, port in found):
+        raise WireError(f"{key!r} has a port out of range")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _runs(segments: tuple[int, ...]) -> list[list[int]]:
+    """Sorted numbers as [first, last] runs: 512 held segments are one pair."""
+    runs: list[list[int]] = []
+    for n in sorted(segments):
+        if runs and runs[-1][1] == n - 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return runs
+
+
+def _unruns(runs: Any) -> tuple[int, ...]:
+    found: list[int] = []
+    for first, last in _pairs({"held": runs}, "held"):
+        if not 0 <= _is(first, int) <= _is(last, int) or last - first > 1 << 16 or len(found) > 1 << 16:
+            raise WireError("'held' is out of range")
+        found.extend(range(first, last + 1))
+    return tuple(found)
