@@ -1,0 +1,10 @@
+"""Skips what needs network namespaces, with the reason, where there are none."""
+
+import pytest
+
+from dfly.testing.netns import requires_namespaces
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("netns") and (reason := requires_namespaces()):
+        pytest.skip(reason)
