@@ -22,7 +22,17 @@ from dfly.values import Entry, Snapshot, bare_url
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Backend", "NoOptions", "RangeReader", "Request", "Secret", "Tools", "option", "option_fields", "OptionField"]
+__all__ = [
+    "Backend",
+    "NoOptions",
+    "OptionField",
+    "RangeReader",
+    "Request",
+    "Secret",
+    "Tools",
+    "option",
+    "option_fields",
+]
 
 T = TypeVar("T")
 
@@ -55,6 +65,7 @@ class OptionField:
     secret: bool
     travels: bool
     repeated: bool
+    flags: tuple[str, ...] = ()
 
 
 def option(
@@ -65,12 +76,14 @@ def option(
     secret: bool = False,
     travels: bool | None = None,
     repeated: bool = False,
+    flags: tuple[str, ...] = (),
     fallback: Callable[[], str | None] | None = None,
 ) -> Any:
     """Declare a backend option. It becomes `--<prefix>-<field>` and the environment variable DFLY_<PREFIX>_<FIELD>.
 
     `env` names further variables, asked in order, before the DFLY_ one; an empty value counts as not given. `fallback` is
-    asked last (a token file); its None means the default. A `secret` arrives as `Secret`. `travels` says whether the value may
+    asked last (a token file); its None means the default. `flags` are further names, of which core's own are left out. A
+    `secret` arrives as `Secret`. `travels` says whether the value may
     be sent to a seed peer (as a header, over TLS or loopback): plain options do unless told otherwise, secrets only when told so.
     Credentials that belong to this machine rather than to the user (instance roles, client certificates) MUST NOT travel.
     """
@@ -81,6 +94,7 @@ def option(
         "secret": secret,
         "travels": (not secret) if travels is None else travels,
         "repeated": repeated,
+        "flags": flags,
         "fallback": fallback,
     }
     return attrs.field(default=() if repeated and default is None else default, metadata=metadata, kw_only=True)
@@ -136,6 +150,8 @@ class Backend(ABC):
     options: ClassVar[type] = NoOptions
     #: What flags begin with: `--<prefix>-<field>`; the first scheme where not set.
     prefix: ClassVar[str] = ""
+    #: Command lines after `dfget` that its help shows, for example `"gopher://host/file -O file"`.
+    examples: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Any, tools: Tools) -> None:
         """`settings` is an instance of `options`; `tools` is lent until `close`."""
@@ -245,6 +261,7 @@ def option_fields(backend: type[Backend]) -> tuple[OptionField, ...]:
                 secret=meta["secret"],
                 travels=meta["travels"],
                 repeated=meta["repeated"],
+                flags=meta["flags"],
             )
         )
     return tuple(found)
