@@ -1,1 +1,18 @@
-"""Hugging Face Hub for dfly."""
+"""Hugging Face Hub for dfly: `hf://[models|datasets|spaces|kernels/]owner/repo[@revision][/path]` and pasted web links.
+
+Reading order: `urls` (the grammar) → `settings` → `api` (the hub's JSON and URLs) → `refusals` (what its errors mean) →
+`revisions` (names → commits) → `backend`. `dfly_hf.testing` is a whole hub on loopback.
+"""
+
+from collections.abc import Iterable
+
+from dfly import Backend, hookimpl
+
+
+@hookimpl
+def dfly_backends() -> Iterable[type[Backend]]:
+    """The one backend of this plugin."""
+    # imported here, because listing the installed plugins must not pay for httpx
+    from dfly_hf.backend import HfBackend
+
+    return [HfBackend]
