@@ -112,8 +112,8 @@ def test_what_was_sent_while_the_cable_was_out_arrives_when_it_is_back(build: Bu
     cluster = build(2)
     near, far = connect(cluster.hub, cluster.nodes[0])
     witness, seen = connect(cluster.hub, cluster.nodes[1])
-    before = cluster.nodes[0].bytes_in()
     cluster.nodes[0].cut()
+    before = cluster.nodes[0].bytes_in()
     near.sendall(b"first")
     witness.sendall(b"second")
     assert read_exactly(seen, 6) == b"second"
