@@ -43,7 +43,9 @@ class Broken:
 class Plugins:
     """The installed plugins. `extra` registers classes that no distribution brings (tests, notebooks)."""
 
-    def __init__(self, *, extra: Iterable[type[Backend]] = (), entry_points: metadata.EntryPoints | None = None) -> None:
+    def __init__(
+        self, *, extra: Iterable[type[Backend]] = (), entry_points: metadata.EntryPoints | None = None
+    ) -> None:
         found = metadata.entry_points() if entry_points is None else entry_points
         self._hooks = pluggy.PluginManager("dfly")
         self._hooks.add_hookspecs(hookspecs)
@@ -146,7 +148,12 @@ class Plugins:
         self._hooks.register(module, name=claim.module)
         others = [plugin for plugin in self._hooks.get_plugins() if plugin is not module]
         call = self._hooks.subset_hook_caller("dfly_backends", remove_plugins=others)
-        classes = [backend for brought in call() for backend in brought]
+        try:
+            classes = [backend for brought in call() for backend in brought]
+        except Exception:
+            # or the plugin's next scheme would fail because of this, and hide the reason
+            self._hooks.unregister(module)
+            raise
         for backend in classes:
             if not (isinstance(backend, type) and issubclass(backend, Backend)):
                 raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")

@@ -1,0 +1,43 @@
+"""dfctl: look at and steer what dfly does on this machine. A subcommand is a file `ctl_<name>.py`, added in `_app`."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from dfly.cli import ctl_plugins, flags
+from dfly.cli.failures import Failures
+from dfly.plugins import Plugins
+
+
+def main() -> None:
+    """The entry point of the `dfctl` command."""
+    sys.exit(run(sys.argv[1:], plugins=Plugins()))
+
+
+def run(argv: Sequence[str], *, plugins: Plugins) -> int:
+    """Run one command line and return its exit code."""
+    failures = Failures(program="dfctl", stream=sys.stderr, debug="--debug" in argv)
+    try:
+        return int(_app(plugins)(args=list(argv), prog_name="dfctl", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        message = error.format_message()
+        return failures.say("UsageError", message, hint="dfctl --help lists the commands", exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last place where a failure can be put into words
+        return failures.tell(error)
+
+
+def _app(plugins: Plugins) -> typer.Typer:
+    app = typer.Typer(
+        help="Look at and steer what dfly does on this machine.",
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_globals)
+    app.command("plugins")(ctl_plugins.command(plugins))
+    return app
+
+
+def _globals(version: flags.Version = False) -> None:  # noqa: FBT002 - typer calls it by name
+    """Look at and steer what dfly does on this machine."""

@@ -1,0 +1,148 @@
+"""dfget: fetch source URLs. Parses, calls `dfly.fetch`, renders.
+
+What is heavy (httpx, the core's engine, the log, rich) is imported when it is needed: `--version`, `--help` and shell
+completion answer at once.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dfly.backend import Backend
+from dfly.cli import flags, manual
+from dfly.cli.failures import Failures
+from dfly.cli.options import Options, PluginFlags, declared_flags, needed_backends, with_plugin_flags
+from dfly.cli.output import JsonLines
+from dfly.cli.task import Screen
+from dfly.config import Fetch, Network
+from dfly.errors import UsageError
+from dfly.events import Listener
+from dfly.plugins import Plugins
+
+if TYPE_CHECKING:
+    from dfly.node.fetch import Report
+
+Fetcher = Callable[..., "Report"]
+
+
+def main() -> None:
+    """The entry point of the `dfget` command."""
+    sys.exit(run(sys.argv[1:], plugins=Plugins()))
+
+
+def run(argv: Sequence[str], *, plugins: Plugins, fetch: Fetcher | None = None) -> int:
+    """Run one command line and return its exit code. `fetch` stands in for `dfly.fetch`."""
+    command = partial(dfget, plugins=plugins, fetch=fetch)
+    json_lines = JsonLines(sys.stdout, on_closed=lambda: None) if "--json" in argv else None
+    failures = Failures(program="dfget", stream=sys.stderr, emit=json_lines, debug="--debug" in argv)
+    try:
+        app = _app(command, _backends(argv, plugins), plugins)
+        return int(app(args=list(argv), prog_name="dfget", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        message = error.format_message()
+        return failures.say("UsageError", message, hint="dfget --help lists the flags", exit_code=error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last place where a failure can be put into words
+        return failures.tell(error)
+
+
+def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
+    urls: flags.Urls,
+    output: flags.Output = None,
+    recursive: flags.Recursive = False,  # noqa: FBT002 - typer calls it by name
+    include: flags.Include = [],  # noqa: B006 - typer hands out a list of its own
+    exclude: flags.Exclude = [],  # noqa: B006 - as include
+    digest: flags.Checksum = None,
+    max_files: flags.MaxFiles = None,
+    overwrite: flags.Overwrite = False,  # noqa: FBT002 - as recursive
+    dry_run: flags.DryRun = False,  # noqa: FBT002 - as recursive
+    concurrency: flags.Concurrency = 8,
+    limit_rate: flags.LimitRate = None,
+    timeout: flags.Timeout = None,
+    ca_file: flags.CaFile = None,
+    cert: flags.Cert = None,
+    key: flags.Key = None,
+    proxy: flags.Proxy = None,
+    json: flags.Json = False,  # noqa: FBT002 - as recursive
+    quiet: flags.Quiet = False,  # noqa: FBT002 - as recursive
+    no_progress: flags.NoProgress = False,  # noqa: FBT002 - as recursive
+    log_level: flags.LogLevel = "warning",
+    debug: flags.Debug = False,  # noqa: FBT002 - as recursive
+    version: flags.Version = False,  # noqa: ARG001, FBT002 - its callback has answered
+    *,
+    options: Options,
+    plugins: Plugins,
+    fetch: Fetcher | None,
+) -> int:
+    """The command itself; returns the exit code."""
+    screen = Screen(
+        program="dfget", json=json, quiet=quiet, progress=not no_progress, debug=debug, payload=output == "-"
+    )
+
+    def task(on_event: Listener, cancel: threading.Event) -> "Report":
+        _check(output=output, json=json, dry_run=dry_run, cert=cert, key=key)
+        return (fetch or _engine(log_level))(
+            urls[0] if len(urls) == 1 else urls,
+            output or None,
+            recursive=recursive,
+            include=include,
+            exclude=exclude,
+            options=options,
+            digest=digest,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            max_files=max_files,
+            timeout=timeout,
+            settings=Fetch(concurrency=concurrency, limit_rate=limit_rate),
+            network=Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None),
+            plugins=plugins,
+            on_event=on_event,
+            cancel=cancel,
+            stdout=sys.stdout.buffer,
+        )
+
+    return screen.run(task, dry_run=dry_run)
+
+
+def _app(command: "partial[int]", backends: list[type[Backend]], plugins: Plugins) -> typer.Typer:
+    plugin_flags = PluginFlags.of(backends, taken=declared_flags(dfget))
+    app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
+    app.command(
+        name="dfget",
+        help=manual.SUMMARY,
+        epilog=manual.epilog(backends, plugins.broken()),
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )(with_plugin_flags(command, plugin_flags))
+    return app
+
+
+def _backends(argv: Sequence[str], plugins: Plugins) -> list[type[Backend]]:
+    if "--version" in argv or "--show-completion" in argv or "--install-completion" in argv:
+        return []
+    everything = not {"--help", "-h"}.isdisjoint(argv) or "_DFGET_COMPLETE" in os.environ
+    return needed_backends(argv, plugins, switches=declared_flags(dfget, switches_only=True), everything=everything)
+
+
+def _engine(log_level: str) -> Fetcher:
+    from dfly.cli import logs
+    from dfly.node.fetch import fetch
+
+    logs.configure(log_level, human=sys.stderr.isatty())
+    return fetch
+
+
+def _check(*, output: str | None, json: bool, dry_run: bool, cert: Any, key: Any) -> None:
+    if output == "-" and json:
+        raise UsageError("--json and -O - both want standard output", hint="leave one of them out")
+    if output == "-" and dry_run:
+        raise UsageError("--dry-run writes nothing, so -O - has no meaning", hint="leave one of them out")
+    if key and not cert:
+        raise UsageError("--key belongs to a client certificate", hint="give the certificate with --cert")
+
+
+def _text(path: Any) -> str | None:
+    return None if path is None else str(path)

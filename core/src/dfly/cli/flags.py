@@ -1,0 +1,216 @@
+"""Every global flag: its name, its help, and for settings of a machine or a session also an environment variable.
+
+What changes what is fetched or overwritten (`--include`, `--overwrite`, …) has none: a forgotten one would surprise.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from dfly.cli.units import parse_duration, parse_rate
+from dfly.values import Digest
+
+T = TypeVar("T")
+
+WHAT, HOW, NETWORK, SHOW = "What to fetch", "How to fetch it", "Network", "What to show"
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` with its ValueError as a usage error that names the flag."""
+
+    def parsed(text: Any) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return parsed
+
+
+def _digest(text: str) -> str:
+    return str(Digest.parse(text))
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        from dfly import __version__
+
+        typer.echo(f"dfly {__version__}")
+        raise typer.Exit
+
+
+_FILE: Any = {"exists": True, "dir_okay": False, "readable": True}
+
+Urls = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="URL", help="Source URLs, scheme://…; pasted web links of a known hub work too.", show_default=False
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-O",
+        "--output",
+        metavar="PATH",
+        help="Where to: a file, or a directory (an existing one, or with a trailing /). - is standard output. "
+        "Default: the source's own name, here. With several URLs, a directory.",
+        rich_help_panel=WHAT,
+    ),
+]
+Recursive = Annotated[
+    bool, typer.Option("-r", "--recursive", help="Everything below URL, directly under PATH.", rich_help_panel=WHAT)
+]
+Include = Annotated[
+    list[str],
+    typer.Option(
+        "--include",
+        metavar="GLOB",
+        help="Only these files. Case matters, * crosses /, a trailing / means everything below. Repeatable.",
+        rich_help_panel=WHAT,
+    ),
+]
+Exclude = Annotated[
+    list[str], typer.Option("--exclude", metavar="GLOB", help="But not these. Repeatable.", rich_help_panel=WHAT)
+]
+Checksum = Annotated[
+    str | None,
+    typer.Option(
+        "--digest",
+        metavar="ALGORITHM:HEX",
+        parser=_checked(_digest),
+        help="What the one file must be, sha256:… for example, whatever the origin says.",
+        rich_help_panel=WHAT,
+    ),
+]
+MaxFiles = Annotated[
+    int | None,
+    typer.Option(
+        "--max-files",
+        min=1,
+        metavar="N",
+        help="Refuse a source with more files.",
+        rich_help_panel=WHAT,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Fetch again even what is already there and right.", rich_help_panel=WHAT)
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="List files, sizes and what is there; transfer nothing.", rich_help_panel=WHAT),
+]
+
+Concurrency = Annotated[
+    int,
+    typer.Option(
+        "--concurrency",
+        min=1,
+        max=64,
+        metavar="N",
+        envvar="DFLY_CONCURRENCY",
+        help="Most connections to the origin at a time.",
+        rich_help_panel=HOW,
+    ),
+]
+LimitRate = Annotated[
+    int | None,
+    typer.Option(
+        "--limit-rate",
+        metavar="RATE",
+        parser=_checked(parse_rate),
+        envvar="DFLY_LIMIT_RATE",
+        help="Most bytes per second from the origin: 800k, 50M, 1.5G (1k is 1024).",
+        rich_help_panel=HOW,
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="TIME",
+        parser=_checked(parse_duration),
+        envvar="DFLY_TIMEOUT",
+        help="Give up after this long in all: 30s, 5m, 2h. What has arrived is kept.",
+        rich_help_panel=HOW,
+    ),
+]
+
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="PEM",
+        envvar="DFLY_CA_FILE",
+        help="Authorities to trust besides the usual ones.",
+        rich_help_panel=NETWORK,
+        **_FILE,
+    ),
+]
+Cert = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert",
+        metavar="PEM",
+        envvar="DFLY_CERT",
+        help="Client certificate.",
+        rich_help_panel=NETWORK,
+        **_FILE,
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="PEM",
+        envvar="DFLY_KEY",
+        help="Its private key, where the certificate's file has none.",
+        rich_help_panel=NETWORK,
+        **_FILE,
+    ),
+]
+Proxy = Annotated[
+    str | None,
+    typer.Option(
+        "--proxy",
+        metavar="URL",
+        envvar="DFLY_PROXY",
+        help="Instead of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
+        rich_help_panel=NETWORK,
+    ),
+]
+
+Json = Annotated[
+    bool, typer.Option("--json", help="One event per line, as JSON, on standard output.", rich_help_panel=SHOW)
+]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", envvar="DFLY_QUIET", help="Nothing but errors.", rich_help_panel=SHOW)
+]
+NoProgress = Annotated[
+    bool,
+    typer.Option(
+        "--no-progress",
+        envvar="DFLY_NO_PROGRESS",
+        help="Only trouble and the result.",
+        rich_help_panel=SHOW,
+    ),
+]
+LogLevel = Annotated[
+    str,
+    typer.Option(
+        "--log-level",
+        metavar="LEVEL",
+        envvar="DFLY_LOG_LEVEL",
+        help="debug, info, warning or error; the log goes to standard error.",
+        rich_help_panel=SHOW,
+    ),
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", envvar="DFLY_DEBUG", help="The traceback of an error.", rich_help_panel=SHOW)
+]
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_version, is_eager=True, help="The version, and no more.", rich_help_panel=SHOW),
+]

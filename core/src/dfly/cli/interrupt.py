@@ -1,0 +1,48 @@
+"""The first Ctrl-C stops the task so that nothing is lost; the second ends the process at once."""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+_SHOW_CURSOR = b"\x1b[?25h"
+
+
+class Interruption:
+    """While entered, SIGINT and SIGTERM set `cancel`. `exit_code` is what the shell expects after such a signal.
+
+    A handler, not KeyboardInterrupt: that would break out of whatever line runs, within a journal entry for example.
+    """
+
+    def __init__(self, cancel: threading.Event) -> None:
+        self._cancel = cancel
+        self._before: dict[int, object] = {}
+        self.signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the number of the signal that came; SIGINT's where none did."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal is not None:
+            if os.isatty(2):
+                os.write(2, _SHOW_CURSOR)
+            os._exit(128 + number)
+        self.signal = number
+        self._cancel.set()
+        # os.write, because a handler may interrupt sys.stderr.write, which cannot be entered twice
+        os.write(2, b"\ndfget: stopping and keeping what has arrived; once more to stop at once\n")
