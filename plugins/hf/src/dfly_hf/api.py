@@ -160,7 +160,9 @@ class HubApi:
         self, method: str, url: str, *, about: RepoUrl, data: Mapping[str, str] | None = None
     ) -> tuple[Any, httpx.Response]:
         try:
-            with self._client.stream(method, url, headers=self.headers, data=data) as response:
+            # a POST here only asks: it may be sent again
+            extensions = {"dfly.idempotent": True}
+            with self._client.stream(method, url, headers=self.headers, data=data, extensions=extensions) as response:
                 failed = response.status_code >= 400
                 body = _capped(response, LARGEST_ERROR if failed else LARGEST_ANSWER)
         except httpx.HTTPError as error:

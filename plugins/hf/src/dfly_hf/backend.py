@@ -6,6 +6,7 @@ the core remembers until the signed link in it expires. Everything that leaves t
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import ClassVar
 from urllib.parse import urljoin, urlsplit
 
@@ -31,6 +32,9 @@ from dfly_hf.refusals import not_a_hub
 from dfly_hf.revisions import Pinned, near, pin
 from dfly_hf.settings import HfSettings, is_true
 from dfly_hf.urls import Endpoint, RepoUrl, checked_revision
+
+#: Files of a repository that a misspelt path is compared with.
+_MOST_GUESSES = 3000
 
 
 class HfBackend(Backend):
@@ -120,8 +124,9 @@ class HfBackend(Backend):
         row = self._api.row(at)
         if row is not None:
             return row
+        everything = self._api.tree(attrs.evolve(at, path=""))
         try:
-            hint = near(at.path, (row.path for row in self._api.tree(attrs.evolve(at, path=""))))
+            hint = near(at.path, (row.path for row in islice(everything, _MOST_GUESSES)))
         except SourceError:
             hint = ""
         raise NotFound(f"{at.repository} has no file or folder {at.path!r} at {at.revision}", hint=hint, url=str(at))

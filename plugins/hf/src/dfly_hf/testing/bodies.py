@@ -1,0 +1,153 @@
+"""Sends file content: ranges, sendfile, a limit on what leaves the machine, and the faults of a transfer."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import IO
+
+import attrs
+from aiohttp import web
+
+from dfly_hf.testing.content import File
+from dfly_hf.testing.faults import Fault
+from dfly_hf.testing.records import Call
+
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_SUFFIX = re.compile(r"bytes=-(\d+)")
+_SLICE = 4 << 20
+_SLOW_SLICE = 64 << 10
+
+
+class Throttle:
+    """Shares `rate` bytes/s among all bodies of a hub; None does not limit."""
+
+    def __init__(self, rate: float | None = None) -> None:
+        self.rate = rate
+        self._free_at = 0.0
+
+    @property
+    def slice(self) -> int:
+        """How many bytes to send at once."""
+        return _SLICE if self.rate is None else _SLOW_SLICE
+
+    async def spend(self, count: int) -> None:
+        """Wait until `count` more bytes may leave."""
+        if self.rate is None:
+            return
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now) + count / self.rate
+        if (pause := self._free_at - now) > 0:
+            await asyncio.sleep(pause)
+
+
+@attrs.frozen(kw_only=True)
+class Body:
+    """One file on its way to one client."""
+
+    request: web.Request
+    file: File
+    call: Call
+    throttle: Throttle
+    headers: Mapping[str, str]
+    fault: Fault | None = None
+    #: Compress where the client takes it, as the hub does with its small files.
+    compressible: bool = False
+
+    async def send(self) -> web.StreamResponse:
+        """Answer with the range that was asked for."""
+        fault = self.fault or Fault(where="")
+        headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **self.headers}
+        wanted = self.request.headers.get("If-Match")
+        if wanted not in (None, "*", headers.get("ETag")):
+            return self._finish(web.Response(status=412, headers=headers))
+        start, stop, status = self._range(ignored=fault.whole)
+        if status == 416:
+            return self._finish(
+                web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{self.file.size}"})
+            )
+        if status == 206:
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{self.file.size}"
+        headers.update(fault.headers)
+        response = web.StreamResponse(status=status, headers={k: v for k, v in headers.items() if v})
+        accepts = "gzip" in self.request.headers.get("Accept-Encoding", "")
+        if fault.gzip or (self.compressible and accepts and status == 200 and self.request.method == "GET"):
+            return await self._send_gzip(response, start, stop)
+        response.content_length = max(stop - start - fault.shorten, 0)
+        self._finish(response)
+        await response.prepare(self.request)
+        if self.request.method != "HEAD":
+            await self._send_range(response, start, stop - fault.shorten, fault)
+        return response
+
+    def _range(self, *, ignored: bool) -> tuple[int, int, int]:
+        size = self.file.size
+        text = self.request.headers.get("Range", "")
+        if not ignored and (match := _RANGE.fullmatch(text)):
+            start, stop = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
+            return (start, stop, 206) if start < stop else (0, 0, 416)
+        if not ignored and (match := _SUFFIX.fullmatch(text)) and size:
+            return max(size - int(match[1]), 0), size, 206
+        return 0, size, 200
+
+    def _finish(self, response: web.StreamResponse) -> web.StreamResponse:
+        self.call.status = response.status
+        return response
+
+    async def _send_gzip(self, response: web.StreamResponse, start: int, stop: int) -> web.StreamResponse:
+        content = b"".join([chunk async for chunk in self._chunks(start, stop)])
+        response.headers["Content-Encoding"] = "gzip"
+        response.enable_chunked_encoding()
+        self._finish(response)
+        self.call.bytes += len(content)
+        await response.prepare(self.request)
+        await response.write(gzip.compress(content))
+        await response.write_eof()
+        return response
+
+    async def _send_range(self, response: web.StreamResponse, start: int, stop: int, fault: Fault) -> None:
+        end = stop if fault.cut is None else min(stop, start + fault.cut)
+        if fault.flip and start < end:
+            async for chunk in self._chunks(start, start + 1):
+                await response.write(bytes([chunk[0] ^ 0xFF]))
+            self.call.bytes += 1
+            start += 1
+        if self.file.path is not None:
+            # opened anew for each range: a benchmark holds thousands of files
+            with self.file.path.open("rb") as file:
+                await self._sendfile(response, file, start, end)
+        else:
+            async for chunk in self._chunks(start, end):
+                self.call.bytes += len(chunk)
+                await response.write(chunk)
+        transport = self.request.transport
+        if end < stop and transport is not None:
+            transport.close()
+        else:
+            await response.write_eof()
+
+    async def _sendfile(self, response: web.StreamResponse, file: IO[bytes], start: int, stop: int) -> None:
+        loop = asyncio.get_running_loop()
+        for at in range(start, stop, self.throttle.slice):
+            count = min(self.throttle.slice, stop - at)
+            await self.throttle.spend(count)
+            transport = self.request.transport
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("the client went away")
+            # counted first: a client that has everything must find it counted
+            self.call.bytes += count
+            await loop.sendfile(transport, file, at, count)
+
+    async def _chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        for at in range(start, stop, self.throttle.slice):
+            end = min(at + self.throttle.slice, stop)
+            await self.throttle.spend(end - at)
+            if self.file.data is not None:
+                yield self.file.data[at:end]
+            elif self.file.path is not None:
+                with self.file.path.open("rb") as file:
+                    file.seek(at)
+                    yield file.read(end - at)
