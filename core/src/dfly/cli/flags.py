@@ -33,6 +33,12 @@ def _digest(text: str) -> str:
     return str(Digest.parse(text))
 
 
+def _level(text: str) -> str:
+    if text not in ("debug", "info", "warning", "error"):
+        raise ValueError(f"{text!r} is not a level; write debug, info, warning or error")
+    return text
+
+
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
     if wanted:
         from dfly import __version__
@@ -202,6 +208,7 @@ LogLevel = Annotated[
     typer.Option(
         "--log-level",
         metavar="LEVEL",
+        parser=_checked(_level),
         envvar="DFLY_LOG_LEVEL",
         help="debug, info, warning or error; the log goes to standard error.",
         rich_help_panel=SHOW,

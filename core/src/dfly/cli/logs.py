@@ -8,8 +8,6 @@ import structlog
 
 from dfly.cli.redaction import redact_values
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 def configure(level: str, *, human: bool) -> None:
     """Send structlog's and the standard library's records of `level` and above to standard error."""

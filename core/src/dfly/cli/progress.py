@@ -128,35 +128,40 @@ class Bar:
         standing = self._tally.standing()
         rate = self._speed.sample(self._clock(), standing.moved)
         shown = standing.active[:SHOWN_FILES]
-        lines: list[RenderableType] = [
-            self._total(standing),
-            Text(standing_text(standing, rate), no_wrap=True, overflow="ellipsis"),
-        ]
+        lines: list[RenderableType] = [self._total(standing, rate)]
         if shown:
-            lines.append(_file_lines(shown))
+            lines.append(_file_lines(shown, width=self._console.width))
         if len(standing.active) > len(shown):
             lines.append(Text(f"  … and {len(standing.active) - len(shown)} more", style="dim"))
         return Group(*lines)
 
-    def _total(self, standing: Standing) -> "RenderableType":
+    def _total(self, standing: Standing, rate: float) -> "Table":
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
 
         fraction = standing.fraction
         pulse = fraction is None or not standing.files
-        return ProgressBar(total=1.0, completed=fraction or 0.0, pulse=pulse, animation_time=self._clock())
+        bar = ProgressBar(total=1.0, completed=fraction or 0.0, pulse=pulse, animation_time=self._clock())
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(ratio=1)
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_row(bar, Text(standing_text(standing, rate)))
+        return grid
 
 
-def _file_lines(files: tuple[ActiveFile, ...]) -> "Table":
+def _file_lines(files: tuple[ActiveFile, ...], *, width: int) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(ratio=3, no_wrap=True, overflow="ellipsis")
-    grid.add_column(ratio=2, no_wrap=True, overflow="ellipsis")
+    half = max(10, width // 2 - 1)
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(width=half, no_wrap=True, overflow="ellipsis")
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     for file in files:
         size = f" of {size_text(file.size)}" if file.size is not None else ""
         # the end of a long path tells more than its beginning
-        name = Text("  " + _tail(printable(file.path), 60), style="cyan")
+        name = Text("  " + _tail(printable(file.path), half - 2), style="cyan")
         grid.add_row(
             name, Text(printable(file.note), style="yellow") if file.note else Text(size_text(file.done) + size)
         )
