@@ -1,5 +1,8 @@
 """What a command line becomes: the arguments of `fetch`, and which plugins it asks for."""
 
+import inspect
+
+import attrs
 import pytest
 
 from dfly.backend import Secret, build_options
@@ -18,6 +21,16 @@ def test_without_flags_fetch_gets_its_defaults(dfget):
     assert (url, output, given["options"]) == ("toy://file", None, {})
     assert (given["recursive"], given["include"], given["digest"], given["timeout"]) == (False, [], None, None)
     assert (given["settings"], given["network"]) == (Fetch(), Network())
+
+
+def test_the_stand_in_is_called_as_the_real_fetch_is_and_answers_as_it_does(dfget, toy):
+    from dfly.node.fetch import Planned, Report, fetch
+
+    dfget("toy://file")
+    ((url, output, given),) = dfget.calls
+    inspect.signature(fetch).bind(url, output, **given)
+    for ours, theirs in ((toy.Report, Report), (toy.Planned, Planned)):
+        assert [field.name for field in attrs.fields(ours)] == [field.name for field in attrs.fields(theirs)]
 
 
 def test_every_flag_arrives_where_it_belongs(dfget, tmp_path):

@@ -16,6 +16,9 @@ from dfly.plugins import Plugins
 #: Backend options by prefix and field, as `dfly.fetch` takes them.
 Options = dict[str, dict[str, str | tuple[str, ...]]]
 
+#: What fits above a panel on a terminal of 80 columns.
+_WIDEST_TITLE = 72
+
 
 def source_urls(argv: Sequence[str], switches: Iterable[str]) -> list[str]:
     """The source URLs on a command line that is not parsed yet. `switches` are the flags without a value.
@@ -128,7 +131,7 @@ def _parameter(name: str, field: OptionField, flags: Sequence[str], *, panel: st
     info = typer.Option(
         *flags,
         metavar=field.field.upper().replace("_", "-"),
-        help=markup(shown + ("; repeatable" if field.repeated else "")),
+        help=markup(shown),
         show_default=False,
         rich_help_panel=markup(panel),
     )
@@ -142,4 +145,5 @@ def _parameter(name: str, field: OptionField, flags: Sequence[str], *, panel: st
 def _panel(backend: type[Backend]) -> str:
     schemes = ", ".join(f"{scheme}://" for scheme in backend.schemes)
     lines = (backend.__doc__ or "").strip().splitlines()
-    return f"{schemes}  {lines[0].rstrip('.')}" if lines else schemes
+    title = f"{schemes}  {lines[0].rstrip('.')}" if lines else schemes
+    return title if len(title) <= _WIDEST_TITLE else title[:_WIDEST_TITLE].rpartition(" ")[0] + " …"
