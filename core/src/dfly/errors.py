@@ -14,6 +14,7 @@
     │   ├── Changed              8   the origin no longer has the pinned content
     │   ├── Expired                  a signed link ran out; the core asks the backend again
     │   ├── RangesUnsupported        the core falls back to one stream
+    │   ├── Untrusted                a certificate or redirect that must not be followed; never retried
     │   └── Unsupported          9
     ├── IntegrityError          10   the bytes are not the promised ones
     ├── OutputError             11   disk full, not writable, in use by another dfly
@@ -25,6 +26,7 @@ The numbers are dfget's exit codes; a branch without one inherits its parent's (
 Messages never contain tokens or signed queries: build URLs for messages with `dfly.values.bare_url`.
 """
 
+import errno
 from typing import ClassVar
 
 
@@ -67,8 +69,8 @@ class UnknownScheme(UsageError):
 class NotAFile(UsageError):
     """The URL names a repository, folder or prefix where one file was asked for."""
 
-    def __init__(self, url: str) -> None:
-        super().__init__(f"{url} is not one file", hint="add -r to fetch everything below it")
+    def __init__(self, url: str, *, hint: str = "add -r to fetch everything below it") -> None:
+        super().__init__(f"{url} is not one file", hint=hint)
         self.url = url
 
 
@@ -145,6 +147,10 @@ class RangesUnsupported(SourceError):
     """The origin answers a range with the whole file."""
 
 
+class Untrusted(SourceError):
+    """The origin's certificate does not verify, or it redirects to a place that is less safe. Never retried."""
+
+
 class Unsupported(SourceError):
     """The backend cannot do this at all."""
 
@@ -159,7 +165,8 @@ class IntegrityError(DflyError):
     def __init__(self, path: str, *, algorithm: str, expected: str, actual: str, hint: str = "") -> None:
         super().__init__(
             f"{path}: {algorithm} is {actual}, expected {expected}",
-            hint=hint or "the origin or a mirror in front of it serves wrong bytes; try again later or another endpoint",
+            hint=hint
+            or "the origin or a mirror in front of it serves wrong bytes; try again later or another endpoint",
         )
         self.path = path
         self.algorithm = algorithm
@@ -171,6 +178,23 @@ class OutputError(DflyError):
     """The local disk would not take it."""
 
     exit_code = 11
+
+    @classmethod
+    def from_os(cls, error: OSError, path: str, *, kept: str = "") -> "OutputError":
+        """What `error` means for the person who wants `path`; `kept` says what is not lost."""
+        said, hint = _DISK_TROUBLE.get(error.errno or 0, (error.strerror or str(error), ""))
+        return cls(f"{path}: {said}", hint="; ".join(filter(None, (kept, hint))))
+
+
+_DISK_TROUBLE = {
+    errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
+    errno.EROFS: ("the file system is read-only", "choose another place with -O"),
+    errno.EACCES: ("no permission to write there", "choose another place with -O, or change the permissions"),
+    errno.EPERM: ("no permission to write there", "choose another place with -O, or change the permissions"),
+    errno.EIO: ("the disk reports an input/output error", "check the disk before you trust it again"),
+    errno.EFBIG: ("the file system takes no file this large", "choose another place with -O"),
+}
 
 
 class SwarmError(DflyError):

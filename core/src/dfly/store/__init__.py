@@ -1,1 +1,1 @@
-"""."""
+"""Blobs on disk: arriving, surviving crashes, verified. `partial.Partial` is the door; the rest are its parts."""

@@ -1,0 +1,304 @@
+"""A blob that is arriving: one sparse file, written at the offset by many threads, that a killed process finds again.
+
+    <directory>/data       the bytes; locked while open; its path stays the same, because libtorrent reopens it by path
+    <directory>/journal    the segments that are there; a blob of one segment gets it only when it is closed
+
+What is journalled is never fetched twice, digests are computed while bytes arrive, and the file appears at its final
+path in one step. Reading order: `span` (who writes), `arrived` (what is there), `prefix` (digests), `journal`.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from dfly.boot import boot_id
+from dfly.errors import OutputError
+from dfly.layout import Layout
+from dfly.store.arrived import Arrived
+from dfly.store.hashing import new_hash, read_into
+from dfly.store.journal import Header, Journal, Record
+from dfly.store.lock import Lock
+from dfly.store.prefix import Prefix
+from dfly.store.span import PieceWriter, SpanWriter, StreamWriter, write_at
+from dfly.store.survivors import piece_hashes, survivors
+
+#: A finished stretch pays for hashing at most this many times its length: it catches up, and no connection starves.
+_HASH_AHEAD = 4
+
+KeepJournal = Callable[..., Journal]
+OnSegment = Callable[[int, bytes], None]
+
+
+def _ignore(segment: int, hashes: bytes) -> None:
+    pass
+
+
+class Partial:
+    """See `Partial.open`. Thread-safe; but `commit`, `discard`, `reset` and `close` want all writers to have stopped.
+
+    Methods that touch the disk raise OutputError, which says what is kept.
+    """
+
+    def __init__(
+        self,
+        *,
+        lock: Lock,
+        size: int | None,
+        keep_journal: KeepJournal | None,
+        records: Sequence[Record],
+        algorithms: Sequence[str],
+        hash_pieces: bool,
+        on_segment: OnSegment,
+    ) -> None:
+        self.path, self.size = lock.path, size
+        self._directory = os.path.dirname(lock.path)
+        self._lock = lock
+        self._keep_journal = keep_journal
+        self._hash_pieces = hash_pieces
+        self._on_segment = on_segment
+        self._arrived = Arrived(Layout(size or 0))
+        self._prefix = Prefix(fd=lock.fd, algorithms=algorithms, size=size)
+        self._journal: Journal | None = None
+        if keep_journal and (records or self.layout.segments > 1):
+            self._journal = keep_journal(records=records)
+        for record in records:
+            self._arrived.add_segment(record.segment, record.pieces)
+        self.had = self._arrived.segment_bytes
+        if not records:
+            self._start_over()
+
+    @classmethod
+    def open(
+        cls,
+        directory: str,
+        *,
+        blob: str,
+        size: int | None,
+        validator: str | None,
+        algorithms: Sequence[str] = ("sha256",),
+        hash_pieces: bool = False,
+        on_segment: OnSegment = _ignore,
+        wait: float = 0.0,
+        cancel: threading.Event | None = None,
+        boot: str | None = None,
+    ) -> Self:
+        """Make the partial in `directory`, or go on with the one there if `blob`, `size` and `validator` are the same.
+
+        `size` None: unknown; one stream, not resumable. `algorithms` are computed along the way, with `hash_pieces`
+        also each piece's SHA-1. `on_segment(index, sha1s)` is called in the writing thread once it is journalled.
+
+        Raises OutputError where another process still has it after `wait` seconds, Cancelled once `cancel` is set.
+        After a wait, look first whether the other process has brought the file to its final path.
+        """
+        lock = Lock(os.path.join(directory, "data"))
+        journal_path = os.path.join(directory, "journal")
+        keep_journal: KeepJournal | None = None
+        records: tuple[Record, ...] = ()
+        try:
+            lock.acquire(wait=wait, cancel=cancel)
+            if size is not None:
+                boot = boot or boot_id()
+                header = Header(blob=blob, size=size, validator=validator)
+                keep_journal = partial(Journal, journal_path, header, boot=boot)
+                records = survivors(lock.fd, journal_path, header, boot)
+            return cls(
+                lock=lock,
+                size=size,
+                keep_journal=keep_journal,
+                records=records,
+                algorithms=algorithms,
+                hash_pieces=hash_pieces,
+                on_segment=on_segment,
+            )
+        except BaseException as error:
+            lock.release()
+            if isinstance(error, OSError):
+                raise OutputError.from_os(error, directory, kept="what had arrived is kept") from error
+            raise
+
+    @property
+    def fd(self) -> int:
+        """The open data file; -1 once closed."""
+        return self._lock.fd
+
+    @property
+    def layout(self) -> Layout:
+        """How the blob is cut; that of an empty one until the size is known."""
+        return self._arrived.layout
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is there."""
+        return self.size is not None and self._arrived.complete
+
+    def missing_segments(self) -> list[int]:
+        """The segments still to fetch, in order."""
+        return self._arrived.missing_segments()
+
+    def segment_hashes(self, segment: int) -> bytes | None:
+        """The SHA-1s of the segment's pieces, joined; None where it is not there or piece hashes are not wanted."""
+        if not self._arrived.has_segment(segment):
+            return None
+        hashes = self._arrived.segment_hashes(segment)
+        if not hashes and self._hash_pieces:  # from an earlier run that wanted none
+            with self._telling():
+                hashes = piece_hashes(self.fd, self.layout, segment)
+            self._arrived.add_hashes(segment, hashes)
+        return hashes or None
+
+    def writer(self, start: int, stop: int | None) -> SpanWriter:
+        """Take the bytes `[start, stop)`, whole pieces. `stop` None, with `start` 0, where the size is unknown.
+
+        Raises ValueError for any other range.
+        """
+        if stop is None:
+            if start or self._keep_journal:
+                raise ValueError("only a blob of unknown size is one stream from its start")
+            self.reset()
+            return StreamWriter(write=self._stream, ended=self._ended)
+        return PieceWriter(
+            start,
+            stop,
+            arrived=self._arrived,
+            write=self._write,
+            finished=self._piece_finished,
+            hash_pieces=self._hash_pieces,
+        )
+
+    def segment_arrived(self, segment: int, hashes: bytes) -> None:
+        """Another writer (libtorrent) has put and flushed these bytes, whose piece SHA-1s are `hashes`: journal them.
+
+        Also carries the digests on, so call it where some hashing may take place.
+        """
+        if self._arrived.add_segment(segment, hashes):
+            self._journalled(segment, hashes)
+            self._hash(self.layout.segment_length)
+
+    def digest(self, algorithm: str) -> str:
+        """The hex digest of the whole blob, reading what is not covered yet. Raises ValueError unless `complete`."""
+        if not self.complete or self.size is None:
+            raise ValueError("the blob is not complete")
+        with self._telling():
+            self._prefix.finish(self.size)
+            if (value := self._prefix.hexdigest(algorithm)) is not None:
+                return value
+            late = new_hash(algorithm, self.size)
+            read_into([late], self.fd, 0, self.size)
+            return late.hexdigest()
+
+    def commit(self, final: str) -> None:
+        """Move the data to `final`, on the same file system, in one step, and remove the rest. Closes this partial.
+
+        Raises ValueError unless `complete`. After an OutputError it is still open and nothing is lost.
+        """
+        if not self.complete:
+            raise ValueError("the blob is not complete")
+        try:
+            os.replace(self.path, final)
+        except OSError as error:
+            kept = "all bytes have arrived and are kept for the next run"
+            raise OutputError.from_os(error, final, kept=kept) from error
+        # from here on a waiting process may make its own data and journal here; only ours may be removed
+        if self._journal:
+            self._journal.unlink()
+        self._shut()
+
+    def discard(self) -> None:
+        """Remove everything. Closes this partial."""
+        # the data last: while it is there nobody else gets the lock, and without a journal it is worth nothing
+        for name in ("journal.new", "journal", "data"):
+            Path(self._directory, name).unlink(missing_ok=True)
+        self._shut()
+
+    def reset(self) -> None:
+        """Forget all segments and digests and start over in the same place, as after a wrong digest."""
+        with self._telling():
+            if self._journal:
+                self._journal.restart()
+            if not self._keep_journal:
+                self.size = None
+            self._start_over()
+
+    def close(self) -> None:
+        """Stop, keeping what another run can go on with. Harmless if done twice."""
+        if self.fd >= 0 and not self._keep_journal:
+            self.discard()
+        if self.fd < 0:
+            return
+        try:
+            if self.size and self._keep_journal and not self._journal and self.complete:
+                self._journal = self._keep_journal(records=[Record(0, self._arrived.segment_hashes(0))])
+        except OSError as error:
+            raise OutputError.from_os(error, self.path) from error
+        finally:
+            self._shut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        with self._telling():
+            write_at(self.fd, data, offset)
+
+    def _piece_finished(self, piece: int, sha1: bytes) -> None:
+        if self._arrived.add_piece(piece, sha1):
+            segment = self.layout.segment_of(piece * self.layout.piece_length)
+            hashes = self._arrived.segment_hashes(segment)
+            self._journalled(segment, hashes)
+            self._on_segment(segment, hashes)
+        self._hash(self.layout.piece_length)
+
+    def _journalled(self, segment: int, hashes: bytes) -> None:
+        if not self._journal:
+            return
+        with self._telling():
+            self._journal.append(segment, hashes, length=self.layout.segment_length)
+            if not self._arrived.complete:  # else the next thing is the commit, which outlives a kill by itself
+                self._journal.sync_if_due(self.fd)
+
+    def _hash(self, arrived: int) -> None:
+        with self._telling():
+            self._prefix.advance(lambda: self._arrived.prefix, most=_HASH_AHEAD * arrived)
+
+    def _stream(self, data: memoryview, offset: int) -> None:
+        self._write(data, offset)
+        self._prefix.feed(data)
+
+    def _ended(self, size: int) -> None:
+        with self._telling():
+            os.ftruncate(self.fd, size)
+        self.size = size
+        self._arrived = Arrived(Layout(size))
+        for segment in range(self.layout.segments):
+            self._arrived.add_segment(segment)
+            self._on_segment(segment, self.segment_hashes(segment) or b"")
+
+    def _start_over(self) -> None:
+        if not self._journal:
+            Path(self._directory, "journal").unlink(missing_ok=True)
+        os.ftruncate(self.fd, 0)
+        os.ftruncate(self.fd, self.size or 0)
+        self._arrived = Arrived(Layout(self.size or 0))
+        self._prefix.restart()
+
+    def _shut(self) -> None:
+        if self._journal:
+            self._journal.close()
+        self._lock.release()
+        with contextlib.suppress(OSError):  # not empty: something is kept, or somebody else has moved in
+            os.rmdir(self._directory)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kept = f"{self._arrived.segment_bytes} bytes have arrived and are kept for the next run"
+            raise OutputError.from_os(error, self.path, kept=kept) from error
