@@ -114,7 +114,7 @@ class Request:
     `etag`, where given, is strong: the core sends it as If-Match and refuses a response that carries another.
     """
 
-    url: str
+    url: str = attrs.field(repr=bare_url)
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=lambda h: repr(sorted(h)))
     auth: httpx.Auth | None = attrs.field(default=None, repr=False)
     expires_at: float | None = None

@@ -1,0 +1,37 @@
+"""The conformance kit: subclass `BackendContract`, give two fixtures, and every promise of `dfly.backend` is tested.
+
+    import pytest
+    from dfly.backend import build_options
+    from dfly.testing.contract import BackendContract, World, lent_tools
+
+    class TestGopher(BackendContract):
+        @pytest.fixture
+        def backend(self, server):
+            with lent_tools() as tools:
+                backend = GopherBackend(build_options(GopherBackend, {}, {}), tools)
+                yield backend
+                backend.close()
+
+        @pytest.fixture
+        def world(self, server):
+            return World(file=server.url("/a.bin"), content=server.content, missing=server.url("/nowhere"))
+
+A failure names the promise in brackets and says what to do. What a `World` leaves out is skipped: read the skips once.
+Give every test a fresh origin, because some change it. The tests live in `dfly.testing.promises`, by subject.
+"""
+
+from __future__ import annotations
+
+from dfly.testing.lent import lent_tools
+from dfly.testing.promises.broken import BrokenPromise
+from dfly.testing.promises.declared import DeclaredPromises
+from dfly.testing.promises.guarded import GuardedPromises
+from dfly.testing.promises.moved import MovedPromises
+from dfly.testing.promises.resolved import ResolvedPromises
+from dfly.testing.world import World
+
+__all__ = ["BackendContract", "BrokenPromise", "World", "lent_tools"]
+
+
+class BackendContract(DeclaredPromises, ResolvedPromises, MovedPromises, GuardedPromises):
+    """Every promise of a backend. Fixtures to give: `backend`, an instance, and `world`, what its origin holds."""
