@@ -1,0 +1,60 @@
+"""The command lines of the processes under test. Benchmarks know dfly only by these and its JSON events."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HUB_PORT = 8000
+SEED_PORT = 65001
+REPO = "bench/blob"
+BLOB = "blob.bin"
+_BIN = Path(sys.executable).parent
+
+
+def hub(directory: Path, *, repo: str = REPO, host: str, port: int = HUB_PORT, rate: float | None = None) -> list[str]:
+    """The fixture hub with `directory` as one repository; `rate` in bytes/s for all clients together."""
+    argv = [sys.executable, "-m", "dfly_hf.testing", "--root", str(directory), "--repo", repo]
+    limit = [] if rate is None else ["--rate", str(int(rate))]
+    return [*argv, "--host", host, "--port", str(port), *limit]
+
+
+def content_bytes(stats: dict[str, Any]) -> int:
+    """File content that the hub has sent, from its `/_stats`."""
+    return int(stats["content_bytes"])
+
+
+def seed_peer(address: str, data: Path) -> list[str]:
+    """A seed peer; its traffic stays inside the cluster, so plain HTTP is right."""
+    return [
+        str(_BIN / "dfdaemon"),
+        "--seed-peer",
+        "--listen",
+        f"{address}:{SEED_PORT}",
+        "--data-dir",
+        str(data),
+        "--insecure",
+    ]
+
+
+def node(output: Path, seeds: list[str]) -> list[str]:
+    """A node that fetches the blob through the seed peers at these addresses."""
+    peers = [flag for seed in seeds for flag in ("--seed-peer", f"http://{seed}:{SEED_PORT}")]
+    return [str(_BIN / "dfget"), f"hf://{REPO}/{BLOB}", "-O", str(output), *peers, "--json"]
+
+
+def hf_environment(endpoint: str, home: Path) -> dict[str, str]:
+    """For everything that speaks to the hub: which one, and a home without anybody's token or cache."""
+    return {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+
+
+def events(out: Path) -> Iterator[dict[str, Any]]:
+    """The JSON events that a node has printed; a last line that was cut short, and anything else, is passed over."""
+    for line in out.read_text(errors="replace").splitlines() if out.exists() else ():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and "event" in event:
+            yield event

@@ -1,0 +1,193 @@
+"""One run of a swarm case: build the cluster, start everything, watch, and return what was seen as plain JSON.
+
+Nothing is judged here; `bench.report` computes every figure from the raw result, so an old run can be read anew.
+
+The clock starts when the hub does: it is held (SIGSTOP) until all nodes that start together have a connection to a seed
+peer. Otherwise the time that N interpreters need to start on few CPUs would be counted as the swarm's.
+"""
+
+import filecmp
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import commands, machine
+from bench.baselines import all_pairs_tcp
+from bench.case import Case
+from dfly.testing.cluster import Cluster, Host
+from dfly.testing.process import Process
+from dfly.testing.traffic import LinkUse
+
+ALIGN_SECONDS = 60.0
+_KEPT = ("warning", "stalled", "retrying", "error")
+
+
+class SwarmRun:
+    """A case on a cluster of its own. Files go below `root`, which needs room for the blob on every host."""
+
+    def __init__(self, case: Case, *, root: Path, baseline_seconds: float) -> None:
+        self._case = case
+        self._baseline_seconds = baseline_seconds
+        self._cluster = Cluster(
+            case.nodes, root=root, nic=case.nic, seeds=case.seeds, racks=case.rack_sizes, thin=case.thin
+        )
+        self._blob = root / "repository" / commands.BLOB
+        self._nodes: dict[str, Process] = {}
+
+    def run(self) -> dict[str, Any]:
+        """The raw result. Raises `RuntimeError` where the hub or a seed peer does not start."""
+        case, cluster = self._case, self._cluster
+        write_blob(self._blob, case.size)
+        with cluster:
+            for index, host in enumerate(cluster.nodes):
+                if case.role(index) == "slow":
+                    host.set_rate(case.nic / case.slow_factor)
+            baseline = self._baseline()
+            endpoint = self._start_hub()
+            self._start_seeds(endpoint)
+            with machine.CpuMeter() as cpu, cluster.link_use(0.25) as links:
+                start, aligned = self._start_nodes(endpoint)
+                self._watch(endpoint, deadline=start + case.patience)
+            stats = json.loads(cluster.nodes[0].get(f"{endpoint}/_stats"))
+            for host in cluster.hosts:
+                host.kill()
+            return {
+                "kind": "swarm",
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "machine": machine.facts(),
+                "case": case.as_dict(),
+                "aligned": aligned,
+                "hub": {"content_bytes": commands.content_bytes(stats), "stats": stats},
+                "seeds": [self._host(seed, seed.processes[-1]) for seed in cluster.seeds],
+                "nodes": [self._node(index, start) for index in range(case.nodes)],
+                "links": _series(links, start),
+                "cpu": [[round(r.time - start, 3), round(r.busy, 2), round(r.total, 2)] for r in cpu.readings],
+                "baseline": baseline,
+            }
+
+    def _baseline(self) -> dict[str, Any]:
+        if not self._baseline_seconds:
+            return {}
+        nodes = [node for index, node in enumerate(self._cluster.nodes) if self._case.role(index) != "slow"]
+        return all_pairs_tcp(self._cluster, nodes, nic=self._case.nic, seconds=self._baseline_seconds)
+
+    def _start_hub(self) -> str:
+        hub = self._cluster.hub
+        process = hub.popen(commands.hub(self._blob.parent, host=hub.address, rate=self._case.origin))
+        hub.wait_until_listening(commands.HUB_PORT, process=process, timeout=120)  # it hashes the blob first
+        return f"http://{hub.address}:{commands.HUB_PORT}"
+
+    def _start_seeds(self, endpoint: str) -> None:
+        for seed in self._cluster.seeds:
+            argv = commands.seed_peer(seed.address, seed.directory / "data")
+            seed.popen(argv, env=commands.hf_environment(endpoint, seed.directory))
+        for seed in self._cluster.seeds:
+            seed.wait_until_listening(commands.SEED_PORT, process=seed.processes[-1])
+
+    def _start_nodes(self, endpoint: str) -> tuple[float, bool]:
+        """The Unix time at which the hub was let go, and whether all nodes were waiting for it by then."""
+        cluster, case = self._cluster, self._case
+        together = [host for index, host in enumerate(cluster.nodes) if case.role(index) != "late"]
+        cluster.hub.pause()
+        for host in together:
+            self._start_node(host, endpoint)
+        deadline = time.monotonic() + ALIGN_SECONDS
+        aligned = not cluster.seeds
+        while not aligned and time.monotonic() < deadline:
+            time.sleep(0.05)
+            waiting = set().union(*(seed.clients(commands.SEED_PORT) for seed in cluster.seeds))
+            aligned = len(waiting) >= len(together)
+            if any(self._nodes[host.name].returncode is not None for host in together):
+                break
+        start = time.time()
+        cluster.hub.resume()
+        return start, aligned
+
+    def _start_node(self, host: Host, endpoint: str) -> None:
+        self._nodes[host.name] = host.popen(
+            commands.node(host.directory / commands.BLOB, [seed.address for seed in self._cluster.seeds]),
+            env=commands.hf_environment(endpoint, host.directory),
+            out=host.directory / "events",
+        )
+
+    def _watch(self, endpoint: str, *, deadline: float) -> None:
+        """Wait for all nodes; let the late ones join and kill the seed peer when it is time."""
+        case, cluster = self._case, self._cluster
+        late = [host for index, host in enumerate(cluster.nodes) if case.role(index) == "late"]
+        doomed = case.kill_seed_at
+        while late or any(process.returncode is None for process in self._nodes.values()):
+            if time.time() > deadline:
+                return
+            share = cluster.hub.bytes_out() / case.size
+            if late and (share >= case.late_at or self._all_over()):
+                for host in late:
+                    self._start_node(host, endpoint)
+                late = []
+            if doomed is not None and share >= doomed:
+                cluster.seeds[0].kill()
+                doomed = None
+            time.sleep(0.05)
+
+    def _all_over(self) -> bool:
+        return all(process.returncode is not None for process in self._nodes.values())
+
+    def _host(self, host: Host, process: Process | None) -> dict[str, Any]:
+        traffic = host.traffic()
+        seen: dict[str, Any] = {"name": host.name, "rack": host.rack, "into": traffic.into, "out": traffic.out}
+        if process is not None:
+            process.wait(10)
+            seen |= {"code": process.returncode, "cpu": process.usage.cpu, "peak_memory": process.usage.peak_memory}
+        return seen
+
+    def _node(self, index: int, start: float) -> dict[str, Any]:
+        host = self._cluster.nodes[index]
+        process = self._nodes.get(host.name)
+        seen = self._host(host, process) | {"role": self._case.role(index), "segments": [], "events": []}
+        if process is None:
+            return seen | {"done": None, "sources": {}, "identical": False, "log": "never started"}
+        done, sources = None, {}
+        for event in commands.events(process.out):
+            at = round(float(event.get("time", 0)) - start, 3)
+            if event["event"] == "segment.finished":
+                seen["segments"].append([at, event["index"]])
+            elif event["event"] == "task.finished":
+                done, sources = at, event["sources"]
+            elif event["event"] in _KEPT:
+                seen["events"].append(event | {"time": at})
+        output = host.directory / commands.BLOB
+        return seen | {
+            "started": round(process.started - start, 3),
+            "done": done,
+            "sources": sources,
+            "identical": output.exists() and filecmp.cmp(output, self._blob, shallow=False),
+            "log": "" if process.returncode == 0 else process.tail(),
+        }
+
+
+def write_blob(path: Path, size: int) -> None:
+    """A blob of `size` bytes in which no two pieces are alike and nothing can be compressed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for chunk in _noise(size):
+            file.write(chunk)
+
+
+def _noise(size: int) -> Iterator[bytes]:
+    while size > 0:
+        chunk = os.urandom(min(size, 1 << 22))
+        size -= len(chunk)
+        yield chunk
+
+
+def _series(use: LinkUse, start: float) -> dict[str, Any]:
+    """Cumulative bytes of each link at each sample."""
+    names = list(use.samples[0].links)
+    return {
+        "time": [round(sample.time - start, 3) for sample in use.samples],
+        "into": {name: [sample.links[name].into for sample in use.samples] for name in names},
+        "out": {name: [sample.links[name].out for sample in use.samples] for name in names},
+    }
