@@ -129,7 +129,7 @@ class Plugins:
             if claim.module not in self._by_module:
                 try:
                     self._by_module[claim.module] = self._import(claim)
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     reason = f"{type(error).__name__}: {error}"
                     self._broken[claim.scheme] = Broken(claim.scheme, claim.distribution, reason)
                     raise PluginError(
@@ -150,11 +150,11 @@ class Plugins:
         call = self._hooks.subset_hook_caller("dfly_backends", remove_plugins=others)
         try:
             classes = [backend for brought in call() for backend in brought]
-        except Exception:
+            for backend in classes:
+                if not (isinstance(backend, type) and issubclass(backend, Backend)):
+                    raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
+        except BaseException:
             # or the plugin's next scheme would fail because of this, and hide the reason
             self._hooks.unregister(module)
             raise
-        for backend in classes:
-            if not (isinstance(backend, type) and issubclass(backend, Backend)):
-                raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
         return {scheme: backend for backend in classes for scheme in backend.schemes}
