@@ -14,7 +14,8 @@ import os
 from collections.abc import Callable
 
 from dfly.errors import OutputError
-from dfly.output.receipt import record
+from dfly.output.receipt import entry_key, record
+from dfly.values import Entry
 
 PARTIALS = ".dfly"
 
@@ -40,8 +41,8 @@ def remove_stale(final: str, key: str, *, root: str | None = None) -> None:
                 _remove_unless_held(os.path.join(place, other))
 
 
-def place(commit: Callable[[str], None], final: str, *, key: str | None = None) -> None:
-    """Make the parents of `final`, `commit(final)` (a rename), and leave a receipt for `key` (`receipt.entry_key`).
+def place(commit: Callable[[str], None], final: str, *, entry: Entry | None = None) -> None:
+    """Make the parents of `final`, `commit(final)` (a rename), and leave a receipt for `entry`.
 
     Raises OutputError.
     """
@@ -51,7 +52,7 @@ def place(commit: Callable[[str], None], final: str, *, key: str | None = None) 
     except OSError as error:
         raise OutputError.from_os(error, folder, kept="all bytes have arrived and are kept for the next run") from error
     commit(final)
-    if key is not None:
+    if entry is not None and (key := entry_key(entry)) is not None:
         record(final, key)
     clean(folder)
 

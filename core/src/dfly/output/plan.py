@@ -12,11 +12,10 @@ from dfly.values import Entry, Snapshot
 
 @attrs.frozen
 class Target:
-    """`entry` becomes the file `path`; `root` is the output folder that the whole task stays inside."""
+    """`entry` becomes the file `path`."""
 
     entry: Entry
     path: str
-    root: str
 
 
 def plan(snapshot: Snapshot, output: str | None, *, recursive: bool) -> list[Target]:
@@ -69,11 +68,11 @@ def _single(entry: Entry, output: str | None) -> Target:
         path = os.path.join(output, name)
     else:
         path = output
-    return Target(entry, path, os.path.dirname(path) or ".")
+    return Target(entry, path)
 
 
 def _below(snapshot: Snapshot, output: str | None) -> list[Target]:
     if output is None:
         refuse_unsafe([snapshot.name])
     root = output or snapshot.name
-    return [Target(entry, os.path.join(root, entry.path), root) for entry in snapshot.entries]
+    return [Target(entry, os.path.join(root, entry.path)) for entry in snapshot.entries]

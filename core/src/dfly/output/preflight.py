@@ -6,31 +6,32 @@ from collections.abc import Iterable, Sequence
 
 from dfly.errors import OutputError
 from dfly.output.place import PARTIALS
-from dfly.output.plan import Target, refuse_occupied
+from dfly.output.plan import refuse_occupied
 
 
-def check(targets: Sequence[Target], *, needed: int) -> None:
-    """Raise OutputError, saying what to do, where the files cannot go to their places; changes nothing on disk.
+def preflight(paths: Sequence[str], *, root: str, needed: int) -> None:
+    """Raise OutputError, saying what to do, where files cannot go to `paths`; changes nothing on disk.
 
-    `needed` is how many bytes are still to be written, without what partials hold already.
+    `root` is the output folder, which holds them all. `needed` is how many bytes are still to be written, without what
+    partials hold already.
     Checked: file and folder conflicts in the existing tree, folders below the root that are links out of it, write
     permission, read-only file systems, free space.
     """
-    if not targets:
+    if not paths:
         return
+    root = root or "."
     try:
-        _check(targets, needed)
+        _check(paths, root, needed)
     except OSError as error:
-        raise OutputError.from_os(error, targets[0].root) from error
+        raise OutputError.from_os(error, root) from error
 
 
-def _check(targets: Sequence[Target], needed: int) -> None:
-    root = targets[0].root
-    folders = {os.path.dirname(target.path) or "." for target in targets} | {os.path.join(root, PARTIALS), root}
+def _check(paths: Sequence[str], root: str, needed: int) -> None:
+    folders = {os.path.dirname(path) or "." for path in paths} | {os.path.join(root, PARTIALS), root}
     for component in sorted(_components(root, folders)):
         _refuse_component(root, component)
-    for target in targets:
-        refuse_occupied(target.path)
+    for path in paths:
+        refuse_occupied(path)
     for folder in {_existing(folder) for folder in folders}:
         _refuse_unwritable(folder)
     _refuse_full(_existing(root), needed)

@@ -100,7 +100,7 @@ def read_into(hashes: Iterable[Hash], fd: int, start: int, stop: int) -> None:
         start += count
 
 
-def has_digest(path: str, digest: Digest) -> bool:
+def hash_file(path: str, digest: Digest) -> bool:
     """Whether the file at `path` has this digest. Raises OSError, and ValueError where it is not supported."""
     fd = os.open(path, os.O_RDONLY)
     try:

@@ -19,6 +19,7 @@ from dfly.boot import boot_id
 from dfly.errors import OutputError
 from dfly.layout import Layout
 from dfly.store.arrived import Arrived
+from dfly.store.directory import empty, link_over, remove_if_empty
 from dfly.store.hashing import new_hash, read_into
 from dfly.store.journal import Header, Journal, Record
 from dfly.store.lock import Lock
@@ -28,6 +29,7 @@ from dfly.store.survivors import piece_hashes, survivors
 
 #: A finished stretch pays for hashing at most this many times its length: it catches up, and no connection starves.
 _HASH_AHEAD = 4
+_ALL_KEPT = "all bytes have arrived and are kept for the next run"
 
 KeepJournal = Callable[..., Journal]
 OnSegment = Callable[[int, bytes], None]
@@ -200,18 +202,27 @@ class Partial:
         try:
             os.replace(self.path, final)
         except OSError as error:
-            kept = "all bytes have arrived and are kept for the next run"
-            raise OutputError.from_os(error, final, kept=kept) from error
+            raise OutputError.from_os(error, final, kept=_ALL_KEPT) from error
         # from here on a waiting process may make its own data and journal here; only ours may be removed
         if self._journal:
             self._journal.unlink()
         self._shut()
 
+    def expose(self, final: str) -> None:
+        """Make `final` a second name of the data, in one step, and go on: the swarm still reads it at `path`.
+
+        Raises ValueError unless `complete`. Until `discard`, who writes into `final` writes into the data.
+        """
+        if not self.complete:
+            raise ValueError("the blob is not complete")
+        try:
+            link_over(self.path, final)
+        except OSError as error:
+            raise OutputError.from_os(error, final, kept=_ALL_KEPT) from error
+
     def discard(self) -> None:
         """Remove everything. Closes this partial."""
-        # the data last: while it is there nobody else gets the lock, and without a journal it is worth nothing
-        for name in ("journal.new", "journal", "data"):
-            Path(self._directory, name).unlink(missing_ok=True)
+        empty(self._directory)
         self._shut()
 
     def reset(self) -> None:
@@ -292,8 +303,7 @@ class Partial:
         if self._journal:
             self._journal.close()
         self._lock.release()
-        with contextlib.suppress(OSError):  # not empty: something is kept, or somebody else has moved in
-            os.rmdir(self._directory)
+        remove_if_empty(self._directory)
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
