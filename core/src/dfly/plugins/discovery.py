@@ -149,12 +149,15 @@ class Plugins:
         others = [plugin for plugin in self._hooks.get_plugins() if plugin is not module]
         call = self._hooks.subset_hook_caller("dfly_backends", remove_plugins=others)
         try:
-            classes = [backend for brought in call() for backend in brought]
-            for backend in classes:
-                if not (isinstance(backend, type) and issubclass(backend, Backend)):
-                    raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
+            classes = [_checked(backend) for brought in call() for backend in brought]
         except BaseException:
             # or the plugin's next scheme would fail because of this, and hide the reason
             self._hooks.unregister(module)
             raise
         return {scheme: backend for backend in classes for scheme in backend.schemes}
+
+
+def _checked(backend: type[Backend]) -> type[Backend]:
+    if not (isinstance(backend, type) and issubclass(backend, Backend)):
+        raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
+    return backend
