@@ -27,6 +27,7 @@ from dfly.errors import (
     UnknownScheme,
     UnsafePath,
     Unsupported,
+    Untrusted,
     UsageError,
 )
 from dfly.plugins.hookspecs import hookimpl
@@ -66,6 +67,7 @@ __all__ = [
     "UnknownScheme",
     "UnsafePath",
     "Unsupported",
+    "Untrusted",
     "UsageError",
     "bare_url",
     "error_for_status",

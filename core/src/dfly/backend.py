@@ -37,11 +37,15 @@ __all__ = [
 T = TypeVar("T")
 
 
+def _strip(text: str) -> str:
+    return text.strip()
+
+
 @attrs.frozen(repr=False)
 class Secret:
     """A string that never shows itself: not in repr, str, format, logs or events."""
 
-    _value: str = attrs.field(converter=str.strip)
+    _value: str = attrs.field(converter=_strip)
 
     def reveal(self) -> str:
         """The text itself, for the one header or signature that needs it."""
@@ -83,8 +87,8 @@ def option(
 
     `env` names further variables, asked in order, before the DFLY_ one; an empty value counts as not given. `fallback` is
     asked last (a token file); its None means the default. `flags` are further names, of which core's own are left out. A
-    `secret` arrives as `Secret`. `travels` says whether the value may
-    be sent to a seed peer (as a header, over TLS or loopback): plain options do unless told otherwise, secrets only when told so.
+    `secret` arrives as `Secret`. `travels` says whether the value may be sent to a seed peer (as a header, over TLS or
+    loopback): plain options do unless told otherwise, secrets only when told so.
     Credentials that belong to this machine rather than to the user (instance roles, client certificates) MUST NOT travel.
     """
     metadata = {
@@ -202,7 +206,7 @@ class Backend(ABC):
             return False
         return True
 
-    def put(self, path: os.PathLike[str], url: str) -> None:
+    def put(self, path: os.PathLike[str], url: str) -> None:  # noqa: ARG002 - the contract's words
         """Upload one local file."""
         raise Unsupported(f"{self.schemes[0]}:// cannot be written to", url=bare_url(url))
 
@@ -217,7 +221,7 @@ class Backend(ABC):
             return False
         return bool(snapshot.entries)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing
         """Release what the backend holds. Called once, after the last method returned."""
 
 

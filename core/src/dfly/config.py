@@ -38,3 +38,25 @@ class Fetch:
 
     concurrency: int = 8
     limit_rate: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Joining:
+    """How this process takes part in a swarm; without `seed_peers` it does not, and fetches from the origin itself.
+
+    `seed_peers` are base URLs. `cluster_token` is what the seed peers ask for. `port` 0 takes a free one for the session;
+    `interface` is an address or device to listen on; `advertise` are addresses that other nodes reach this one by, besides
+    the one the seed peer sees. `location` ("zone/rack") orders the ring. `upload_limit` in bytes/s.
+    `seed_time` is how long to go on serving neighbours that are not done, in seconds.
+    """
+
+    seed_peers: tuple[str, ...] = ()
+    cluster_token: str = attrs.field(default="", repr=False)
+    port: int = 0
+    interface: str = ""
+    advertise: tuple[str, ...] = ()
+    location: str = ""
+    upload_limit: int | None = None
+    seed_time: float = 10.0
+    back_to_source: bool = True
+    insecure: bool = False

@@ -49,20 +49,22 @@ class Pack:
 class Freight:
     """How a snapshot travels: `empty` files need no transfer, `pack` (or None) holds the small ones, `blobs` are the rest.
 
-    `blobs` maps a blob id to its entry; two entries with one content are one blob.
+    `blobs` maps a blob id to its entry; two entries with one content are one blob. `ids` are all entries with their content's id.
     """
 
     empty: tuple[Entry, ...]
     pack: Pack | None
     blobs: dict[str, Entry]
+    ids: tuple[tuple[str, Entry], ...]
 
     @classmethod
     def of(cls, snapshot: Snapshot, *, task: str) -> "Freight":
         """The freight of a selected snapshot. Blobs that nothing pins get an id that only this `task` uses."""
         small: dict[str, Entry] = {}
-        empty, large = [], {}
-        for entry in snapshot.entries:
-            blob = entry_blob(entry, task=task)
+        large: dict[str, Entry] = {}
+        empty: list[Entry] = []
+        ids = [(entry_blob(entry, task=task), entry) for entry in snapshot.entries]
+        for blob, entry in ids:
             if entry.size == 0:
                 empty.append(entry)
             elif entry.size is not None and entry.size <= SMALL:
@@ -72,7 +74,7 @@ class Freight:
         if len(small) == 1:
             large = {**small, **large}
             small = {}
-        return cls(tuple(empty), Pack(tuple(small.values()), tuple(small)) if small else None, large)
+        return cls(tuple(empty), Pack(tuple(small.values()), tuple(small)) if small else None, large, tuple(ids))
 
     def sizes(self) -> dict[str, int | None]:
         """The size of every blob that travels, the pack first, in the order in which they are fetched."""

@@ -52,7 +52,7 @@ def _part_problem(part: str) -> str | None:
         return "ends in a dot or space"
     if len(part.encode("utf-8")) > LONGEST_NAME:
         return f"a component longer than {LONGEST_NAME} bytes"
-    if part.split(".")[0].lower() in _DEVICES:
+    if part.split(".", maxsplit=1)[0].lower() in _DEVICES:
         return "a device name on Windows"
     return None
 

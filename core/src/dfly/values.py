@@ -17,15 +17,19 @@ LAYOUT_VERSION = 1
 STRONG_ALGORITHMS = ("sha256", "sha512")
 
 
+def _lower(text: str) -> str:
+    return text.lower()
+
+
 @attrs.frozen(order=True)
 class Digest:
-    """One content digest: `algorithm` ("sha256", "git-sha1", "md5", "crc64nvme", …) and lower-case hex `value`.
+    r"""One content digest: `algorithm` ("sha256", "git-sha1", "md5", "crc64nvme", …) and lower-case hex `value`.
 
-    `git-sha1` is the SHA-1 of `blob <size>\\0` and the content, as git and the Hugging Face Hub name small files.
+    `git-sha1` is the SHA-1 of `blob <size>\0` and the content, as git and the Hugging Face Hub name small files.
     """
 
     algorithm: str
-    value: str = attrs.field(converter=str.lower)
+    value: str = attrs.field(converter=_lower)
 
     @property
     def strong(self) -> bool:

@@ -286,7 +286,7 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
         members=_get(d, "members", int, 1),
     ),
     "entry": lambda d: EntryDuty(blob=_get(d, "blob", str), index=_count(d, "index")),
-    "released": lambda d: Released(),
+    "released": lambda _: Released(),
     "heartbeat": lambda d: Heartbeat(waiting_for=_get(d, "waiting_for", str, "")),
 }
 
@@ -294,7 +294,8 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
 def snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
     """The JSON form of a snapshot; entries are rows, as there may be very many."""
     rows = [
-        [e.path, e.size, e.url, e.identity, [[d.algorithm, d.value] for d in e.digests], e.validator] for e in snapshot.entries
+        [e.path, e.size, e.url, e.identity, [[d.algorithm, d.value] for d in e.digests], e.validator]
+        for e in snapshot.entries
     ]
     fields = attrs.asdict(snapshot, recurse=False, filter=lambda a, _: a.name != "entries")
     return {**fields, "entries": rows}
@@ -338,7 +339,8 @@ def _object(body: bytes, *, cap: int = LONGEST_BODY) -> dict[str, Any]:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise WireError("not JSON") from error
-    return _is(value, dict)
+    found: dict[str, Any] = _is(value, dict)
+    return found
 
 
 def _is(value: Any, kind: Any) -> Any:

@@ -1,32 +1,26 @@
-"""One blob on its way to the files that want it: where its bytes gather, how they are verified, how they become outputs.
+"""One blob on its way to the files that want it: its bytes gather, are verified, and become outputs.
 
-An arrival does not know who brings the bytes. A source asks it for the spans that are missing, writes them, and calls
-`settle`; it answers with whether the blob is in place or must be brought once more because the bytes were wrong.
-
-Blobs of at most one piece gather in memory: thousands of small files need no journal each.
+An arrival does not know who brings the bytes. A source asks it for what is missing, writes it, and calls `settle`; the answer
+is whether everything is in place, or the bytes were wrong and must be brought once more.
 """
 
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from dfly.errors import IntegrityError, OriginUnavailable
+from dfly.errors import IntegrityError
 from dfly.events import BytesArrived, FileFinished, FileStarted, FileVerified, Listener, Retrying, SegmentFinished
-from dfly.layout import MIB, SMALLEST_PIECE, Layout
+from dfly.layout import MIB, SMALLEST_PIECE
+from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer, write_at_once
 from dfly.output.place import clean, partial_directory, place
 from dfly.output.plan import Target
 from dfly.output.receipt import matches
+from dfly.packs import Freight, Pack
 from dfly.store.hashing import hash_file, new_hash, pick
-from dfly.store.partial import Partial
-from dfly.values import Digest, Entry
-
-#: A span is at least this long, so that a request's round trip is paid by its bytes, and at most LONGEST, so that
-#: the hash in order does not fall far behind.
-SHORTEST_SPAN, LONGEST_SPAN = 4 * MIB, 64 * MIB
+from dfly.values import Entry
 
 
 def already_there(target: Target) -> bool:
@@ -34,47 +28,39 @@ def already_there(target: Target) -> bool:
     return matches(target.path, target.entry, hash_file=hash_file)
 
 
-class _Gathering(Protocol):
-    """Where bytes gather before they are verified."""
-
-    def open(self) -> int: ...
-    def spans(self, *, whole: bool) -> Iterator[tuple[int, int | None]]: ...
-    def writer(self, start: int, stop: int | None) -> "_Writer": ...
-    def digest(self, algorithm: str) -> str: ...
-    def size(self) -> int: ...
-    def commit(self, final: str) -> None: ...
-    def reset(self) -> None: ...
-    def close(self) -> None: ...
-
-
-class _Writer(Protocol):
-    def write(self, data: bytes) -> None: ...
-    def close(self) -> None: ...
-
-
 @attrs.define(kw_only=True, eq=False)
 class Arrival:
-    """The blob of `entry`, wanted at `targets`. Methods are called by one thread at a time but for `writer`'s writes."""
+    """The content of `entry`, wanted at `targets`. All methods but a writer's are called by one thread at a time.
 
+    `swarmed` gathers on disk whatever the size, and keeps the partial after `settle`, for the swarm to read.
+    """
+
+    blob: str
     entry: Entry
     targets: list[Target]
     root: str
     emit: Listener
-    key: str
-    _gathering: _Gathering | None = None
+    swarmed: bool = False
+    settled: bool = False
+    _gathering: Gathering | None = None
     _attempt: int = 1
 
     @classmethod
-    def of(cls, targets: Iterable[Target], *, root: str, emit: Listener) -> list["Arrival"]:
-        """One arrival for each distinct blob, small ones first: they are the files a loader opens first."""
+    def each(cls, targets: Iterable[Target], *, root: str, emit: Listener) -> list["Arrival"]:
+        """One arrival for each distinct content, small ones first: they are the files a loader opens first."""
         by_blob: dict[str, Arrival] = {}
         for target in targets:
-            key = target.entry.blob or f"alone-{hashlib.sha256(target.path.encode()).hexdigest()}"
-            if key in by_blob:
-                by_blob[key].targets.append(target)
+            blob = target.entry.blob or f"alone-{hashlib.sha256(target.path.encode()).hexdigest()}"
+            if blob in by_blob:
+                by_blob[blob].targets.append(target)
             else:
-                by_blob[key] = cls(entry=target.entry, targets=[target], root=root, emit=emit, key=key)
+                by_blob[blob] = cls(blob=blob, entry=target.entry, targets=[target], root=root, emit=emit)
         return sorted(by_blob.values(), key=lambda a: (not a.small, a.entry.path))
+
+    @property
+    def label(self) -> str:
+        """What events call it."""
+        return self.entry.path
 
     @property
     def small(self) -> bool:
@@ -84,89 +70,165 @@ class Arrival:
     @property
     def directory(self) -> str:
         """The hidden directory for the partial, on the output's file system."""
-        return partial_directory(self.targets[0].path, self.key)
+        return partial_directory(self.targets[0].path, self.blob, root=self.root)
 
     def bytes_missing(self) -> int:
         """Bytes of disk still to be allocated, an estimate for the check before the first byte."""
         size = self.entry.size or 0
-        try:
-            held = os.stat(os.path.join(self.directory, "data")).st_blocks * 512
-        except OSError:
-            held = 0
-        return max(0, size - held) + size * (len(self.targets) - 1)
+        return max(0, size - _held(self.directory)) + size * (len(self.targets) - 1)
 
-    def spans(self, *, whole: bool = False) -> Iterator[tuple[int, int | None]]:
-        """The byte ranges still missing, in order. `whole` asks for one span from 0, for origins without ranges."""
-        if self._gathering is None:
-            self._gathering = self._open()
-        yield from self._gathering.spans(whole=whole)
-
-    def _open(self) -> _Gathering:
-        gathering: _Gathering = _InMemory(self) if self.small else _OnDisk(self)
-        had = gathering.open()
-        self.emit(FileStarted(path=self.entry.path, bytes=self.entry.size, had=had))
+    def gather(self, *, size: int | None = None) -> Gathering:
+        """Where the bytes gather; opened the first time. `size`, in bytes, where only the swarm knows it."""
+        gathering: Gathering | None = self._gathering
+        if gathering is None:
+            digest = pick(self.entry.digests)
+            algorithms = {digest.algorithm} if digest else set()
+            if self.small and not self.swarmed:
+                gathering = InMemory(f"{self.directory}.part", self.entry.size or 0)
+            else:
+                gathering = OnDisk.open(
+                    self.directory,
+                    blob=self.blob,
+                    size=self.entry.size if size is None else size,
+                    validator=self.entry.validator,
+                    algorithms=sorted(algorithms | {"sha256"} if self.swarmed else algorithms),
+                    on_segment=lambda index, _: self.emit(SegmentFinished(path=self.label, index=index)),
+                    keep=self.swarmed,
+                )
+            self._gathering = gathering
+            self.emit(FileStarted(path=self.label, bytes=self.entry.size, had=gathering.had))
         return gathering
 
-    def writer(self, start: int, stop: int | None, *, source: str) -> _Writer:
-        """A sequential writer for one span; `source` says where its bytes come from (one of events.SOURCES)."""
-        assert self._gathering is not None
-        return _Counted(self._gathering.writer(start, stop), self, source)
+    def spans(self, *, whole: bool = False) -> Iterator[Span]:
+        """The byte ranges still missing, in order. `whole` asks for one span from 0, for origins without ranges."""
+        yield from self.gather().spans(whole=whole)
 
-    def settle(self) -> bool:
+    def writer(self, start: int, stop: int | None, *, source: str) -> Writer:
+        """A writer for one span, whose bytes come from `source` (one of events.SOURCES)."""
+        return _Counted(self.gather().writer(start, stop), self.label, source, self.emit)
+
+    def settle(self, *, sha256: str = "") -> bool:
         """Verify the complete blob and put it in place. False: the bytes were wrong, once; bring them again.
 
+        `sha256` is what a seed peer computed, asked for where the hub tells no digest of its own.
         Raises IntegrityError the second time, OutputError where the disk refuses.
         """
-        assert self._gathering is not None
+        gathering = self.gather()
+        size = gathering.size()
         expected = pick(self.entry.digests)
-        if not self._has_right_size():
-            return False
-        if expected is not None:
-            actual = self._gathering.digest(expected.algorithm)
-            if actual != expected.value:
-                self._refuse(expected, actual)
-                return False
-        self.emit(FileVerified(path=self.entry.path, digest=str(expected) if expected else None))
-        self._place()
+        if self.entry.size not in (None, size):
+            return self._refuse("size", f"{self.entry.size}", f"{size}")
+        algorithm, value = (expected.algorithm, expected.value) if expected else ("sha256", sha256)
+        if value:
+            actual = gathering.digest(algorithm)
+            if actual != value:
+                return self._refuse(algorithm, value, actual)
+        self.emit(FileVerified(path=self.label, digest=f"{algorithm}:{value}" if value else None))
+        self._place(gathering, size)
+        self.settled = True
         return True
 
-    def _has_right_size(self) -> bool:
-        assert self._gathering is not None
-        actual, expected = self._gathering.size(), self.entry.size
-        if expected is None or actual == expected:
-            return True
-        self._refuse(Digest("size", f"{expected}"), f"{actual}")
+    def _refuse(self, algorithm: str, expected: str, actual: str) -> bool:
+        self.gather().reset()
+        if self._attempt > 1:
+            raise IntegrityError(self.label, algorithm=algorithm, expected=expected, actual=actual)
+        self._attempt += 1
+        cause = f"{algorithm} is {actual}, expected {expected}; fetching it once more"
+        self.emit(Retrying(path=self.label, cause=cause, after=0))
         return False
 
-    def _refuse(self, expected: Digest, actual: str) -> None:
-        assert self._gathering is not None
-        self._gathering.reset()
-        if self._attempt > 1:
-            raise IntegrityError(
-                self.entry.path, algorithm=expected.algorithm, expected=expected.value, actual=actual
-            )
-        self._attempt += 1
-        cause = f"{expected.algorithm} is {actual}, expected {expected.value}; fetching it once more"
-        self.emit(Retrying(path=self.entry.path, cause=cause, after=0))
-
-    def _place(self) -> None:
-        assert self._gathering is not None
-        size = self._gathering.size()
+    def _place(self, gathering: Gathering, size: int) -> None:
         first, *others = self.targets
-        place(self._gathering.commit, first.path, entry=self.entry)
-        self._finished(first, size)
+        place(gathering.commit, first.path, entry=first.entry)
         for target in others:
-            place(lambda final: _copy(first.path, final, self.directory), target.path, entry=target.entry)
-            self._finished(target, size)
-
-    def _finished(self, target: Target, size: int) -> None:
-        self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=size))
+            place(
+                lambda final: _copy(first.path, final, hidden=f"{self.directory}.copy"),
+                target.path,
+                entry=target.entry,
+            )
+        for target in self.targets:
+            self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=size))
 
     def close(self) -> None:
-        """Keep what has arrived for the next run."""
-        if self._gathering is not None:
-            self._gathering.close()
+        """Keep an unfinished partial for the next run; remove a settled one."""
+        gathering, self._gathering = self._gathering, None
+        if gathering is None:
+            return
+        if isinstance(gathering, OnDisk) and gathering.keep and self.settled:
+            gathering.discard()
+        else:
+            gathering.close()
         clean(self.root)
+
+
+@attrs.define(kw_only=True, eq=False)
+class PackArrival(Arrival):
+    """The pack of a snapshot's small files: gathers as one blob, settles as many files, each against its own digest.
+
+    `wanted` maps a content's id to the targets that want it.
+    """
+
+    pack: Pack
+    wanted: Mapping[str, list[Target]]
+
+    @property
+    def label(self) -> str:
+        """What events call it."""
+        return f"({len(self.pack.entries)} small files)"
+
+    def bytes_missing(self) -> int:
+        """The pack itself lies on the disk while it is unpacked."""
+        return 2 * (self.entry.size or 0)
+
+    def _place(self, gathering: Gathering, size: int) -> None:  # noqa: ARG002 - each file has its own
+        assert isinstance(gathering, OnDisk)
+        for blob, (entry, start, stop) in zip(self.pack.blobs, self.pack.ranges(), strict=True):
+            targets = self.wanted.get(blob, [])
+            if not targets:
+                continue
+            data = os.pread(gathering.partial.fd, stop - start, start)
+            expected = pick(entry.digests)
+            if expected is not None:
+                running = new_hash(expected.algorithm, len(data))
+                running.update(data)
+                if running.hexdigest() != expected.value:
+                    raise IntegrityError(
+                        entry.path, algorithm=expected.algorithm, expected=expected.value, actual=running.hexdigest()
+                    )
+            for target in targets:
+                self._unpack(data, target)
+
+    def _unpack(self, data: bytes, target: Target) -> None:
+        place(
+            lambda final: write_at_once(data, final, hidden=f"{self.directory}.part"),
+            target.path,
+            entry=target.entry,
+        )
+        self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=len(data)))
+
+
+def swarm_arrivals(freight: Freight, targets: Iterable[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:
+    """What travels for `targets`, by blob id, in the order in which it is fetched. Empty files are not among them."""
+    wanted: dict[str, list[Target]] = {}
+    by_path = {target.entry.path: target for target in targets}
+    for blob, entry in freight.ids:
+        if entry.path in by_path:
+            wanted.setdefault(blob, []).append(by_path[entry.path])
+    arrivals: dict[str, Arrival] = {}
+    if freight.pack and any(blob in wanted for blob in freight.pack.blobs):
+        pack = freight.pack
+        chosen = {blob: wanted[blob] for blob in pack.blobs if blob in wanted}
+        entry = Entry(
+            path=f"pack of {len(pack.entries)}", size=pack.size, url="", identity=pack.blob, validator=pack.blob
+        )
+        first = next(iter(chosen.values()))
+        arrivals[pack.blob] = PackArrival(
+            blob=pack.blob, entry=entry, targets=first, root=root, emit=emit, swarmed=True, pack=pack, wanted=chosen
+        )
+    for blob, entry in freight.blobs.items():
+        if blob in wanted:
+            arrivals[blob] = Arrival(blob=blob, entry=entry, targets=wanted[blob], root=root, emit=emit, swarmed=True)
+    return arrivals
 
 
 class _Counted:
@@ -174,10 +236,11 @@ class _Counted:
 
     STEP = MIB
 
-    def __init__(self, writer: _Writer, arrival: Arrival, source: str) -> None:
+    def __init__(self, writer: Writer, label: str, source: str, emit: Listener) -> None:
         self._writer = writer
-        self._arrival = arrival
+        self._label = label
         self._source = source
+        self._emit = emit
         self._unsaid = 0
 
     def write(self, data: bytes) -> None:
@@ -192,122 +255,19 @@ class _Counted:
 
     def _say(self) -> None:
         if self._unsaid:
-            path = self._arrival.entry.path
-            self._arrival.emit(BytesArrived(path=path, bytes=self._unsaid, source=self._source))
+            self._emit(BytesArrived(path=self._label, bytes=self._unsaid, source=self._source))
             self._unsaid = 0
 
 
-class _OnDisk:
-    """Gathers in a `Partial`: resumable, hashed in order while it arrives."""
-
-    def __init__(self, arrival: Arrival) -> None:
-        self._arrival = arrival
-        self._partial: Partial | None = None
-
-    @property
-    def partial(self) -> Partial:
-        assert self._partial is not None
-        return self._partial
-
-    def open(self) -> int:
-        entry = self._arrival.entry
-        digest = pick(entry.digests)
-        self._partial = Partial.open(
-            self._arrival.directory,
-            blob=self._arrival.key,
-            size=entry.size,
-            validator=entry.validator,
-            algorithms=(digest.algorithm,) if digest else (),
-            on_segment=self._segment_done,
-        )
-        return self._partial.had
-
-    def _segment_done(self, index: int, _hashes: bytes) -> None:
-        self._arrival.emit(SegmentFinished(path=self._arrival.entry.path, index=index))
-
-    def spans(self, *, whole: bool) -> Iterator[tuple[int, int | None]]:
-        size = self._arrival.entry.size
-        if size is None or whole:
-            self.partial.reset()
-            yield 0, size
-            return
-        layout = Layout(size)
-        length = min(max(size // 64, SHORTEST_SPAN), LONGEST_SPAN)
-        pieces = max(1, length // layout.piece_length)
-        yield from layout.spans(self.partial.missing_segments(), pieces=pieces)
-
-    def writer(self, start: int, stop: int | None) -> _Writer:
-        return self.partial.writer(start, stop)
-
-    def digest(self, algorithm: str) -> str:
-        return self.partial.digest(algorithm)
-
-    def size(self) -> int:
-        return os.stat(self.partial.path).st_size
-
-    def commit(self, final: str) -> None:
-        self.partial.commit(final)
-
-    def reset(self) -> None:
-        self.partial.reset()
-
-    def close(self) -> None:
-        if self._partial is not None:
-            self._partial.close()
-
-
-class _InMemory:
-    """Gathers a small blob in memory and writes it in one go."""
-
-    def __init__(self, arrival: Arrival) -> None:
-        self._arrival = arrival
-        self._data = bytearray()
-
-    def open(self) -> int:
+def _held(directory: str) -> int:
+    try:
+        return os.stat(os.path.join(directory, "data")).st_blocks * 512
+    except OSError:
         return 0
 
-    def spans(self, *, whole: bool) -> Iterator[tuple[int, int | None]]:  # noqa: ARG002 - always one span
-        self._data.clear()
-        yield 0, self._arrival.entry.size
 
-    def writer(self, start: int, stop: int | None) -> "_InMemory":  # noqa: ARG002 - always from 0
-        self._data.clear()
-        return self
-
-    def write(self, data: bytes) -> None:
-        self._data += data
-
-    def digest(self, algorithm: str) -> str:
-        running = new_hash(algorithm, len(self._data))
-        running.update(bytes(self._data))
-        return running.hexdigest()
-
-    def size(self) -> int:
-        return len(self._data)
-
-    def commit(self, final: str) -> None:
-        hidden = f"{self._arrival.directory}.part"
-        os.makedirs(os.path.dirname(hidden), exist_ok=True)
-        with open(hidden, "wb") as file:
-            file.write(self._data)
-        os.replace(hidden, final)
-        self._data.clear()
-
-    def reset(self) -> None:
-        self._data.clear()
-
-    def close(self) -> None:
-        pass
-
-
-def _copy(source: str, final: str, directory: str) -> None:
-    """A second output of one blob: a reflink where the file system can, else a copy, made visible at once."""
-    hidden = f"{directory}.copy"
+def _copy(source: str, final: str, *, hidden: str) -> None:
+    """A second output of one content; the kernel shares the blocks where the file system can."""
     os.makedirs(os.path.dirname(hidden), exist_ok=True)
     shutil.copyfile(source, hidden)
     os.replace(hidden, final)
-
-
-def refused_size(entry: Entry, actual: int) -> OriginUnavailable:
-    """The error for a stream that ended at the wrong length."""
-    return OriginUnavailable(f"{entry.path}: {actual} bytes arrived, {entry.size} were announced", url=entry.url)

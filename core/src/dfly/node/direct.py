@@ -28,6 +28,7 @@ def fetch_directly(
     *,
     settings: Fetch,
     patience: Patience,
+    pauses: Pauses,
     emit: Listener,
     stop: threading.Event,
 ) -> None:
@@ -39,7 +40,7 @@ def fetch_directly(
     outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
     try:
         with Fetcher(concurrency=settings.concurrency, throttle=throttle, cancel=stop) as fetcher:
-            bringer = _Bringer(fetcher, backend, patience, emit, stop, outcomes)
+            bringer = _Bringer(fetcher, backend, patience, pauses, emit, stop, outcomes)
             for arrival in arrivals:
                 bringer.bring(arrival)
             for _ in arrivals:
@@ -59,10 +60,10 @@ class _Bringer:
     fetcher: Fetcher
     backend: Backend
     patience: Patience
+    pauses: Pauses
     emit: Listener
     stop: threading.Event
     outcomes: "SimpleQueue[BaseException | None]"
-    pauses: Pauses = attrs.field(factory=Pauses)
 
     def bring(self, arrival: Arrival) -> None:
         entry = arrival.entry
@@ -96,13 +97,20 @@ class _Bringer:
 
 
 def stream_to(
-    stdout: BinaryIO, entry: Entry, backend: Backend, *, patience: Patience, emit: Listener, stop: threading.Event
+    stdout: BinaryIO,
+    entry: Entry,
+    backend: Backend,
+    *,
+    patience: Patience,
+    pauses: Pauses,
+    emit: Listener,
+    stop: threading.Event,
 ) -> None:
     """Write one file to `stdout` in order, verified at the end: the reader has the bytes before the digest is known."""
     patient = Patient(
         backend,
         patience=patience,
-        pauses=Pauses(),
+        pauses=pauses,
         on_retry=lambda path, cause, after: emit(Retrying(path=path, cause=cause, after=after)),
         cancel=stop,
     )

@@ -1,7 +1,6 @@
 """`dfly.fetch`: a source URL becomes files on this machine. The one function behind dfget.
 
-It decides nothing about bytes: it resolves, plans the outputs, leaves out what is already there, hands the rest to a source
-(the origin, or the swarm), and reports.
+It decides nothing about bytes: it builds what a task needs, resolves, and hands over to `task`.
 """
 
 import os
@@ -9,48 +8,26 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import attrs
 
 from dfly.backend import Backend, build_options
-from dfly.config import Fetch, Network, Patience
-from dfly.errors import Cancelled, TimedOut, UsageError
-from dfly.events import BytesArrived, Event, FileSkipped, Listener, SnapshotResolved, TaskFinished, ignore
-from dfly.node.arrival import Arrival, already_there
-from dfly.node.direct import fetch_directly, stream_to
-from dfly.node.resolve import resolve
+from dfly.config import Fetch, Joining, Network, Patience
+from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
+from dfly.events import Listener, Retrying, Warned, ignore
+from dfly.node.control import travelling
+from dfly.node.joining import Joined, join
+from dfly.node.resolve import expect, resolve
+from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
-from dfly.output.plan import Target, plan
-from dfly.output.preflight import preflight
 from dfly.plugins import Plugins
 from dfly.values import Snapshot
+from dfly.wire import Ask
+
+__all__ = ["Options", "Planned", "Report", "fetch"]
 
 Options = Mapping[str, Mapping[str, str | tuple[str, ...]]]
-
-
-@attrs.frozen(kw_only=True)
-class Planned:
-    """One line of a dry run: where a file would go, its size in bytes, whether it is already there and right."""
-
-    path: str
-    output: str
-    size: int | None
-    present: bool
-
-
-@attrs.frozen(kw_only=True)
-class Report:
-    """What a task did. `bytes` counts all files, `skipped` those already there; `sources` maps a source to bytes moved."""
-
-    url: str
-    output: str
-    files: int
-    bytes: int
-    skipped: int
-    seconds: float
-    sources: Mapping[str, int]
-    plan: tuple[Planned, ...] = ()
 
 
 def fetch(
@@ -67,6 +44,7 @@ def fetch(
     max_files: int | None = None,
     timeout: float | None = None,
     settings: Fetch | None = None,
+    joining: Joining | None = None,
     network: Network | None = None,
     patience: Patience | None = None,
     plugins: Plugins | None = None,
@@ -79,144 +57,103 @@ def fetch(
     `output` is a file path, a directory (existing or with a trailing `/`), None for the source's own name in the current
     directory, or "-" to write one file to `stdout`. `options` are backend options by prefix and field
     (`{"hf": {"token": "…"}}`); the environment is asked for the others. `timeout` is in seconds for the whole task.
-    `on_event` is called with frozen `dfly.events` values, one at a time, from worker threads. Setting `cancel` stops the task.
+    With `joining.seed_peers` the bytes come from the swarm. `on_event` is called with frozen `dfly.events` values, one at a
+    time, from worker threads. Setting `cancel` stops the task.
 
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
     urls = [url] if isinstance(url, str) else list(url)
-    if not urls:
-        raise UsageError("no source URL given")
-    where = None if output is None else os.fspath(output)
-    if len(urls) > 1 and where is not None and where != "-" and not where.endswith(os.sep):
-        where += os.sep
-    if where == "-" and (recursive or len(urls) > 1):
-        raise UsageError("-O - writes one file to standard output", hint="name one file and leave out -r")
-    tally = _Tally(on_event)
-    settings, patience = settings or Fetch(), patience or Patience()
-    plugins = plugins or Plugins()
+    where = _output(urls, output, recursive=recursive)
+    wanted = _Wanted(tuple(include), tuple(exclude), recursive, digest, max_files)
+    patience, plugins, tally = patience or Patience(), plugins or Plugins(), Tally(on_event)
+
+    def on_retry(origin: str, cause: str, after: float) -> None:
+        tally(Retrying(path=origin, cause=cause, after=after))
+
     with (
         _stop_signal(timeout, cancel) as stop,
-        Backends(plugins, network=network or Network(), patience=patience) as backends,
+        Backends(plugins, network=network or Network(), patience=patience, cancel=stop, on_retry=on_retry) as backends,
     ):
         reports = []
         for one in urls:
-            backend_class = plugins.backend_for(one)
-            given = (options or {}).get(backend_class.prefix or backend_class.schemes[0], {})
-            backend = backends.get(backend_class, build_options(backend_class, given))
-            snapshot = resolve(
-                backend, one, recursive=recursive, include=include, exclude=exclude, digest=digest, max_files=max_files
+            source = _Source.of(one, options or {}, plugins, backends)
+            joined = None if where == "-" else source.join(wanted, joining or Joining(), tally)
+            task = Task(
+                url=one,
+                snapshot=joined.snapshot if joined else source.resolve(wanted),
+                joined=joined,
+                backend=source.backend,
+                joining=joining or Joining(),
+                settings=settings or Fetch(),
+                patience=patience,
+                pauses=backends.pauses,
+                tally=tally,
+                stop=stop,
+                recursive=recursive,
+                overwrite=overwrite,
             )
-            task = _Task(one, snapshot, backend, settings, patience, tally, stop, recursive=recursive, overwrite=overwrite)
             if where == "-":
                 assert stdout is not None, "output '-' needs stdout"
                 reports.append(task.stream(stdout))
-            elif dry_run:
-                reports.append(task.dry_run(where))
             else:
-                reports.append(task.run(where))
+                reports.append(task.dry_run(where) if dry_run else task.run(where))
         return reports[0] if len(reports) == 1 else _joined(reports)
 
 
-@attrs.define
-class _Task:
+@attrs.frozen
+class _Wanted:
+    """Which files of a source."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    recursive: bool
+    digest: str | None
+    max_files: int | None
+
+
+@attrs.frozen
+class _Source:
+    """A source URL with the backend that understands it."""
+
     url: str
-    snapshot: Snapshot
-    backend: Backend
-    settings: Fetch
-    patience: Patience
-    tally: "_Tally"
-    stop: threading.Event
-    recursive: bool = attrs.field(kw_only=True)
-    overwrite: bool = attrs.field(kw_only=True)
+    backend_class: type[Backend]
+    settings: Any
+    backends: Backends
 
-    def run(self, output: str | None) -> Report:
-        began = time.monotonic()
-        targets = self._planned(output)
-        wanted: list[Target] = []
-        for target in targets:
-            if not self.overwrite and already_there(target):
-                self.tally(FileSkipped(path=target.entry.path, bytes=target.entry.size or 0))
-            else:
-                wanted.append(target)
-        root = _root(targets, recursive=self.recursive)
-        arrivals = Arrival.of(wanted, root=root, emit=self.tally)
-        preflight([target.path for target in wanted], root=root, needed=sum(a.bytes_missing() for a in arrivals))
-        fetch_directly(
-            arrivals, self.backend, settings=self.settings, patience=self.patience, emit=self.tally, stop=self.stop
-        )
-        return self._report(output, targets, skipped=len(targets) - len(wanted), began=began)
+    @classmethod
+    def of(cls, url: str, options: Options, plugins: Plugins, backends: Backends) -> "_Source":
+        backend_class = plugins.backend_for(url)
+        given = options.get(backend_class.prefix or backend_class.schemes[0], {})
+        return cls(url, backend_class, build_options(backend_class, given), backends)
 
-    def dry_run(self, output: str | None) -> Report:
-        began = time.monotonic()
-        targets = self._planned(output)
-        planned = tuple(
-            Planned(
-                path=t.entry.path,
-                output=t.path,
-                size=t.entry.size,
-                present=not self.overwrite and already_there(t),
-            )
-            for t in targets
-        )
-        report = self._report(output, targets, skipped=sum(p.present for p in planned), began=began)
-        return attrs.evolve(report, plan=planned)
+    def backend(self) -> Backend:
+        return self.backends.get(self.backend_class, self.settings)
 
-    def stream(self, stdout: BinaryIO) -> Report:
-        began = time.monotonic()
-        self._announce()
-        (entry,) = self.snapshot.entries
-        stream_to(stdout, entry, self.backend, patience=self.patience, emit=self.tally, stop=self.stop)
-        return self._report("-", [Target(entry, "-")], skipped=0, began=began)
-
-    def _planned(self, output: str | None) -> list[Target]:
-        targets = plan(self.snapshot, output, recursive=self.recursive)
-        self._announce()
-        return targets
-
-    def _announce(self) -> None:
-        self.tally(
-            SnapshotResolved(
-                url=self.snapshot.source,
-                revision=self.snapshot.revision,
-                snapshot=self.snapshot.id,
-                files=len(self.snapshot.entries),
-                bytes=self.snapshot.size,
-            )
+    def resolve(self, wanted: _Wanted) -> Snapshot:
+        return resolve(
+            self.backend(),
+            self.url,
+            recursive=wanted.recursive,
+            include=wanted.include,
+            exclude=wanted.exclude,
+            digest=wanted.digest,
+            max_files=wanted.max_files,
         )
 
-    def _report(self, output: str | None, targets: list[Target], *, skipped: int, began: float) -> Report:
-        report = Report(
-            url=self.snapshot.source,
-            output=_root(targets, recursive=self.recursive) if targets else (output or self.snapshot.name),
-            files=len(targets),
-            bytes=sum(t.entry.size or 0 for t in targets),
-            skipped=skipped,
-            seconds=round(time.monotonic() - began, 3),
-            sources=self.tally.take_sources(),
-        )
-        fields = attrs.asdict(report, filter=lambda a, _: a.name != "plan", recurse=False)
-        self.tally(TaskFinished(**fields))
-        return report
-
-
-class _Tally:
-    """Passes events on, one at a time, and adds up where bytes came from."""
-
-    def __init__(self, on_event: Listener) -> None:
-        self._on_event = on_event
-        self._lock = threading.Lock()
-        self._sources: dict[str, int] = {}
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            if isinstance(event, BytesArrived):
-                self._sources[event.source] = self._sources.get(event.source, 0) + event.bytes
-            self._on_event(event)
-
-    def take_sources(self) -> dict[str, int]:
-        with self._lock:
-            taken, self._sources = self._sources, {}
-            return taken
+    def join(self, wanted: _Wanted, joining: Joining, tally: Tally) -> Joined | None:
+        """The task at a seed peer; None without one, or where none answers and back-to-source is allowed."""
+        if not joining.seed_peers:
+            return None
+        ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
+        options = travelling(self.backend_class, self.settings)
+        try:
+            joined = join(ask, options, joining, client=self.backends.clients.data)
+        except SwarmError as error:
+            if not joining.back_to_source:
+                raise
+            tally(Warned(message=f"{error.message}; going back to the source"))
+            return None
+        return attrs.evolve(joined, snapshot=expect(joined.snapshot, wanted.digest, wanted.max_files, self.url))
 
 
 @contextmanager
@@ -237,9 +174,8 @@ def _stop_signal(timeout: float | None, cancel: threading.Event | None) -> Itera
                 stop.set()
                 return
 
-    watcher = threading.Thread(target=watch, name="dfly-stop", daemon=True)
     if timeout is not None or cancel is not None:
-        watcher.start()
+        threading.Thread(target=watch, name="dfly-stop", daemon=True).start()
     try:
         yield stop
     except Cancelled as error:
@@ -250,21 +186,19 @@ def _stop_signal(timeout: float | None, cancel: threading.Event | None) -> Itera
         done.set()
 
 
-def _root(targets: Sequence[Target], *, recursive: bool) -> str:
-    """The folder (with -r) or file that a task writes to."""
-    if not targets:
-        return "."
-    first = targets[0]
-    if not recursive:
-        return first.path
-    return first.path[: -len(first.entry.path)].rstrip(os.sep) or os.sep
+def _output(urls: Sequence[str], output: str | os.PathLike[str] | None, *, recursive: bool) -> str | None:
+    if not urls:
+        raise UsageError("no source URL given")
+    where = None if output is None else os.fspath(output)
+    if where == "-" and (recursive or len(urls) > 1):
+        raise UsageError("-O - writes one file to standard output", hint="name one file and leave out -r")
+    if where not in (None, "-") and len(urls) > 1:
+        where = os.path.join(where, "")
+    return where
 
 
 def _joined(reports: Sequence[Report]) -> Report:
-    sources: dict[str, int] = {}
-    for report in reports:
-        for source, count in report.sources.items():
-            sources[source] = sources.get(source, 0) + count
+    # the tally runs over all tasks, so the last report has the sum
     return Report(
         url=" ".join(r.url for r in reports),
         output=" ".join(r.output for r in reports),
@@ -272,6 +206,6 @@ def _joined(reports: Sequence[Report]) -> Report:
         bytes=sum(r.bytes for r in reports),
         skipped=sum(r.skipped for r in reports),
         seconds=round(sum(r.seconds for r in reports), 3),
-        sources=sources,
+        sources=reports[-1].sources,
         plan=tuple(p for r in reports for p in r.plan),
     )

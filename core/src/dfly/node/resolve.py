@@ -29,19 +29,25 @@ def resolve(
         if include or exclude:
             raise UsageError("--include and --exclude choose among many files", hint="add -r")
         entry = backend.stat(url)
+        snapshot = Snapshot(source=entry.url, name=entry.path, entries=(entry,))
+    else:
         if digest is not None:
-            entry = _expect(entry, digest)
-        return Snapshot(source=entry.url, name=entry.path, entries=(entry,))
-    if digest is not None:
-        raise UsageError("--digest belongs to one file", hint="leave out -r, or leave out --digest")
-    snapshot = backend.list(url)
-    chosen = snapshot.only(select(snapshot.entries, include=include, exclude=exclude))
-    if max_files is not None and len(chosen.entries) > max_files:
+            raise UsageError("--digest belongs to one file", hint="leave out -r, or leave out --digest")
+        snapshot = backend.list(url)
+        snapshot = snapshot.only(select(snapshot.entries, include=include, exclude=exclude))
+    return expect(snapshot, digest, max_files, url)
+
+
+def expect(snapshot: Snapshot, digest: str | None, max_files: int | None, url: str) -> Snapshot:
+    """Hold a resolved snapshot, of `url`, against what the user said about it."""
+    if max_files is not None and len(snapshot.entries) > max_files:
         raise UsageError(
-            f"{url} has {len(chosen.entries)} files, more than --max-files {max_files}",
+            f"{url} has {len(snapshot.entries)} files, more than --max-files {max_files}",
             hint="choose with --include and --exclude, or raise --max-files",
         )
-    return chosen
+    if digest is None:
+        return snapshot
+    return snapshot.only(_expect(entry, digest) for entry in snapshot.entries)
 
 
 def _expect(entry: Entry, text: str) -> Entry:

@@ -1,0 +1,161 @@
+"""A node's side of the control plane: ask a seed peer, listen to its event stream, report.
+
+The client knows HTTP and messages, not what they are for. It never retries by itself: the task that uses it knows whether to
+wait, to take the next seed peer, or to go back to the source.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import httpx
+
+from dfly import errors, wire
+from dfly.backend import Backend, Secret, option_fields
+from dfly.errors import DflyError, SwarmError
+from dfly.values import bare_url
+
+
+@attrs.frozen(kw_only=True)
+class Whereabouts:
+    """How other nodes reach this one: its id, the port its session listens on, addresses to advertise besides the one
+    that the seed peer sees, and `location` ("zone/rack") for the order of the ring.
+    """
+
+    node: str
+    port: int
+    advertise: tuple[str, ...] = ()
+    location: str = ""
+
+
+@attrs.define(kw_only=True)
+class SeedPeer:
+    """One seed peer, as a node speaks to it. `url` is its base URL, without a trailing slash."""
+
+    url: str
+    client: httpx.Client
+    cluster_token: Secret | None = None
+    insecure: bool = False
+
+    def resolve(self, ask: wire.Ask, options: Mapping[str, str]) -> wire.Resolved:
+        """The snapshot and task for `ask`; `options` are header values by option name.
+
+        Raises what the seed peer's backend raised (NotFound, AccessDenied, …), SwarmError where it cannot be reached.
+        """
+        headers = self._headers() | {wire.OPTION_HEADER + name: value for name, value in options.items()}
+        # a large repository's first listing takes a hub many pages
+        reply = self._send("POST", "/v1/snapshots", content=ask.encode(), headers=headers, timeout=300.0)
+        return wire.Resolved.decode(reply.content)
+
+    @contextmanager
+    def events(self, task: str, me: Whereabouts, *, after: str = "") -> Iterator[Iterator[wire.Message]]:
+        """The event stream of `task`, from `after` ("epoch.seq") on. Ends when the connection does."""
+        query = {
+            "after": after,
+            "node": me.node,
+            "port": str(me.port),
+            "advertise": ",".join(me.advertise),
+            "location": me.location,
+        }
+        with self._mapped():
+            request = self.client.build_request(
+                "GET",
+                f"{self.url}/v1/snapshots/{task}/events",
+                params=query,
+                headers=self._headers(),
+                # heartbeats come every few seconds: silence means the seed peer is gone
+                timeout=httpx.Timeout(10.0, read=20.0),
+            )
+            response = self.client.send(request, stream=True)
+        try:
+            if response.status_code != 200:
+                with self._mapped():
+                    response.read()
+                raise self._error(response)
+            yield self._lines(response)
+        finally:
+            response.close()
+
+    def report(self, task: str, report: wire.Report) -> wire.Advice:
+        """Tell the seed peer how it goes; the answer may name further peers to try."""
+        reply = self._send("POST", f"/v1/snapshots/{task}/report", content=report.encode(), timeout=10.0)
+        return wire.Advice.decode(reply.content)
+
+    def hashes(self, task: str, blob: str) -> bytes:
+        """20 bytes a piece, for a blob that is complete."""
+        return self._send("GET", f"/v1/snapshots/{task}/hashes/{blob}", timeout=60.0).content
+
+    def web_seed(self, grant: str, blob: str) -> str:
+        """The URL that libtorrent fetches published bytes of `blob` from."""
+        return f"{self.url}/v1/blobs/{grant}/{blob}"
+
+    def _lines(self, response: httpx.Response) -> Iterator[wire.Message]:
+        rest = b""
+        with self._mapped():
+            for chunk in response.iter_raw():
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > wire.LONGEST_LINE:
+                    raise wire.WireError("an endless line")
+                for line in lines:
+                    message = wire.decode_message(line)
+                    if message is not None:
+                        yield message
+
+    def _send(self, method: str, path: str, *, timeout: float, **more: Any) -> httpx.Response:
+        headers = more.pop("headers", None) or self._headers()
+        with self._mapped():
+            response = self.client.request(method, self.url + path, headers=headers, timeout=timeout, **more)
+        if response.status_code >= 400:
+            raise self._error(response)
+        return response
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.cluster_token.reveal()}"} if self.cluster_token else {}
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise SwarmError(
+                f"the seed peer {bare_url(self.url)} cannot be reached: {str(error) or type(error).__name__}",
+                hint="is it running, and is --seed-peer (DFLY_SEED_PEERS) right?",
+            ) from error
+
+    def _error(self, response: httpx.Response) -> DflyError:
+        try:
+            said = response.json()
+            return revive(str(said["error"]), str(said["message"]), str(said.get("hint", "")))
+        except (ValueError, KeyError, TypeError):
+            return SwarmError(f"the seed peer {bare_url(self.url)} answered {response.status_code}")
+
+
+def in_order(urls: Sequence[str], repository: str) -> list[str]:
+    """The seed peers in the order in which this repository's nodes use them: the same on every node."""
+    return sorted(urls, key=lambda url: hashlib.sha256(f"{url}\0{repository}".encode()).digest())
+
+
+def travelling(backend: type[Backend], settings: Any) -> dict[str, str]:
+    """The options that may go to a seed peer, by option name ("hf-token"), secrets revealed: for request headers only."""
+    found = {}
+    for field in option_fields(backend):
+        value = getattr(settings, field.field)
+        if not field.travels or not value or value == field.default:
+            continue
+        shown = value.reveal() if isinstance(value, Secret) else value
+        if isinstance(shown, str):
+            found[field.flag.removeprefix("--")] = shown
+    return found
+
+
+def revive(name: str, message: str, hint: str) -> DflyError:
+    """The error that a seed peer named, as if it had been raised here."""
+    kind = getattr(errors, name, SwarmError)
+    if not (isinstance(kind, type) and issubclass(kind, DflyError)):
+        kind = SwarmError
+    error: DflyError = kind.__new__(kind, message)
+    error.args = (message,)
+    error.message, error.hint = message, hint
+    return error

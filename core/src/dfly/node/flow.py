@@ -1,0 +1,110 @@
+"""One blob on its way through the swarm: which segments are announced, ongoing, held. Bookkeeping only; `rolling` acts.
+
+announced ──▶ waiting ──▶ ongoing ──▶ held (readable here, served to others) ──▶ journalled
+"""
+
+import heapq
+from collections.abc import Iterator
+
+import attrs
+
+from dfly import wire
+from dfly.layout import Layout
+from dfly.node.arrival import Arrival
+from dfly.node.gather import OnDisk
+from dfly.node.window import Ongoing
+
+
+@attrs.define(eq=False)
+class Flow:
+    """The state of `arrival`'s blob. `attempt` counts as the seed peer's does; `sha256` is what it computed, once known."""
+
+    arrival: Arrival
+    attempt: int = 1
+    layout: Layout | None = None
+    hashes: dict[int, bytes] = attrs.field(factory=dict)
+    waiting: list[int] = attrs.field(factory=list)
+    ongoing: dict[int, Ongoing] = attrs.field(factory=dict)
+    held: set[int] = attrs.field(factory=set)
+    duties: set[int] = attrs.field(factory=set)
+    journalled: set[int] = attrs.field(factory=set)
+    sha256: str = ""
+    settling: bool = False
+
+    @property
+    def blob(self) -> str:
+        """The blob's id."""
+        return self.arrival.blob
+
+    def gathered(self) -> OnDisk:
+        """The partial on disk; `announce` opens it."""
+        gathering = self.arrival.gather()
+        assert isinstance(gathering, OnDisk)
+        return gathering
+
+    def announce(self, index: int, size: int, hashes: bytes) -> bool:
+        """Note that a segment can be had. True where its bytes are here already, from an earlier run.
+
+        Raises WireError where it does not fit the blob.
+        """
+        if self.layout is None:
+            gathering = self.arrival.gather(size=size)
+            assert isinstance(gathering, OnDisk)
+            self.layout = gathering.partial.layout
+        fits = size == self.layout.size and index < self.layout.segments
+        if not fits or len(hashes) != 20 * len(self.layout.segment_pieces(index)):
+            raise wire.WireError(f"segment {index} of {self.blob} does not fit a blob of {self.layout.size} bytes")
+        if index in self.hashes:
+            return False
+        self.hashes[index] = hashes
+        if self.gathered().partial.segment_hashes(index) == hashes:
+            self.held.add(index)
+            self.journalled.add(index)
+            return True
+        heapq.heappush(self.waiting, index)
+        return False
+
+    def announce_all(self, size: int, hashes: bytes) -> Iterator[int]:
+        """As `announce` for every segment of the blob; yields those that are here already."""
+        layout = Layout(size)
+        if len(hashes) != 20 * layout.pieces:
+            raise wire.WireError(f"the hashes of {self.blob} do not fit a blob of {size} bytes")
+        for index in range(layout.segments):
+            pieces = layout.segment_pieces(index)
+            if self.announce(index, size, hashes[20 * pieces.start : 20 * pieces.stop]):
+                yield index
+
+    def take_duties(self) -> Iterator[int]:
+        """Announced segments that this node is to bring into the ring: they go before the window."""
+        for index in sorted(self.duties):
+            if index in self.hashes and index not in self.ongoing and index not in self.held:
+                yield index
+
+    def take_waiting(self) -> int | None:
+        """The next segment in order, or None."""
+        while self.waiting:
+            index = heapq.heappop(self.waiting)
+            if index not in self.ongoing and index not in self.held:
+                return index
+        return None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte is here and journalled."""
+        return self.layout is not None and len(self.journalled) == self.layout.segments
+
+    @property
+    def ready_to_settle(self) -> bool:
+        """Whether it can be verified now: whole, and there is a digest to verify against."""
+        told = bool(self.arrival.entry.digests) or bool(self.sha256)
+        return self.whole and told and not self.settling and not self.arrival.settled
+
+    def restart(self, attempt: int) -> None:
+        """Forget every byte; what was announced for this attempt stays announced."""
+        if self.layout is not None:
+            self.gathered().reset()
+        if attempt != self.attempt:
+            self.hashes, self.duties, self.sha256 = {}, set(), ""
+        self.ongoing, self.held, self.journalled = {}, set(), set()
+        self.waiting = sorted(self.hashes)
+        self.attempt = attempt

@@ -1,0 +1,58 @@
+"""What a node tells the seed peer: collected while it works, sent by a worker, kept until it was answered."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from dfly import wire
+
+
+@attrs.define(eq=False)
+class Reports:
+    """The untold part of a node's state. Times are seconds of one monotonic clock."""
+
+    node: str
+    sources: dict[str, int] = attrs.field(factory=dict)
+    bad_peers: set[wire.Address] = attrs.field(factory=set)
+    under_way: bool = False
+    last: float = 0.0
+    _held: dict[str, set[int]] = attrs.field(factory=dict)
+    _urgent: bool = False
+
+    def hold(self, blob: str, index: int, *, urgent: bool = False) -> None:
+        """A segment is readable here. `urgent`: others wait to take it from here."""
+        self._held.setdefault(blob, set()).add(index)
+        self._urgent |= urgent
+
+    def forget(self, blob: str) -> None:
+        """A blob was withdrawn."""
+        self._held.pop(blob, None)
+
+    def retell(self, held: Iterable[tuple[str, int]]) -> None:
+        """A seed peer that knows nothing must hear it all again, at once."""
+        for blob, index in held:
+            self.hold(blob, index, urgent=True)
+        self.last = 0.0
+
+    def count(self, source: str, arrived: int) -> None:
+        """More bytes from a source."""
+        self.sources[source] = self.sources.get(source, 0) + arrived
+
+    def due(self, now: float) -> bool:
+        """Whether to report now: once a second, sooner where somebody waits for it."""
+        return not self.under_way and now - self.last >= (0.1 if self._urgent else 1.0)
+
+    def make(self, now: float, **more: Any) -> wire.Report:
+        """What to tell now."""
+        self.last, self._urgent = now, False
+        held = {blob: tuple(sorted(segments)) for blob, segments in self._held.items() if segments}
+        return wire.Report(
+            node=self.node, held=held, bad_peers=tuple(sorted(self.bad_peers)), sources=dict(self.sources), **more
+        )
+
+    def answered(self, told: wire.Report) -> None:
+        """The seed peer has it: no need to tell that again."""
+        for blob, segments in told.held.items():
+            if blob in self._held:
+                self._held[blob] -= set(segments)

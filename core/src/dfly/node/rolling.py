@@ -1,0 +1,423 @@
+"""A node in the swarm: rolls through the segments of a task's blobs as the seed peer publishes them.
+
+One thread, the caller's, owns all state here: the event stream, libtorrent's alerts and the workers that hash and verify put
+their news into one inbox, and `bring` takes it out. So there are no locks, and a segment's life reads top to bottom:
+
+    announced ──(window, or entry duty)──▶ ongoing ──(readable)──▶ held ──(all journalled)──▶ settled
+                                             │  no byte for a while: chords, then the web seed, then SwarmError
+    a withdrawn blob goes back to the start with the next attempt
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Any, Self
+
+import attrs
+
+from dfly import wire
+from dfly.errors import Cancelled, DflyError, SwarmError
+from dfly.events import BytesArrived, Listener, SegmentFinished, Stalled, Warned
+from dfly.node.arrival import Arrival
+from dfly.node.control import SeedPeer, Whereabouts, revive
+from dfly.node.flow import Flow
+from dfly.node.listening import EventStream, StreamLost
+from dfly.node.reporting import Reports
+from dfly.node.window import Ongoing, Window
+from dfly.swarm import (
+    PeerBanned,
+    SegmentKey,
+    SegmentReadable,
+    StorageFailed,
+    Swarm,
+    WebSeedFailed,
+)
+
+#: The seed peer may be away this long (seconds) before a node that also gets nothing from its neighbours gives up.
+AWAY = 15.0
+TICK = 0.25
+
+
+@attrs.frozen
+class _Done:
+    """A worker's result, to be handled by the owner of the state."""
+
+    handle: Callable[[Any], None]
+    result: "Future[Any]"
+
+
+class Rolling:
+    """Brings `arrivals` (by blob id) through the swarm of `task`. A context manager; `bring`, then `linger`.
+
+    `inbox` is where `swarm` puts its events.
+    """
+
+    def __init__(
+        self,
+        arrivals: Mapping[str, Arrival],
+        *,
+        seed_peer: SeedPeer,
+        task: str,
+        me: Whereabouts,
+        swarm: Swarm,
+        inbox: "SimpleQueue[Any]",
+        emit: Listener,
+        stop: threading.Event,
+    ) -> None:
+        self._flows = {blob: Flow(arrival) for blob, arrival in arrivals.items()}
+        self._seed_peer, self._task = seed_peer, task
+        self._swarm, self._inbox = swarm, inbox
+        self._emit, self._stop = emit, stop
+        self._stream = EventStream(seed_peer=seed_peer, task=task, me=me, put=inbox.put)
+        self._reports = Reports(me.node)
+        self._window = Window()
+        self._grant = ""
+        self._ring = wire.Ring()
+        self._chords: set[wire.Address] = set()
+        self._seed_hosts: tuple[str, ...] = ()
+        self._released = False
+        self._away_since: float | None = None
+        self._looked = self._progressed = self._said_stalled = time.monotonic()
+        self._waiting_for = ""
+        # one hasher, because a blob's digests advance in order; talkers, because a report must not wait for a hash
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="dfly-hash")
+        self._talkers = ThreadPoolExecutor(2, thread_name_prefix="dfly-report")
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            wire.Hello: self._on_hello,
+            wire.Ring: self._on_ring,
+            wire.Segment: self._on_segment,
+            wire.Blob: self._on_blob,
+            wire.EntryDuty: self._on_duty,
+            wire.Failed: self._on_failed,
+            wire.Released: self._on_released,
+            wire.Heartbeat: self._on_heartbeat,
+            StreamLost: self._on_stream_lost,
+            SegmentReadable: self._on_readable,
+            PeerBanned: self._on_banned,
+            WebSeedFailed: self._on_web_seed_failed,
+            StorageFailed: self._on_storage_failed,
+            _Done: self._on_done,
+        }
+
+    def __enter__(self) -> Self:
+        self._stream.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.leave()
+        for flow in self._flows.values():
+            self._drop_torrents(flow)
+        self._hasher.shutdown(wait=True, cancel_futures=True)
+        self._talkers.shutdown(wait=False, cancel_futures=True)
+
+    def bring(self) -> None:
+        """Return when every arrival is settled.
+
+        Raises what the seed peer or the disk raised, Cancelled, and SwarmError where the swarm cannot serve any more; the
+        arrivals keep what they have.
+        """
+        while any(not flow.arrival.settled for flow in self._flows.values()):
+            self._turn()
+
+    def linger(self, seconds: float) -> None:
+        """Serve on until both neighbours have everything, at most `seconds`; then say goodbye."""
+        until = time.monotonic() + seconds
+        self._report(done=True)
+        while not self._released and self._ring.neighbours and self._away_since is None and time.monotonic() < until:
+            self._turn()
+        self._stream.leave()
+        try:
+            self._seed_peer.report(self._task, self._reports.make(time.monotonic(), done=True, goodbye=True))
+        except DflyError:
+            return  # a seed peer that is gone needs no goodbye
+
+    def _turn(self) -> None:
+        if self._stop.is_set():
+            raise Cancelled
+        try:
+            self._handle(self._inbox.get(timeout=TICK))
+            while True:
+                self._handle(self._inbox.get_nowait())
+        except Empty:
+            pass
+        self._fill()
+        now = time.monotonic()
+        if now - self._looked >= TICK:
+            self._looked = now
+            self._look(now)
+        if self._reports.due(now):
+            self._report(done=all(flow.arrival.settled for flow in self._flows.values()))
+
+    def _handle(self, news: Any) -> None:
+        handler = self._handlers.get(type(news))
+        if handler is not None:
+            handler(news)
+
+    # The seed peer's messages
+
+    def _on_hello(self, hello: wire.Hello) -> None:
+        self._away_since = None
+        self._grant, self._seed_hosts = hello.grant, hello.seed_peers
+        self._reports.retell((flow.blob, index) for flow in self._flows.values() for index in flow.held)
+        self._admit()
+
+    def _on_ring(self, ring: wire.Ring) -> None:
+        new = [peer for peer in ring.neighbours if peer not in self._ring.neighbours]
+        self._ring = ring
+        self._admit()
+        for flow in self._flows.values():
+            for index in flow.ongoing:
+                for peer in new:
+                    self._swarm.add_peer(SegmentKey(flow.blob, index), peer)
+
+    def _admit(self) -> None:
+        peers = {*self._ring.neighbours, *self._ring.admitted, *self._chords} - self._reports.bad_peers
+        self._swarm.allow({host for host, _ in peers} | set(self._seed_hosts))
+
+    def _on_segment(self, segment: wire.Segment) -> None:
+        flow = self._flows.get(segment.blob)
+        if flow is None or segment.attempt < flow.attempt or flow.arrival.settled:
+            return
+        if segment.attempt > flow.attempt:
+            self._restart(flow, segment.attempt)
+        if flow.announce(segment.index, segment.size, segment.hashes):
+            self._serve(flow, segment.index)
+            self._settle_if_whole(flow)
+
+    def _on_blob(self, blob: wire.Blob) -> None:
+        flow = self._flows.get(blob.blob)
+        if flow is None or blob.attempt < flow.attempt or flow.arrival.settled:
+            return
+        if blob.state == "withdrawn":
+            self._emit(
+                Warned(message=f"{flow.arrival.label}: the hub sent wrong bytes; the seed peer fetches it again")
+            )
+            self._restart(flow, blob.attempt + 1)
+            return
+        if blob.attempt > flow.attempt:
+            self._restart(flow, blob.attempt)
+        flow.sha256 = blob.sha256
+        if flow.layout is None or len(flow.hashes) < flow.layout.segments:
+
+            def announce(hashes: bytes) -> None:
+                for index in flow.announce_all(blob.size, hashes):
+                    self._serve(flow, index)
+                self._settle_if_whole(flow)
+
+            self._work(self._talkers, announce, self._seed_peer.hashes, self._task, blob.blob)
+        self._settle_if_whole(flow)
+
+    def _on_duty(self, duty: wire.EntryDuty) -> None:
+        flow = self._flows.get(duty.blob)
+        if flow is None or duty.index in flow.held:
+            return
+        flow.duties.add(duty.index)
+        if duty.index in flow.ongoing:
+            self._use_web_seed(flow, duty.index)
+
+    def _on_failed(self, failed: wire.Failed) -> None:
+        if not failed.blob or failed.blob in self._flows:
+            raise revive(failed.error, failed.message, failed.hint)
+
+    def _on_released(self, _: wire.Released) -> None:
+        self._released = True
+
+    def _on_heartbeat(self, heartbeat: wire.Heartbeat) -> None:
+        self._waiting_for = heartbeat.waiting_for
+
+    def _on_stream_lost(self, lost: StreamLost) -> None:
+        if lost.error is not None and not isinstance(lost.error, SwarmError):
+            raise lost.error
+        self._away_since = self._away_since or time.monotonic()
+
+    # The life of a segment
+
+    def _fill(self) -> None:
+        """Ask for what the window lets through; entry duties go first, because others wait for them."""
+        for flow in self._flows.values():
+            for index in flow.take_duties():
+                self._ask(flow, index)
+        room = self._window.width - sum(len(flow.ongoing) for flow in self._flows.values())
+        for flow in self._flows.values():
+            while room > 0 and (following := flow.take_waiting()) is not None:
+                self._ask(flow, following)
+                room -= 1
+
+    def _ask(self, flow: Flow, index: int) -> None:
+        duty = index in flow.duties
+        now = time.monotonic()
+        flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty)
+        self._add_torrent(flow, index, have=False, web_seeds=(self._web_seed(flow),) if duty else ())
+
+    def _serve(self, flow: Flow, index: int) -> None:
+        """A segment that is here from an earlier run: nothing to ask for, something to give."""
+        self._reports.hold(flow.blob, index)
+        self._add_torrent(flow, index, have=True, web_seeds=())
+
+    def _add_torrent(self, flow: Flow, index: int, *, have: bool, web_seeds: tuple[str, ...]) -> None:
+        assert flow.layout is not None
+        self._swarm.add_segment(
+            flow.blob,
+            flow.layout,
+            index,
+            flow.hashes[index],
+            path=flow.gathered().partial.path,
+            peers=self._ring.neighbours,
+            web_seeds=web_seeds,
+            have=have,
+        )
+
+    def _web_seed(self, flow: Flow) -> str:
+        return self._seed_peer.web_seed(self._grant, flow.blob)
+
+    def _on_readable(self, readable: SegmentReadable) -> None:
+        key = readable.key
+        flow = self._flows.get(key.blob)
+        if flow is None or key.index not in flow.ongoing:
+            return
+        now = time.monotonic()
+        self._count(flow, key.index, now)
+        self._window.finished(flow.ongoing.pop(key.index).began, now)
+        flow.held.add(key.index)
+        self._reports.hold(key.blob, key.index, urgent=key.index in flow.duties)
+        self._emit(SegmentFinished(path=flow.arrival.label, index=key.index))
+        attempt = flow.attempt
+
+        def journalled(_: None) -> None:
+            if flow.attempt == attempt and key.index in flow.held:
+                flow.journalled.add(key.index)
+                self._settle_if_whole(flow)
+
+        partial = flow.gathered().partial
+        self._work(self._hasher, journalled, partial.segment_arrived, key.index, flow.hashes[key.index])
+
+    def _settle_if_whole(self, flow: Flow) -> None:
+        if not flow.ready_to_settle:
+            return
+        flow.settling = True
+
+        def settled(right: Any) -> None:
+            flow.settling = False
+            self._progressed = time.monotonic()
+            if not right:
+                # every piece was the published one and the whole is wrong, so either the disk lies or the seed peer
+                # finds the same and withdraws the blob
+                self._drop_torrents(flow)
+                self._reports.forget(flow.blob)
+                flow.restart(flow.attempt)
+
+        self._work(self._hasher, settled, flow.arrival.settle, sha256=flow.sha256)
+
+    def _restart(self, flow: Flow, attempt: int) -> None:
+        self._drop_torrents(flow)
+        self._reports.forget(flow.blob)
+        flow.restart(attempt)
+
+    def _drop_torrents(self, flow: Flow) -> None:
+        for index in (*flow.ongoing, *flow.held):
+            self._swarm.remove(SegmentKey(flow.blob, index))
+
+    # Progress, and help where there is none
+
+    def _look(self, now: float) -> None:
+        stalled: list[tuple[Flow, int]] = []
+        for flow in self._flows.values():
+            for index, ongoing in flow.ongoing.items():
+                self._count(flow, index, now)
+                if self._window.stalled(ongoing, now):
+                    ongoing.help += 1
+                    stalled.append((flow, index))
+                    if ongoing.help > 1:
+                        self._use_web_seed(flow, index)
+        if stalled:
+            self._ask_for_chords(stalled)
+        quiet = now - self._progressed
+        away = now - (self._away_since or now)
+        if min(away, quiet) > AWAY:
+            raise SwarmError(
+                f"the seed peer {self._seed_peer.url} has been away for {away:.0f} s, and no node sends anything",
+                hint="what has arrived is kept; run the same command again to go on",
+            )
+        if quiet > 10 and now - self._said_stalled > 10:
+            self._said_stalled = now
+            label = next((f.arrival.label for f in self._flows.values() if not f.arrival.settled), "")
+            cause = "the seed peer is away" if away else self._waiting_for or "no peer sends anything"
+            self._emit(Stalled(path=label, seconds=round(quiet, 1), cause=cause))
+
+    def _count(self, flow: Flow, index: int, now: float) -> None:
+        """Say how many bytes of an unfinished segment have come since the last look, and from whom."""
+        ongoing = flow.ongoing[index]
+        for source, arrived in self._swarm.arrived(SegmentKey(flow.blob, index)).items():
+            new = arrived - ongoing.said.get(source, 0)
+            if new > 0:
+                ongoing.said[source] = arrived
+                ongoing.progressed = self._progressed = now
+                self._reports.count(source, new)
+                self._emit(BytesArrived(path=flow.arrival.label, bytes=new, source=source))
+
+    def _use_web_seed(self, flow: Flow, index: int) -> None:
+        ongoing: Ongoing = flow.ongoing[index]
+        if not ongoing.web_seed:
+            ongoing.web_seed = True
+            self._swarm.add_web_seed(SegmentKey(flow.blob, index), self._web_seed(flow))
+
+    def _ask_for_chords(self, stalled: list[tuple[Flow, int]]) -> None:
+        def got(advice: wire.Advice) -> None:
+            self._chords.update(advice.chords)
+            self._admit()
+            for flow, index in stalled:
+                for peer in advice.chords if index in flow.ongoing else ():
+                    self._swarm.add_peer(SegmentKey(flow.blob, index), peer)
+
+        now = time.monotonic()
+        told = self._reports.make(now, stalled=tuple((flow.blob, index) for flow, index in stalled[:100]))
+        self._work(self._talkers, got, self._seed_peer.report, self._task, told)
+
+    def _on_banned(self, banned: PeerBanned) -> None:
+        self._reports.bad_peers.add(banned.address)
+        self._emit(Warned(message=f"peer {banned.address[0]} sent wrong bytes and is shut out"))
+        self._admit()
+
+    def _on_web_seed_failed(self, failed: WebSeedFailed) -> None:
+        flow = self._flows.get(failed.key.blob)
+        if flow is not None and failed.key.index in flow.ongoing:
+            self._swarm.renew_web_seed(failed.key, failed.url, self._web_seed(flow))
+
+    def _on_storage_failed(self, failed: StorageFailed) -> None:
+        raise failed.as_error()
+
+    # Workers
+
+    def _report(self, *, done: bool) -> None:
+        told = self._reports.make(time.monotonic(), done=done)
+        self._reports.under_way = True
+
+        def send() -> bool:
+            try:
+                self._seed_peer.report(self._task, told)
+            except DflyError:
+                return False  # it is told again with the next one
+            return True
+
+        def answered(ok: Any) -> None:
+            self._reports.under_way = False
+            if ok:
+                self._reports.answered(told)
+
+        self._work(self._talkers, answered, send)
+
+    def _work(
+        self, pool: ThreadPoolExecutor, handle: Callable[[Any], None], job: Callable[..., Any], *args: Any, **named: Any
+    ) -> None:
+        future = pool.submit(job, *args, **named)
+        future.add_done_callback(lambda done: self._inbox.put(_Done(handle, done)))
+
+    def _on_done(self, done: _Done) -> None:
+        if done.result.cancelled():
+            return
+        error = done.result.exception()
+        if isinstance(error, SwarmError):
+            return  # the stream tells whether the seed peer is really away
+        done.handle(done.result.result())

@@ -1,0 +1,208 @@
+"""One source URL on its way to one output: plan, leave out what is there, bring the rest, report.
+
+Who brings the bytes is decided here and nowhere else: the swarm where a seed peer has resolved the URL, the origin where there
+is none or where the swarm gave up and back-to-source is allowed.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import attrs
+
+from dfly.backend import Backend
+from dfly.config import Fetch, Joining, Patience
+from dfly.errors import SwarmError
+from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener, SnapshotResolved, TaskFinished, Warned
+from dfly.node.arrival import Arrival, already_there
+from dfly.node.direct import fetch_directly, stream_to
+from dfly.node.gather import write_at_once
+from dfly.node.joining import Joined
+from dfly.origin.pauses import Pauses
+from dfly.output.place import clean, partial_directory, place
+from dfly.output.plan import Target, plan
+from dfly.output.preflight import preflight
+from dfly.values import Snapshot
+
+
+@attrs.frozen(kw_only=True)
+class Planned:
+    """One line of a dry run: where a file would go, its size in bytes, whether it is already there and right."""
+
+    path: str
+    output: str
+    size: int | None
+    present: bool
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """What a task did. `bytes` counts all files, `skipped` those already there; `sources` maps a source to bytes moved."""
+
+    url: str
+    output: str
+    files: int
+    bytes: int
+    skipped: int
+    seconds: float
+    sources: dict[str, int]
+    plan: tuple[Planned, ...] = ()
+
+
+class Tally:
+    """Passes events on, one at a time, and adds up what a report needs."""
+
+    def __init__(self, on_event: Listener) -> None:
+        self._on_event = on_event
+        self._lock = threading.Lock()
+        self.sources: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
+        self.placed: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        """Count and pass on."""
+        with self._lock:
+            if isinstance(event, BytesArrived):
+                self.sources[event.source] = self.sources.get(event.source, 0) + event.bytes
+            elif isinstance(event, FileFinished):
+                self.sizes[event.path] = event.bytes
+                self.placed.add(event.output)
+            self._on_event(event)
+
+
+@attrs.define(kw_only=True)
+class Task:
+    """`snapshot`, resolved from `url` by this process or (`joined`) by a seed peer. `backend` is built when first needed."""
+
+    url: str
+    snapshot: Snapshot
+    joined: Joined | None
+    backend: Callable[[], Backend]
+    joining: Joining
+    settings: Fetch
+    patience: Patience
+    pauses: Pauses
+    tally: Tally
+    stop: threading.Event
+    recursive: bool
+    overwrite: bool
+
+    def run(self, output: str | None) -> Report:
+        """Bring every file to its place under `output`."""
+        began = time.monotonic()
+        targets = self._planned(output)
+        root = output_root(targets, recursive=self.recursive)
+        wanted = [target for target in targets if self.overwrite or not self._there(target)]
+        skipped = len(targets) - len(wanted)
+        if not wanted or self.joined is None:
+            self._directly(wanted, root)
+            return self._report(targets, skipped=skipped, began=began)
+        for target in wanted:
+            if target.entry.size == 0:
+                self._place_empty(target, root)
+        arrivals = self.joined.arrivals(wanted, root=root, emit=self.tally)
+        preflight(
+            [target.path for target in wanted], root=root, needed=sum(a.bytes_missing() for a in arrivals.values())
+        )
+        try:
+            with self.joined.rolling(arrivals, self.joining, emit=self.tally, stop=self.stop) as rolling:
+                rolling.bring()
+                report = self._report(targets, skipped=skipped, began=began)
+                rolling.linger(self.joining.seed_time)
+                return report
+        except SwarmError as error:
+            if not self.joining.back_to_source:
+                raise
+            self.tally(Warned(message=f"{error.message}; going back to the source"))
+        self._directly([target for target in wanted if target.path not in self.tally.placed], root)
+        return self._report(targets, skipped=skipped, began=began)
+
+    def dry_run(self, output: str | None) -> Report:
+        """Say what `run` would do."""
+        began = time.monotonic()
+        targets = self._planned(output)
+        planned = tuple(
+            Planned(
+                path=target.entry.path,
+                output=target.path,
+                size=target.entry.size,
+                present=not self.overwrite and already_there(target),
+            )
+            for target in targets
+        )
+        return attrs.evolve(self._report(targets, skipped=sum(p.present for p in planned), began=began), plan=planned)
+
+    def stream(self, stdout: BinaryIO) -> Report:
+        """Write the one file to `stdout`."""
+        began = time.monotonic()
+        self._announce()
+        (entry,) = self.snapshot.entries
+        stream_to(
+            stdout, entry, self.backend(), patience=self.patience, pauses=self.pauses, emit=self.tally, stop=self.stop
+        )
+        return self._report([Target(entry, "-")], skipped=0, began=began)
+
+    def _directly(self, wanted: Sequence[Target], root: str) -> None:
+        arrivals = Arrival.each(wanted, root=root, emit=self.tally)
+        preflight([target.path for target in wanted], root=root, needed=sum(a.bytes_missing() for a in arrivals))
+        if arrivals:
+            fetch_directly(
+                arrivals,
+                self.backend(),
+                settings=self.settings,
+                patience=self.patience,
+                pauses=self.pauses,
+                emit=self.tally,
+                stop=self.stop,
+            )
+
+    def _there(self, target: Target) -> bool:
+        there = already_there(target)
+        if there:
+            self.tally(FileSkipped(path=target.entry.path, bytes=target.entry.size or 0))
+        return there
+
+    def _place_empty(self, target: Target, root: str) -> None:
+        hidden = partial_directory(target.path, "empty", root=root) + ".part"
+        place(lambda final: write_at_once(b"", final, hidden=hidden), target.path, entry=target.entry)
+        self.tally(FileFinished(path=target.entry.path, output=target.path, bytes=0))
+        clean(root)
+
+    def _planned(self, output: str | None) -> list[Target]:
+        targets = plan(self.snapshot, output, recursive=self.recursive)
+        self._announce()
+        return targets
+
+    def _announce(self) -> None:
+        self.tally(
+            SnapshotResolved(
+                url=self.snapshot.source,
+                revision=self.snapshot.revision,
+                snapshot=self.snapshot.id,
+                files=len(self.snapshot.entries),
+                bytes=self.snapshot.size,
+            )
+        )
+
+    def _report(self, targets: Sequence[Target], *, skipped: int, began: float) -> Report:
+        sizes = self.tally.sizes
+        report = Report(
+            url=self.snapshot.source,
+            output=output_root(targets, recursive=self.recursive),
+            files=len(targets),
+            bytes=sum(sizes.get(t.entry.path, t.entry.size or 0) for t in targets),
+            skipped=skipped,
+            seconds=round(time.monotonic() - began, 3),
+            sources=dict(self.tally.sources),
+        )
+        self.tally(TaskFinished(**attrs.asdict(report, filter=lambda field, _: field.name != "plan")))
+        return report
+
+
+def output_root(targets: Sequence[Target], *, recursive: bool) -> str:
+    """The folder (with -r) or file that a task writes to."""
+    if not targets:
+        return "."
+    first = targets[0]
+    return (first.path[: -len(first.entry.path)].rstrip("/") or "/") if recursive else first.path

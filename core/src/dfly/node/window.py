@@ -1,0 +1,52 @@
+"""Which segments to ask the swarm for next, and when one of them has stalled. Arithmetic with a clock passed in.
+
+Too few unfinished segments leave the links idle, too many park blocks on slow peers: the window follows
+rate × latency, as any pipeline does. A stall is judged against how long segments take here, not against a constant.
+"""
+
+import attrs
+
+#: Where the window starts, and its bounds.
+NARROWEST, WIDEST = 32, 512
+#: A segment without a byte for this long asks for chords (seconds), or for this many times the usual latency.
+PATIENCE, LATENCIES = 3.0, 4.0
+
+
+@attrs.define(kw_only=True, eq=False)
+class Ongoing:
+    """One unfinished segment: when it was asked for, when its last byte came, what help it has had.
+
+    `said` are the bytes by source that have been reported so far.
+    """
+
+    began: float
+    progressed: float
+    web_seed: bool
+    help: int = 0
+    said: dict[str, int] = attrs.field(factory=dict)
+
+
+@attrs.define
+class Window:
+    """How many segments may be unfinished at once. Times are in seconds of one monotonic clock."""
+
+    latency: float = 1.0
+    _rate: float = 0.0
+    _last: float | None = None
+
+    @property
+    def width(self) -> int:
+        """Unfinished segments to have."""
+        return int(min(max(2 * self._rate * self.latency, NARROWEST), WIDEST))
+
+    def finished(self, began: float, now: float) -> None:
+        """A segment that was asked for at `began` is readable."""
+        self.latency += 0.1 * (max(now - began, 0.001) - self.latency)
+        if self._last is not None and now > self._last:
+            self._rate += 0.1 * (min(1 / (now - self._last), 10_000.0) - self._rate)
+        self._last = now
+
+    def stalled(self, ongoing: Ongoing, now: float) -> bool:
+        """Whether it is time for more help than the segment has had: each step waits as long again."""
+        patience = max(PATIENCE, LATENCIES * self.latency) * (1 + ongoing.help)
+        return now - ongoing.progressed > patience
