@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
@@ -17,13 +17,15 @@ from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
 from dfly.node.control import travelling
-from dfly.node.joining import Joined, join
 from dfly.node.resolve import expect, resolve
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.values import Snapshot
 from dfly.wire import Ask
+
+if TYPE_CHECKING:
+    from dfly.node.joining import Joined
 
 __all__ = ["Options", "Planned", "Report", "fetch"]
 
@@ -140,10 +142,13 @@ class _Source:
             max_files=wanted.max_files,
         )
 
-    def join(self, wanted: _Wanted, joining: Joining, tally: Tally) -> Joined | None:
+    def join(self, wanted: _Wanted, joining: Joining, tally: Tally) -> "Joined | None":
         """The task at a seed peer; None without one, or where none answers and back-to-source is allowed."""
         if not joining.seed_peers:
             return None
+        # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
+        from dfly.node.joining import join
+
         ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
         options = travelling(self.backend_class, self.settings)
         try:

@@ -7,7 +7,7 @@ is none or where the swarm gave up and back-to-source is allowed.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import attrs
 
@@ -18,12 +18,14 @@ from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener
 from dfly.node.arrival import Arrival, already_there
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
-from dfly.node.joining import Joined
 from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place
 from dfly.output.plan import Target, plan
 from dfly.output.preflight import preflight
 from dfly.values import Snapshot
+
+if TYPE_CHECKING:
+    from dfly.node.joining import Joined
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +79,7 @@ class Task:
 
     url: str
     snapshot: Snapshot
-    joined: Joined | None
+    joined: "Joined | None"
     backend: Callable[[], Backend]
     joining: Joining
     settings: Fetch
