@@ -1,0 +1,122 @@
+"""Puts the transports together: two httpx clients over one set of connections.
+
+    api   ─ Retrying ─┐
+                      ├─ SafeRedirects ─ Reconnecting ─ Proxies ─ connection pools
+    data  ────────────┘
+
+`data` does not retry, because a file resumes at the offset it has reached, which only `dfly.origin.patience` knows.
+"""
+
+import logging
+import os
+import ssl
+import threading
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Self
+
+import attrs
+import httpx
+
+import dfly
+from dfly.config import Network, Patience
+from dfly.errors import UsageError
+from dfly.origin.pauses import Pauses
+from dfly.origin.proxies import Proxies
+from dfly.origin.redirects import SafeRedirects
+from dfly.origin.retry import OnRetry, Reconnecting, Retrying, silently
+from dfly.values import bare_url
+
+
+@attrs.frozen
+class Clients:
+    """`api` for a hub's API calls, `data` for files. Both verify TLS, keep no cookies, and share connections."""
+
+    api: httpx.Client
+    data: httpx.Client
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.api.close()
+        self.data.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_clients(
+    network: Network,
+    *,
+    patience: Patience,
+    pauses: Pauses,
+    cancel: threading.Event | None = None,
+    on_retry: OnRetry = silently,
+) -> Clients:
+    """Build the clients. `cancel` ends the waits of API calls. Raises UsageError for a bad certificate or proxy."""
+    context = tls_context(network)
+
+    def pool(proxy: str | None) -> httpx.BaseTransport:
+        # how many connections there are is decided by the workers, not by the pool
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+        return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy)
+
+    _keep_secrets_out_of_logs()
+    files = SafeRedirects(Reconnecting(Proxies(pool, proxy=network.proxy)))
+    calls = Retrying(files, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
+    return Clients(api=_client(calls, network), data=_client(files, network))
+
+
+def tls_context(network: Network) -> ssl.SSLContext:
+    """The usual authorities (or those of SSL_CERT_FILE, SSL_CERT_DIR) and `ca_file`; the client's certificate."""
+    context = httpx.create_ssl_context()
+    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+        context.load_default_certs()
+    try:
+        if network.ca_file:
+            context.load_verify_locations(cafile=network.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(f"--ca-file {network.ca_file} cannot be used: {error.strerror or error}") from error
+    try:
+        if network.cert:
+            context.load_cert_chain(network.cert, network.key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"--cert {network.cert} cannot be used: {error.strerror or error}",
+            hint="--cert and --key are PEM files that belong together",
+        ) from error
+    return context
+
+
+def _client(transport: httpx.BaseTransport, network: Network) -> httpx.Client:
+    return httpx.Client(
+        transport=transport,
+        headers={"Accept-Encoding": "identity", "User-Agent": f"dfly/{dfly.__version__}"},
+        # a jar that takes nothing from anybody: a cookie of one hub must never reach another
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        timeout=httpx.Timeout(network.read_timeout, connect=network.connect_timeout, pool=None),
+        follow_redirects=False,
+        trust_env=False,
+    )
+
+
+class _BareUrls(logging.Filter):
+    """Takes queries out of httpx's request log and headers out of httpcore's: both may hold signatures."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_bare(value) for value in record.args)
+        return "receive_response_headers.complete" not in str(record.msg)
+
+
+def _bare(value: Any) -> Any:
+    return bare_url(str(value)) if isinstance(value, httpx.URL) else value
+
+
+def _keep_secrets_out_of_logs() -> None:
+    # `dfly.fetch` runs in other people's processes, which may log httpx at level INFO; their handlers stay as they are
+    for name in ("httpx", "httpcore.http11"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(old, _BareUrls) for old in logger.filters):
+            logger.addFilter(_BareUrls())

@@ -1,0 +1,21 @@
+"""What two URLs must share to be of one origin: scheme, host and port. Credentials and pauses belong to an origin."""
+
+import httpx
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str | httpx.URL) -> str:
+    """`scheme://host:port` with the port spelled out; for other schemes `scheme://` and what stands before the first
+    `/`.
+
+    >>> origin_of("https://Hub.example/a?b"), origin_of("hf://owner/repo/file")
+    ('https://hub.example:443', 'hf://owner')
+    """
+    if isinstance(url, str):
+        scheme, _, rest = url.partition("://")
+        if scheme.lower() not in _PORTS:
+            return f"{scheme.lower()}://{rest.partition('/')[0]}"
+        url = httpx.URL(url)
+    port = url.port or _PORTS.get(url.scheme, 0)
+    return f"{url.scheme}://{url.host}:{port}"
