@@ -16,13 +16,14 @@ _BIN = Path(sys.executable).parent
 def hub(directory: Path, *, repo: str = REPO, host: str, port: int = HUB_PORT, rate: float | None = None) -> list[str]:
     """The fixture hub with `directory` as one repository; `rate` in bytes/s for all clients together."""
     argv = [sys.executable, "-m", "dfly_hf.testing", "--root", str(directory), "--repo", repo]
+    where = [] if host == "127.0.0.1" else ["--host", host]
     limit = [] if rate is None else ["--rate", str(int(rate))]
-    return [*argv, "--host", host, "--port", str(port), *limit]
+    return [*argv, *where, "--port", str(port), *limit]
 
 
 def content_bytes(stats: dict[str, Any]) -> int:
     """File content that the hub has sent, from its `/_stats`."""
-    return int(stats["content_bytes"])
+    return int(stats["content_bytes"] if "content_bytes" in stats else stats["bytes"])
 
 
 def seed_peer(address: str, data: Path) -> list[str]:
