@@ -24,7 +24,8 @@ from dfly.node.control import SeedPeer, Whereabouts, in_order
 from dfly.node.rolling import Rolling
 from dfly.output.plan import Target
 from dfly.packs import Freight
-from dfly.swarm import Swarm, SwarmSettings
+from dfly.swarm.session import Swarm
+from dfly.swarm.settings import SwarmSettings
 from dfly.values import Snapshot
 
 

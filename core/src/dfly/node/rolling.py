@@ -18,7 +18,7 @@ from typing import Any, Self
 import attrs
 
 from dfly import wire
-from dfly.errors import Cancelled, DflyError, SwarmError
+from dfly.errors import Cancelled, DflyError, OutputError, SwarmError
 from dfly.events import BytesArrived, Listener, SegmentFinished, Stalled, Warned
 from dfly.node.arrival import Arrival
 from dfly.node.control import SeedPeer, Whereabouts, revive
@@ -26,14 +26,8 @@ from dfly.node.flow import Flow
 from dfly.node.listening import EventStream, StreamLost
 from dfly.node.reporting import Reports
 from dfly.node.window import Ongoing, Window
-from dfly.swarm import (
-    PeerBanned,
-    SegmentKey,
-    SegmentReadable,
-    StorageFailed,
-    Swarm,
-    WebSeedFailed,
-)
+from dfly.swarm.events import PeerBanned, SegmentKey, SegmentReadable, StorageFailed, WebSeedFailed
+from dfly.swarm.session import Swarm
 
 #: The seed peer may be away this long (seconds) before a node that also gets nothing from its neighbours gives up.
 AWAY = 15.0
@@ -349,7 +343,8 @@ class Rolling:
     def _count(self, flow: Flow, index: int, now: float) -> None:
         """Say how many bytes of an unfinished segment have come since the last look, and from whom."""
         ongoing = flow.ongoing[index]
-        for source, arrived in self._swarm.arrived(SegmentKey(flow.blob, index)).items():
+        traffic = self._swarm.traffic(SegmentKey(flow.blob, index))
+        for source, arrived in (("seed-peer", traffic.from_web_seed), ("peer", traffic.from_peers)):
             new = arrived - ongoing.said.get(source, 0)
             if new > 0:
                 ongoing.said[source] = arrived
@@ -382,11 +377,13 @@ class Rolling:
 
     def _on_web_seed_failed(self, failed: WebSeedFailed) -> None:
         flow = self._flows.get(failed.key.blob)
-        if flow is not None and failed.key.index in flow.ongoing:
+        if isinstance(failed.key, SegmentKey) and flow is not None and failed.key.index in flow.ongoing:
             self._swarm.renew_web_seed(failed.key, failed.url, self._web_seed(flow))
 
     def _on_storage_failed(self, failed: StorageFailed) -> None:
-        raise failed.as_error()
+        flow = self._flows.get(failed.key.blob)
+        where = flow.arrival.targets[0].path if flow is not None else failed.key.blob
+        raise OutputError.from_os(OSError(failed.errno, failed.reason), where, kept="what had arrived is kept")
 
     # Workers
 

@@ -20,7 +20,6 @@ from dfly.errors import OutputError
 from dfly.layout import Layout
 from dfly.store.arrived import Arrived
 from dfly.store.directory import empty, link_over, remove_if_empty
-from dfly.store.hashing import new_hash, read_into
 from dfly.store.journal import Header, Journal, Record
 from dfly.store.lock import Lock
 from dfly.store.prefix import Prefix
@@ -182,23 +181,16 @@ class Partial:
 
     def digest(self, algorithm: str) -> str:
         """The hex digest of the whole blob, reading what is not covered yet. Raises ValueError unless `complete`."""
-        if not self.complete or self.size is None:
-            raise ValueError("the blob is not complete")
+        self._require_complete()
         with self._telling():
-            self._prefix.finish(self.size)
-            if (value := self._prefix.hexdigest(algorithm)) is not None:
-                return value
-            late = new_hash(algorithm, self.size)
-            read_into([late], self.fd, 0, self.size)
-            return late.hexdigest()
+            return self._prefix.finish(self.layout.size, algorithm)
 
     def commit(self, final: str) -> None:
         """Move the data to `final`, on the same file system, in one step, and remove the rest. Closes this partial.
 
         Raises ValueError unless `complete`. After an OutputError it is still open and nothing is lost.
         """
-        if not self.complete:
-            raise ValueError("the blob is not complete")
+        self._require_complete()
         try:
             os.replace(self.path, final)
         except OSError as error:
@@ -213,8 +205,7 @@ class Partial:
 
         Raises ValueError unless `complete`. Until `discard`, who writes into `final` writes into the data.
         """
-        if not self.complete:
-            raise ValueError("the blob is not complete")
+        self._require_complete()
         try:
             link_over(self.path, final)
         except OSError as error:
@@ -222,7 +213,8 @@ class Partial:
 
     def discard(self) -> None:
         """Remove everything. Closes this partial."""
-        empty(self._directory)
+        with self._telling():
+            empty(self._directory)
         self._shut()
 
     def reset(self) -> None:
@@ -253,6 +245,10 @@ class Partial:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _require_complete(self) -> None:
+        if not self.complete:
+            raise ValueError("the blob is not complete")
 
     def _write(self, data: memoryview, offset: int) -> None:
         with self._telling():
