@@ -44,7 +44,7 @@ class Endpoint:
         """
         try:
             parts = urlsplit(text.strip())
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             valid = False
         if not valid:
