@@ -19,7 +19,7 @@ from dfly.cli.failures import Failures
 from dfly.cli.options import Options, PluginFlags, declared_flags, needed_backends, with_plugin_flags
 from dfly.cli.output import JsonLines
 from dfly.cli.task import Screen
-from dfly.config import Fetch, Network
+from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
 from dfly.events import Listener
 from dfly.plugins import Plugins
@@ -63,6 +63,16 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     concurrency: flags.Concurrency = 8,
     limit_rate: flags.LimitRate = None,
     timeout: flags.Timeout = None,
+    seed_peer: flags.SeedPeers = [],  # noqa: B006 - as include
+    cluster_token: flags.ClusterToken = "",
+    location: flags.Location = "",
+    peer_port: flags.PeerPort = 0,
+    interface: flags.Interface = "",
+    advertise: flags.Advertise = [],  # noqa: B006 - as include
+    upload_limit: flags.UploadLimit = None,
+    seed_time: flags.SeedTime = None,
+    no_back_to_source: flags.NoBackToSource = False,  # noqa: FBT002 - as recursive
+    insecure: flags.Insecure = False,  # noqa: FBT002 - as recursive
     ca_file: flags.CaFile = None,
     cert: flags.Cert = None,
     key: flags.Key = None,
@@ -97,6 +107,18 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
             dry_run=dry_run,
             max_files=max_files,
             timeout=timeout,
+            joining=Joining(
+                seed_peers=tuple(seed_peer),
+                cluster_token=cluster_token,
+                location=location,
+                port=peer_port,
+                interface=interface,
+                advertise=tuple(advertise),
+                upload_limit=upload_limit,
+                seed_time=10.0 if seed_time is None else seed_time,
+                back_to_source=not no_back_to_source,
+                insecure=insecure,
+            ),
             settings=Fetch(concurrency=concurrency, limit_rate=limit_rate),
             network=Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None),
             plugins=plugins,

@@ -14,7 +14,8 @@ from dfly.values import Digest
 
 T = TypeVar("T")
 
-WHAT, HOW, NETWORK, SHOW = "What to fetch", "How to fetch it", "Network", "What to show"
+WHAT, HOW, SWARM = "What to fetch", "How to fetch it", "Swarm"
+NETWORK, SHOW = "Network", "What to show"
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -185,6 +186,110 @@ Proxy = Annotated[
         envvar="DFLY_PROXY",
         help="Instead of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.",
         rich_help_panel=NETWORK,
+    ),
+]
+
+SeedPeers = Annotated[
+    list[str],
+    typer.Option(
+        "--seed-peer",
+        metavar="URL",
+        envvar="DFLY_SEED_PEERS",
+        help="Take the bytes from this seed peer's swarm. Repeatable (in the environment: separated by spaces).",
+        rich_help_panel=SWARM,
+    ),
+]
+ClusterToken = Annotated[
+    str,
+    typer.Option(
+        "--cluster-token",
+        metavar="TOKEN",
+        envvar="DFLY_CLUSTER_TOKEN",
+        show_envvar=True,
+        help="What the seed peers ask for; better in the environment, where other users cannot read it.",
+        rich_help_panel=SWARM,
+    ),
+]
+Location = Annotated[
+    str,
+    typer.Option(
+        "--location",
+        metavar="ZONE/RACK",
+        envvar="DFLY_LOCATION",
+        help="Where this node is: neighbours are chosen nearby.",
+        rich_help_panel=SWARM,
+    ),
+]
+PeerPort = Annotated[
+    int,
+    typer.Option(
+        "--peer-port",
+        min=0,
+        max=65535,
+        metavar="PORT",
+        envvar="DFLY_PEER_PORT",
+        help="Where other nodes reach this one; 0 takes a free port.",
+        rich_help_panel=SWARM,
+    ),
+]
+Interface = Annotated[
+    str,
+    typer.Option(
+        "--interface",
+        metavar="ADDRESS",
+        envvar="DFLY_INTERFACE",
+        help="IP address to speak to other nodes from; all where not given.",
+        rich_help_panel=SWARM,
+    ),
+]
+Advertise = Annotated[
+    list[str],
+    typer.Option(
+        "--advertise",
+        metavar="ADDRESS",
+        envvar="DFLY_ADVERTISE",
+        help="IP address that other nodes reach this one by, besides the one the seed peer sees. Repeatable.",
+        rich_help_panel=SWARM,
+    ),
+]
+UploadLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--upload-limit",
+        metavar="RATE",
+        parser=_checked(parse_rate),
+        envvar="DFLY_UPLOAD_LIMIT",
+        help="Most bytes per second to other nodes, as for --limit-rate.",
+        rich_help_panel=SWARM,
+    ),
+]
+SeedTime = Annotated[
+    float | None,
+    typer.Option(
+        "--seed-time",
+        metavar="TIME",
+        parser=_checked(parse_duration),
+        envvar="DFLY_SEED_TIME",
+        help="How long to go on serving neighbours that are not done yet (10s).",
+        rich_help_panel=SWARM,
+    ),
+]
+NoBackToSource = Annotated[
+    bool,
+    typer.Option(
+        "--no-back-to-source",
+        envvar="DFLY_NO_BACK_TO_SOURCE",
+        help="Fail rather than ask the hub from here when the swarm cannot serve.",
+        rich_help_panel=SWARM,
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="DFLY_INSECURE",
+        help="Send tokens to a seed peer over plain HTTP. TLS is verified all the same.",
+        rich_help_panel=SWARM,
     ),
 ]
 

@@ -356,7 +356,7 @@ class Rolling:
         ongoing: Ongoing = flow.ongoing[index]
         if not ongoing.web_seed:
             ongoing.web_seed = True
-            self._swarm.add_web_seed(SegmentKey(flow.blob, index), self._web_seed(flow))
+            self._swarm.renew_web_seed(SegmentKey(flow.blob, index), self._web_seed(flow))
 
     def _ask_for_chords(self, stalled: list[tuple[Flow, int]]) -> None:
         def got(advice: wire.Advice) -> None:
@@ -376,9 +376,14 @@ class Rolling:
         self._admit()
 
     def _on_web_seed_failed(self, failed: WebSeedFailed) -> None:
+        """One bad answer ends a web seed for libtorrent: ask again at once, after that each time the segment has stalled."""
         flow = self._flows.get(failed.key.blob)
-        if isinstance(failed.key, SegmentKey) and flow is not None and failed.key.index in flow.ongoing:
-            self._swarm.renew_web_seed(failed.key, failed.url, self._web_seed(flow))
+        if not isinstance(failed.key, SegmentKey) or flow is None or failed.key.index not in flow.ongoing:
+            return
+        ongoing = flow.ongoing[failed.key.index]
+        ongoing.web_seed, ongoing.refusals = False, ongoing.refusals + 1
+        if ongoing.refusals == 1:
+            self._use_web_seed(flow, failed.key.index)
 
     def _on_storage_failed(self, failed: StorageFailed) -> None:
         flow = self._flows.get(failed.key.blob)

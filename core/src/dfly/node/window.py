@@ -14,7 +14,8 @@ PATIENCE, LATENCIES = 3.0, 4.0
 
 @attrs.define(kw_only=True, eq=False)
 class Ongoing:
-    """One unfinished segment: when it was asked for, when its last byte came, what help it has had.
+    """One unfinished segment: when it was asked for, when its last byte came, what help it has had,
+    and how often the web seed refused it.
 
     `said` are the bytes by source that have been reported so far.
     """
@@ -23,6 +24,7 @@ class Ongoing:
     progressed: float
     web_seed: bool
     help: int = 0
+    refusals: int = 0
     said: dict[str, int] = attrs.field(factory=dict)
 
 
