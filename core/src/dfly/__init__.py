@@ -32,11 +32,12 @@ from dfly.errors import (
 )
 from dfly.plugins.hookspecs import hookimpl
 from dfly.values import Digest, Entry, Snapshot, bare_url
+from dfly.version import VERSION
 
 if TYPE_CHECKING:
     from dfly.node.fetch import Report, fetch
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "AccessDenied",

@@ -17,7 +17,6 @@ from typing import Any, Self
 import attrs
 import httpx
 
-import dfly
 from dfly.config import Network, Patience
 from dfly.errors import UsageError
 from dfly.origin.pauses import Pauses
@@ -25,6 +24,7 @@ from dfly.origin.proxies import Proxies
 from dfly.origin.redirects import SafeRedirects
 from dfly.origin.retry import OnRetry, Reconnecting, Retrying, silently
 from dfly.values import bare_url
+from dfly.version import VERSION
 
 
 @attrs.frozen
@@ -92,7 +92,7 @@ def tls_context(network: Network) -> ssl.SSLContext:
 def _client(transport: httpx.BaseTransport, network: Network) -> httpx.Client:
     return httpx.Client(
         transport=transport,
-        headers={"Accept-Encoding": "identity", "User-Agent": f"dfly/{dfly.__version__}"},
+        headers={"Accept-Encoding": "identity", "User-Agent": f"dfly/{VERSION}"},
         # a jar that takes nothing from anybody: a cookie of one hub must never reach another
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         timeout=httpx.Timeout(network.read_timeout, connect=network.connect_timeout, pool=None),
