@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dfly import AccessDenied, Changed, Digest, NotAFile, NotFound, RateLimited, SourceError, UsageError
+from dfly import AccessDenied, Changed, Digest, NotAFile, NotFound, RateLimited, SourceError, Tools, UsageError
 from dfly_hf.backend import HfBackend
+from dfly_hf.settings import HfSettings
 from dfly_hf.testing import File, FixtureHub
 
 Make = Callable[..., HfBackend]
@@ -94,15 +95,17 @@ def test_a_pinned_url_may_come_back_with_the_option_it_was_made_from(hub: Fixtur
 
 
 @pytest.mark.parametrize("expands", [True, False])
-def test_a_short_hash_is_expanded(hub: FixtureHub, backend: Make, expands: bool) -> None:
-    repo = hub.repo("owner/name", {"a": b"1"})
-    first = repo.refs["refs/heads/main"]
-    repo.commit({"a": b"2"})
-    pull = repo.commit({"a": b"3"}, branch="other")
-    hub._site.short_hashes = expands
-    for commit in (first, pull):
-        assert backend(revision=commit[:9]).list("hf://owner/name").revision == commit
-        assert backend().list(f"hf://owner/name@{commit[:7]}").revision == commit
+def test_a_short_hash_is_expanded(tools: Tools, expands: bool) -> None:
+    with FixtureHub(short_hashes=expands) as hub:
+        repo = hub.repo("owner/name", {"a": b"1"})
+        first = repo.refs["refs/heads/main"]
+        repo.commit({"a": b"2"})
+        branch = repo.commit({"a": b"3"}, branch="other")
+        hf = HfBackend(HfSettings(endpoint=hub.url), tools)
+        for commit in (first, branch):
+            assert hf.list(f"hf://owner/name@{commit[:7]}").revision == commit
+            by_option = HfBackend(HfSettings(endpoint=hub.url, revision=commit[:9]), tools)
+            assert by_option.list("hf://owner/name").revision == commit
 
 
 def test_an_ambiguous_short_hash_is_answered_with_its_candidates(hub: FixtureHub, backend: Make) -> None:

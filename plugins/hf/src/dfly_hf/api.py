@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -171,7 +172,7 @@ class HubApi:
         if refused is not None:
             raise refused
         if body is None:
-            raise not_a_hub(response, self.endpoint, f"more than {LARGEST_ANSWER >> 20} MiB of JSON")
+            raise not_a_hub(response, self.endpoint, f"more than {LARGEST_ANSWER >> 20} MiB, or an unknown encoding")
         try:
             return json.loads(body), response
         except (ValueError, RecursionError):
@@ -251,13 +252,23 @@ def _hex(shape: re.Pattern[str], value: Any) -> str | None:
 
 
 def _capped(response: httpx.Response, limit: int) -> bytes | None:
-    """The body, or None where it is longer than `limit` bytes."""
+    """The decoded body, or None where it is longer than `limit` bytes or encoded in a way nobody asked for."""
     body = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():
         body += chunk
         if len(body) > limit:
             return None
-    return bytes(body)
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding == "identity":
+        return bytes(body)
+    if encoding not in ("gzip", "deflate"):
+        return None
+    # not httpx's decoder: it has no limit, and a small body may unpack to a very large one
+    try:
+        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, limit + 1)
+    except zlib.error:
+        return b""
+    return unpacked if len(unpacked) <= limit else None
 
 
 def _error_text(body: bytes | None) -> str:

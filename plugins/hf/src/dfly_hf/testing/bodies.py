@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import IO
 
 import attrs
@@ -25,8 +25,16 @@ _SLOW_SLICE = 64 << 10
 class Throttle:
     """Shares `rate` bytes/s among all bodies of a hub; None does not limit."""
 
-    def __init__(self, rate: float | None = None) -> None:
+    def __init__(
+        self,
+        rate: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.rate = rate
+        self._clock = clock
+        self._sleep = sleep
         self._free_at = 0.0
 
     @property
@@ -38,10 +46,10 @@ class Throttle:
         """Wait until `count` more bytes may leave."""
         if self.rate is None:
             return
-        now = time.monotonic()
+        now = self._clock()
         self._free_at = max(self._free_at, now) + count / self.rate
         if (pause := self._free_at - now) > 0:
-            await asyncio.sleep(pause)
+            await self._sleep(pause)
 
 
 @attrs.frozen(kw_only=True)

@@ -138,7 +138,7 @@ class FixtureHub:
 
     async def _serve(self, handler: Handler, port: int) -> str:
         app = web.Application(client_max_size=_LARGEST_FORM)
-        app.router.add_route("*", "/{place:.*}", handler)
+        app.router.add_route("*", r"/{place:[\s\S]*}", handler)
         # a body to a client that is gone is not worth waiting for
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
