@@ -104,6 +104,9 @@ class HttpBackend(dfly.Backend):
     def check(self, entry: dfly.Entry, response: httpx.Response) -> None:
         """Refuse other content, web pages in a file's place, and closed doors, each with what to do."""
         private = self._remembered(entry)
+        if private and response.status_code in (401, 403, 412) and _is_older(response, private.link, entry):
+            shown = dfly.bare_url(entry.url)
+            raise dfly.Expired(f"{entry.path}: the link to {shown} has been replaced", url=shown)
         if response.is_success:
             _refuse_web_page(entry.path, response)
             if private and private.mark and private.mark.contradicts(response):
@@ -150,12 +153,19 @@ class HttpBackend(dfly.Backend):
         return facts
 
     def _ask_for_a_byte(self, link: Link, headers: Mapping[str, str], head: Facts | None) -> Facts:
-        with self.tools.client.stream("GET", link.address, headers={**headers, "range": "bytes=0-0"}) as response:
-            if head is not None and head.size == 0 and response.status_code in (400, 416):
-                return head
-            _refuse(link.name, response, link)
-            _refuse_web_page(link.name, response)
-            return Facts.of(response)
+        try:
+            response = self.tools.client.get(
+                link.address,
+                headers={**headers, "range": "bytes=0-0"},
+                extensions={"dfly.on_response": _stop_before_a_body},
+            )
+        except _EnoughSeen as seen:
+            response = seen.response
+        if head is not None and head.size == 0 and response.status_code in (400, 416):
+            return head
+        _refuse(link.name, response, link)
+        _refuse_web_page(link.name, response)
+        return Facts.of(response)
 
     def _headers_for(self, link: Link) -> dict[str, str]:
         basic = {"authorization": link.authorization.reveal()} if link.authorization else {}
@@ -164,6 +174,27 @@ class HttpBackend(dfly.Backend):
     def _remembered(self, entry: dfly.Entry) -> _Private | None:
         with self._lock:
             return self._private.get(entry.url)
+
+
+class _EnoughSeen(Exception):
+    """Ends a request whose head told everything."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def _stop_before_a_body(response: httpx.Response) -> None:
+    # the client reads an answer to its end, and this one may be the whole file
+    if response.is_success and response.headers.get("content-length") not in ("0", "1"):
+        raise _EnoughSeen(response)
+
+
+def _is_older(response: httpx.Response, link: Link, entry: dfly.Entry) -> bool:
+    """Whether the request was made before the link was given anew: the core remembers where it found an entry."""
+    asked = response.request
+    pinned = asked.headers.get("if-match", "").strip('"')
+    return str(asked.url) != link.address or pinned != (entry.validator or "").strip('"')
 
 
 def _refuse_web_page(name: str, response: httpx.Response) -> None:

@@ -98,7 +98,7 @@ def _strong(etag: str) -> str | None:
 
 
 def _weakly(value: str) -> str:
-    return value.strip().removeprefix("W/")
+    return value.strip().removeprefix("W/").strip('"')
 
 
 def _attachment(disposition: str) -> str:

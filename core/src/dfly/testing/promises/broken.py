@@ -17,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class BrokenPromise(AssertionError):  # noqa: N818 - it is read in reports, by people
+class BrokenPromise(AssertionError):
     """A backend does not do what `dfly.backend` says. `promise` names the promise; the message says what to do."""
 
     def __init__(self, name: str, seen: str, *, do: str) -> None:
@@ -82,12 +82,12 @@ def read(backend: Backend, entry: Entry, start: int, stop: int | None, world: Wo
             got += chunk
             promise(len(got) <= longest, "get.exact", f"{asked} has no end", do="stop at `stop`")
     except RangesUnsupported:
-        if start and not world.ranges:
+        if not world.ranges and (start, stop) not in ((0, None), (0, entry.size)):
             return None
         broken(
             "get.exact",
             f"{asked} raised RangesUnsupported",
-            do="raise it only where start is not 0 and the origin cannot; if yours cannot, set World(ranges=False)",
+            do="raise it only for a part, and only if the origin cannot serve one; then set World(ranges=False)",
         )
     return bytes(got)
 
