@@ -102,6 +102,21 @@ def test_a_cut_body_breaks_off_where_it_was_said_to(hub: FixtureHub, tmp_path: P
     assert b"".join(got) == WEIGHTS[:1000]
 
 
+def test_a_client_that_leaves_is_no_error_and_not_counted_as_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (tmp_path / "w.bin").open("wb") as file:
+        file.truncate(1 << 30)
+    with FixtureHub() as hub:
+        hub.repo("owner/name", {"w.bin": File.of(tmp_path / "w.bin", sha256="ab" * 32)})
+        for _ in range(2):
+            with httpx.stream("GET", resolve(hub, "w.bin"), follow_redirects=True) as answer:
+                next(answer.iter_raw())
+    # what the sockets' buffers took, at most
+    assert hub.records.bytes_sent() < 1 << 28
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_commits_depend_on_content_alone() -> None:
     with FixtureHub() as one, FixtureHub() as two:
         files = {"a": b"1", "b/c": b"2"}

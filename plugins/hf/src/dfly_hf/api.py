@@ -231,7 +231,7 @@ def _row(item: Any) -> Row | None:
         case {"type": "file", "path": str(path), "size": int(size), **more} if path and size >= 0:
             lfs = more.get("lfs")
             lfs = lfs if isinstance(lfs, dict) else {}
-            sha256 = _hex(_HEX64, str(lfs.get("oid", "")).removeprefix("sha256:"))
+            sha256 = _hex(_HEX64, lfs.get("oid"))
             length = lfs.get("size")
             return Row(
                 path=path,

@@ -7,6 +7,7 @@ import gzip
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import IO
 
 import attrs
@@ -88,7 +89,9 @@ class Body:
         self._finish(response)
         await response.prepare(self.request)
         if self.request.method != "HEAD":
-            await self._send_range(response, start, stop - fault.shorten, fault)
+            # a client may leave when it has what it wants
+            with suppress(ConnectionError):
+                await self._send_range(response, start, stop - fault.shorten, fault)
         return response
 
     def _range(self, *, ignored: bool) -> tuple[int, int, int]:
@@ -147,7 +150,12 @@ class Body:
                 raise ConnectionResetError("the client went away")
             # counted first: a client that has everything must find it counted
             self.call.bytes += count
-            await loop.sendfile(transport, file, at, count)
+            try:
+                await loop.sendfile(transport, file, at, count)
+            except ConnectionError:
+                # asyncio leaves the file where sending stopped
+                self.call.bytes -= at + count - file.tell()
+                raise
 
     async def _chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
         for at in range(start, stop, self.throttle.slice):
