@@ -54,7 +54,6 @@ def place(commit: Callable[[str], None], final: str, *, entry: Entry | None = No
     commit(final)
     if entry is not None and (key := entry_key(entry)) is not None:
         record(final, key)
-    clean(folder)
 
 
 def clean(root: str) -> None:

@@ -30,7 +30,7 @@ FORMAT = 1
 SYNC_BYTES = 1 * GIB
 SYNC_SECONDS = 30.0
 
-_sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,10 +96,11 @@ class Journal:
         records: Iterable[Record] = (),
         sync_bytes: int = SYNC_BYTES,
         sync_seconds: float = SYNC_SECONDS,
+        sync: Callable[[int], None] = _fdatasync,
     ) -> None:
         self._path = path
         self._first_line = _line({**attrs.asdict(header), "boot": boot})
-        self._sync_bytes, self._sync_seconds = sync_bytes, sync_seconds
+        self._sync_bytes, self._sync_seconds, self._sync = sync_bytes, sync_seconds, sync
         self._lock, self._syncing = threading.Lock(), threading.Lock()
         self._length = self._count = self._unsynced_bytes = 0
         self._last_sync = time.monotonic()
@@ -133,10 +134,10 @@ class Journal:
         try:
             with self._lock:
                 count, self._unsynced_bytes = self._count, 0
-            _sync(data_fd)
+            self._sync(data_fd)
             with self._lock:
                 self._write(_line({"synced": count}))
-            _sync(self._fd)
+            self._sync(self._fd)
             self._last_sync = time.monotonic()
         finally:
             self._syncing.release()
@@ -148,7 +149,7 @@ class Journal:
             os.ftruncate(self._fd, 0)
             self._length = self._count = self._unsynced_bytes = 0
             self._write(self._first_line)
-            _sync(self._fd)
+            self._sync(self._fd)
 
     def unlink(self) -> None:
         """Remove the file, unless another journal stands there by now."""

@@ -240,12 +240,6 @@ class Partial:
         finally:
             self._shut()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def _require_complete(self) -> None:
         if not self.complete:
             raise ValueError("the blob is not complete")
@@ -263,7 +257,7 @@ class Partial:
         self._hash(self.layout.piece_length)
 
     def _journalled(self, segment: int, hashes: bytes) -> None:
-        if not self._journal:
+        if self._journal is None:
             return
         with self._telling():
             self._journal.append(segment, hashes, length=self.layout.segment_length)

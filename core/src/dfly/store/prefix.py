@@ -1,4 +1,4 @@
-"""Digests of a blob, computed in order while its pieces arrive in any order: done when the last byte is there.
+"""Digests of a blob, computed in order while its pieces arrive, nearly in order: done soon after the last byte is there.
 
 There is no hashing thread: whoever has just finished a piece carries the digests on over the gapless beginning of the
 file, unless somebody is doing so. It reads the bytes back from the page cache, where they still are.
@@ -40,11 +40,6 @@ class Prefix:
             finally:
                 self._lock.release()
 
-    def finish(self, stop: int) -> None:
-        """Go on to `stop`, however long it takes."""
-        with self._lock:
-            self._read_to(stop)
-
     def feed(self, data: bytes | memoryview) -> None:
         """Take the bytes at `done` from memory: for a file that one writer fills from its start."""
         with self._lock:
@@ -52,10 +47,18 @@ class Prefix:
                 each.update(data)
             self.done += len(data)
 
-    def hexdigest(self, algorithm: str) -> str | None:
-        """The digest of the first `done` bytes; None if it does not run along."""
-        running = self._hashes.get(algorithm)
-        return running.hexdigest() if running else None
+    def finish(self, size: int, algorithm: str) -> str:
+        """Go on to the end of the blob, however long it takes, and return one digest, hex.
+
+        An `algorithm` that does not run along costs a pass of its own.
+        """
+        with self._lock:
+            self._read_to(size)
+            running = self._hashes.get(algorithm)
+            if running is None:
+                running = new_hash(algorithm, size)
+                read_into([running], self._fd, 0, size)
+            return running.hexdigest()
 
     def _read_to(self, stop: int) -> None:
         if stop > self.done:
