@@ -139,7 +139,7 @@ def url_from(started: "subprocess.Popen[str]") -> str:
 
 def hub_bytes(hub_url: str) -> int:
     with urllib.request.urlopen(f"{hub_url}/_stats") as reply:
-        return int(json.load(reply)["content_bytes"])
+        return int(json.load(reply)["bytes"])
 
 
 def require_same(expected: Path, actual: Path) -> None:

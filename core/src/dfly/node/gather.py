@@ -5,7 +5,7 @@ Both answer the same questions, so that an arrival need not know which it has.
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import attrs
 
@@ -188,7 +188,15 @@ class InMemory:
 
 def write_at_once(data: bytes | bytearray | memoryview, final: str, *, hidden: str) -> None:
     """Write `final` so that it is either not there or complete; `hidden` is the name it has meanwhile."""
-    os.makedirs(os.path.dirname(hidden), exist_ok=True)
-    with open(hidden, "wb") as file:
+    try:
+        file = _make(hidden)
+    except FileNotFoundError:  # another run has just cleaned the empty waiting place away
+        file = _make(hidden)
+    with file:
         file.write(data)
     os.replace(hidden, final)
+
+
+def _make(hidden: str) -> BinaryIO:
+    os.makedirs(os.path.dirname(hidden), exist_ok=True)
+    return open(hidden, "wb")  # noqa: SIM115 - the caller closes it

@@ -4,6 +4,7 @@ Who brings the bytes is decided here and nowhere else: the swarm where a seed pe
 is none or where the swarm gave up and back-to-source is allowed.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -187,11 +188,15 @@ class Task:
             )
         )
 
+    def _output(self, targets: Sequence[Target]) -> str:
+        """What to call the output: the folder with -r, else the file."""
+        return output_root(targets, recursive=True) if self.recursive or not targets else targets[0].path
+
     def _report(self, targets: Sequence[Target], *, skipped: int, began: float) -> Report:
         sizes = self.tally.sizes
         report = Report(
             url=self.snapshot.source,
-            output=output_root(targets, recursive=self.recursive),
+            output=self._output(targets),
             files=len(targets),
             bytes=sum(sizes.get(t.entry.path, t.entry.size or 0) for t in targets),
             skipped=skipped,
@@ -203,8 +208,10 @@ class Task:
 
 
 def output_root(targets: Sequence[Target], *, recursive: bool) -> str:
-    """The folder (with -r) or file that a task writes to."""
+    """The folder that a task stays inside."""
     if not targets:
         return "."
     first = targets[0]
-    return (first.path[: -len(first.entry.path)].rstrip("/") or "/") if recursive else first.path
+    if not recursive:
+        return os.path.dirname(first.path) or "."
+    return first.path[: -len(first.entry.path)].rstrip("/") or "/"
