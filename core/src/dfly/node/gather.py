@@ -199,4 +199,4 @@ def write_at_once(data: bytes | bytearray | memoryview, final: str, *, hidden: s
 
 def _make(hidden: str) -> BinaryIO:
     os.makedirs(os.path.dirname(hidden), exist_ok=True)
-    return open(hidden, "wb")  # noqa: SIM115 - the caller closes it
+    return open(hidden, "wb")
