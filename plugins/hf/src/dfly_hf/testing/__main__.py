@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
         page_size=options.page_size,
         link_seconds=options.link_seconds,
         rate=options.rate,
+        host=options.host,
         port=options.port,
     ) as hub:
         for spec in options.repo:
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--page-size", type=int, default=1000, help="rows in a page of a listing")
     add("--link-seconds", type=int, default=3600, help="how long signed links live")
     add("--prefix", default="", help="a path below which the hub lives")
+    add("--host", default="127.0.0.1", help="the address to listen on")
     add("--port", type=int, default=0, help="0 takes a free one")
     add("--with-parent", action="store_true", help="stop when standard input closes")
     return parser
