@@ -1,0 +1,114 @@
+"""Turns libtorrent's alerts into events. An alert dies with the next `pop_alerts`, so its fields are copied here at once.
+
+Readable means flushed: `torrent_finished_alert` says that all pieces are checked, while the last of them may still wait for
+the disk. Finishing makes libtorrent flush, and `cache_flushed_alert` says that this is over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import libtorrent as lt
+
+from dfly.swarm.events import (
+    AlertsDropped,
+    PeerBanned,
+    PeerConnected,
+    PeerDisconnected,
+    PieceFailed,
+    SegmentKey,
+    SegmentReadable,
+    StorageFailed,
+    SwarmEvent,
+    WebSeedFailed,
+    WholeReadable,
+)
+from dfly.swarm.nodelay import NoDelay
+from dfly.swarm.torrents import Torrent, Torrents
+
+#: `peer` for bans, `connect` for links, `storage` for flushes and errors; everything else is in `status` and `error`.
+ALERT_MASK = (
+    lt.alert_category.status
+    | lt.alert_category.storage
+    | lt.alert_category.error
+    | lt.alert_category.connect
+    | lt.alert_category.peer
+)
+
+
+class AlertReader:
+    """Reads batches of alerts; keeps the torrents' state and numbers up to date on the way."""
+
+    def __init__(self, *, torrents: Torrents, no_delay: NoDelay) -> None:
+        self._torrents = torrents
+        self._no_delay = no_delay
+        self._about_torrents: dict[type, Callable[[Torrent, Any], Iterable[SwarmEvent]]] = {
+            lt.torrent_finished_alert: self._finished,
+            lt.cache_flushed_alert: self._flushed,
+            lt.peer_connect_alert: self._connected,
+            lt.peer_disconnected_alert: self._disconnected,
+            lt.peer_ban_alert: lambda torrent, alert: [PeerBanned(torrent.key, alert.endpoint)],
+            lt.hash_failed_alert: lambda torrent, alert: [PieceFailed(torrent.key, alert.piece_index)],
+            lt.url_seed_alert: self._web_seed_failed,
+            lt.file_error_alert: self._storage_failed,
+            lt.torrent_error_alert: self._storage_failed,
+            lt.peer_info_alert: self._peer_list,
+        }
+
+    def read(self, alerts: Iterable[Any]) -> Iterator[SwarmEvent]:
+        """The events of a batch, in order. Consume it before the next `pop_alerts`."""
+        for alert in alerts:
+            kind = type(alert)
+            if kind in self._about_torrents:
+                torrent = self._torrents.of(alert.handle)
+                if torrent is not None:
+                    yield from self._about_torrents[kind](torrent, alert)
+            elif kind is lt.state_update_alert:
+                self._statuses(alert.status)
+            elif kind is lt.alerts_dropped_alert:
+                yield AlertsDropped()
+                self.reconcile()
+
+    def reconcile(self) -> None:
+        """Ask libtorrent which torrents finished, and to flush those again: the answer is the alert that was lost."""
+        for torrent in self._torrents:
+            if torrent.fetching and not torrent.readable and torrent.handle.status(0).is_finished:
+                torrent.finished = True
+                torrent.handle.flush_cache()
+
+    def _finished(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:  # noqa: ARG002 - one signature for all
+        torrent.finished = True
+        if torrent.fetching:
+            torrent.measure()
+            for url in torrent.urls:
+                torrent.handle.remove_url_seed(url)  # closes the connection, which the seed peer need not keep
+        return ()
+
+    def _flushed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:  # noqa: ARG002
+        if not torrent.fetching or not torrent.finished or torrent.readable:
+            return
+        torrent.readable = True
+        torrent.ledger.record_status(torrent.handle.status(0))
+        yield SegmentReadable(torrent.key) if isinstance(torrent.key, SegmentKey) else WholeReadable(torrent.key)
+
+    def _connected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        self._no_delay.expect(alert.endpoint)
+        yield PeerConnected(torrent.key, alert.endpoint)
+
+    def _disconnected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        yield PeerDisconnected(torrent.key, alert.endpoint, alert.error.message())
+
+    def _web_seed_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        yield WebSeedFailed(torrent.key, alert.server_url(), alert.error_message() or alert.error.message())
+
+    def _storage_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        yield StorageFailed(torrent.key, alert.message(), alert.error.value())
+
+    def _peer_list(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        torrent.ledger.record_peers(alert.peer_info)
+        return ()
+
+    def _statuses(self, statuses: Iterable[Any]) -> None:
+        for status in statuses:
+            torrent = self._torrents.of(status.handle)
+            if torrent is not None:
+                torrent.ledger.record_status(status)

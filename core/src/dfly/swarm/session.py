@@ -1,0 +1,315 @@
+"""`Swarm`: one libtorrent session. Methods may be called from any thread; events come from one thread of its own."""
+
+import contextlib
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Self
+from urllib.parse import urlsplit
+
+import libtorrent as lt
+import structlog
+
+from dfly.errors import SwarmError
+from dfly.layout import Layout
+from dfly.swarm.admission import Admission
+from dfly.swarm.alerts import ALERT_MASK, AlertReader
+from dfly.swarm.events import Address, Key, ListenFailed, Listening, SegmentKey, SwarmEvent, WholeKey
+from dfly.swarm.listening import Ports, choose_ports
+from dfly.swarm.metainfo import segment_info, whole_info
+from dfly.swarm.nodelay import NoDelay
+from dfly.swarm.settings import SwarmSettings, session_settings
+from dfly.swarm.torrents import Torrent, Torrents, segment_params, whole_params
+from dfly.swarm.traffic import SwarmStats, Traffic, joined, summed
+
+log = structlog.get_logger()
+
+#: Seconds between two samples of the torrents' numbers.
+SAMPLE = 0.25
+
+
+class Swarm:
+    """A session that is in the torrents it was told, with the peers it was told.
+
+    `on_event` is called from the session's thread, one event at a time; it may call back into the swarm, but not `close`.
+    Raises SwarmError where the port cannot be had.
+    """
+
+    def __init__(self, settings: SwarmSettings, *, on_event: Callable[[SwarmEvent], None]) -> None:
+        self._on_event = on_event
+        self._admission = Admission(settings.seed_peers)
+        self._torrents = Torrents()
+        self._removed = Traffic()
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._session: lt.session | None
+        self._session, ports, heard = _listening_session(settings)
+        self._live.set_ip_filter(self._admission.filter())
+        if settings.upload_limit:
+            _limit_local_peers(self._live)
+        self._port = ports.dialled
+        self._no_delay = NoDelay((ports.announced, ports.dialled))
+        self._no_delay.scan()
+        self._reader = AlertReader(torrents=self._torrents, no_delay=self._no_delay)
+        self._thread = threading.Thread(target=self._run, args=(heard,), name="swarm-alerts", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """Where peers reach this session."""
+        return self._port
+
+    def add_segment(
+        self,
+        blob: str,
+        layout: Layout,
+        index: int,
+        hashes: bytes,
+        *,
+        path: str,
+        peers: Sequence[Address] = (),
+        web_seeds: Sequence[str] = (),
+        have: bool = False,
+        have_pieces: Collection[int] = (),
+    ) -> SegmentKey:
+        """Join a segment's swarm. `hashes` are the SHA-1 of its pieces, joined; `path` is the blob's file, in an existing folder.
+
+        `peers` and `web_seeds` are dialled at once; all neighbours belong here, not in `add_peer`. With `have` all of it is
+        in the file and is served; `have_pieces` (numbers within the blob) are there and right. Raises ValueError where the
+        key is there already or the hashes do not fit.
+        """
+        key = SegmentKey(blob, index)
+        info = segment_info(blob, layout, index, hashes)
+        had = layout.segment_pieces(index) if have else have_pieces
+        params = segment_params(info, layout, index, path=path, had=had, peers=peers, urls=web_seeds)
+        self._add(key, params, fetching=not have)
+        return key
+
+    def add_whole(
+        self,
+        blob: str,
+        layout: Layout,
+        hashes: bytes,
+        *,
+        path: str,
+        peers: Sequence[Address] = (),
+        web_seeds: Sequence[str] = (),
+        seeding: bool,
+        after_restart: bool = False,
+    ) -> WholeKey:
+        """Join a whole blob's swarm. With `seeding` the file is committed and is never written to.
+
+        `after_restart` has each piece checked once before it is first served. Raises ValueError as `add_segment` does.
+        """
+        key = WholeKey(blob)
+        params = whole_params(
+            whole_info(blob, layout, hashes),
+            layout,
+            path=path,
+            seeding=seeding,
+            after_restart=after_restart,
+            peers=peers,
+            urls=web_seeds,
+        )
+        self._add(key, params, fetching=not seeding)
+        return key
+
+    def remove(self, key: Key) -> None:
+        """Leave a torrent's swarm; the file stays. KeyError where there is none."""
+        with self._lock:
+            torrent = self._torrents.pop(key)
+            torrent.measure()
+            self._removed = joined(self._removed, torrent.ledger.traffic())
+            self._live.remove_torrent(torrent.handle)
+
+    def add_peer(self, key: Key, peer: Address) -> None:
+        """Dial one more peer: a chord. Takes up to a second, except where the torrent has no connection at all."""
+        with self._lock:
+            self._admit([peer[0]])
+            torrent = self._torrents[key]
+            torrent.handle.connect_peer(peer)
+            _dial_now(torrent)
+
+    def add_web_seed(self, key: Key, url: str) -> None:
+        """Take bytes from the seed peer as well. Takes up to a second, as `add_peer` does."""
+        with self._lock:
+            self._trust_web_seeds([url])
+            torrent = self._torrents[key]
+            torrent.urls.add(url)
+            torrent.handle.add_url_seed(url)
+            _dial_now(torrent)
+
+    def renew_web_seed(self, key: Key, failed: str, url: str | None = None) -> None:
+        """Ask a web seed again after WebSeedFailed (at `url` where given): at its first refusal libtorrent drops one for good."""
+        with self._lock:
+            torrent = self._torrents[key]
+            torrent.measure()
+            torrent.handle.remove_url_seed(failed)
+            torrent.urls.discard(failed)
+            self.add_web_seed(key, url or failed)
+
+    def allow(self, addresses: Iterable[str]) -> None:
+        """Let peers at these IP addresses in. Peers given to `add_segment` and the like are let in anyway."""
+        with self._lock:
+            self._admit(addresses)
+
+    def deny(self, addresses: Iterable[str]) -> None:
+        """Disconnect these IP addresses and keep them out, whatever is allowed later. Seed peers cannot be denied."""
+        with self._lock:
+            if self._admission.deny(addresses):
+                self._live.set_ip_filter(self._admission.filter())
+
+    def admits(self, address: str) -> bool:
+        """Whether the filter lets this IP address in."""
+        with self._lock:
+            return self._admission.admits(address)
+
+    def __contains__(self, key: object) -> bool:
+        with self._lock:
+            return key in self._torrents
+
+    def keys(self) -> list[Key]:
+        """The torrents, in the order they were added."""
+        with self._lock:
+            return [torrent.key for torrent in self._torrents]
+
+    def stats(self) -> SwarmStats:
+        """The session's numbers, at most `SAMPLE` seconds old; exact for a torrent once its Readable event is out."""
+        with self._lock:
+            return summed({t.key: t.ledger.traffic() for t in self._torrents}, [self._removed])
+
+    def traffic(self, key: Key) -> Traffic:
+        """One torrent's numbers, as fresh as those of `stats`. KeyError where there is none."""
+        with self._lock:
+            return self._torrents[key].ledger.traffic()
+
+    def arrived(self, key: Key) -> dict[str, int]:
+        """Bytes of one torrent by where they came from, named as in `dfly.events.SOURCES`. KeyError where there is none."""
+        with self._lock:
+            traffic = self._torrents[key].ledger.traffic()
+        return {"seed-peer": traffic.from_web_seed, "peer": traffic.from_peers}
+
+    def close(self) -> None:
+        """Leave all swarms, write out what waits for the disk and stop. Blocks, other threads too, for some 0.1 s."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._live.post_torrent_updates(0)  # wakes the thread
+        self._thread.join()
+        with self._lock:
+            self._session = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def _live(self) -> lt.session:
+        if self._session is None:
+            raise SwarmError("this swarm session is closed")
+        return self._session
+
+    def _add(self, key: Key, params: lt.add_torrent_params, *, fetching: bool) -> None:
+        # the lock keeps the reader from alerts of a torrent whose handle is not known yet
+        with self._lock:
+            if key in self._torrents:
+                raise ValueError(f"{key} is already in this session")
+            self._trust_web_seeds(params.url_seeds)
+            self._admit(host for host, _ in params.peers)
+            handle = self._live.add_torrent(params)
+            self._torrents.add(Torrent(key=key, handle=handle, fetching=fetching, urls=set(params.url_seeds)))
+
+    def _admit(self, addresses: Iterable[str]) -> None:
+        if self._admission.allow(addresses):
+            self._live.set_ip_filter(self._admission.filter())
+
+    def _trust_web_seeds(self, urls: Iterable[str]) -> None:
+        if self._admission.trust(filter(None, map(_literal_host, urls))):
+            self._live.set_ip_filter(self._admission.filter())
+
+    def _run(self, heard: list[SwarmEvent]) -> None:
+        """The alert thread: never raises, never holds the lock while it waits or tells."""
+        self._tell(heard)
+        session, next_sample = self._live, 0.0
+        while not self._closing.is_set():
+            session.wait_for_alert(50 if self._no_delay.waiting else 250)
+            with self._lock:
+                events = list(self._reader.read(session.pop_alerts()))
+                if time.monotonic() >= next_sample:
+                    next_sample = time.monotonic() + SAMPLE
+                    self._sample(session)
+            self._no_delay.look()
+            self._tell(events)
+
+    def _sample(self, session: lt.session) -> None:
+        """Ask for numbers; the answers are alerts. Only torrents that changed are in the first."""
+        if len(self._torrents):
+            session.post_torrent_updates(0)
+        for torrent in self._torrents:
+            if torrent.urls and torrent.fetching and not torrent.finished:
+                torrent.handle.post_peer_info()
+
+    def _tell(self, events: Iterable[SwarmEvent]) -> None:
+        for event in events:
+            try:
+                self._on_event(event)
+            except Exception:
+                log.exception("swarm.listener.failed", swarm_event=type(event).__name__)
+
+
+def _listening_session(settings: SwarmSettings) -> tuple[lt.session, Ports, list[SwarmEvent]]:
+    """A session that listens, and what it said about that. A free port can be lost to another process: then once more."""
+    for last in (False, False, True):
+        ports = choose_ports(settings.listen_port, settings.interfaces)
+        pack = session_settings(settings, listen_interfaces=ports.listen_interfaces(settings.interfaces))
+        session = lt.session({**pack, "alert_mask": ALERT_MASK})  # type: ignore[call-overload] # the pack is a plain dict
+        session.listen_port()  # waits until the session has tried all its addresses
+        heard = [event for event in map(_about_listening, session.pop_alerts()) if event is not None]
+        opened = {event.port for event in heard if isinstance(event, Listening)}
+        if {ports.announced, ports.dialled} <= opened:
+            return session, ports, [e for e in heard if e.port == ports.dialled]
+        if last or settings.listen_port not in (0, *opened):
+            break
+    reasons = "; ".join(event.reason for event in heard if isinstance(event, ListenFailed))
+    where = ", ".join(settings.interfaces) or "any address"
+    raise SwarmError(
+        f"cannot listen for peers on {where}, port {ports.dialled}: {reasons or 'no such address here'}",
+        hint="choose another port or interface for peers, or let dfly choose a free port",
+    )
+
+
+def _about_listening(alert: object) -> Listening | ListenFailed | None:
+    if isinstance(alert, lt.listen_succeeded_alert):
+        return Listening(alert.address, alert.port)
+    if isinstance(alert, lt.listen_failed_alert):
+        return ListenFailed(alert.address, alert.port, alert.error.message())
+    return None
+
+
+def _limit_local_peers(session: lt.session) -> None:
+    """Put every peer into the class that limits apply to: peers on a LAN or loopback have one of their own without any."""
+    everybody = lt.ip_filter()
+    for first, last in (("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")):  # noqa: S104
+        everybody.add_rule(first, last, 1 << session.global_peer_class_id)
+    session.set_peer_class_filter(everybody)
+
+
+def _dial_now(torrent: Torrent) -> None:
+    """Dial before the next tick by pausing and resuming, which is free only while there is nothing to lose."""
+    status = torrent.handle.status(0)
+    if not status.num_peers and not status.total_payload_download and not torrent.finished:
+        torrent.handle.pause()
+        torrent.handle.resume()
+
+
+def _literal_host(url: str) -> str | None:
+    """The host of a web seed where it is an IP address; the addresses of a name must be given as `seed_peers`."""
+    parts = urlsplit(url)
+    if parts.query:
+        raise ValueError("a web seed's URL must not have a query: libtorrent never asks it, and does not say so")
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(parts.hostname or ""))
+    return None

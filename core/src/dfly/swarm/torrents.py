@@ -1,0 +1,137 @@
+"""The torrents of a session: what libtorrent is told when one is added, and what is remembered of it after."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeVar
+
+import attrs
+import libtorrent as lt
+
+from dfly.layout import Layout
+from dfly.swarm.events import Address, Key
+from dfly.swarm.traffic import Ledger
+
+T = TypeVar("T")
+
+_WANTED, _IGNORED = 4, 0
+#: Without `no_verify_files` libtorrent would re-check the file that other segments are being written to.
+#: PEX adds links that the scheduler did not choose.
+_FLAGS = (
+    lt.torrent_flags.no_verify_files
+    | lt.torrent_flags.disable_pex
+    | lt.torrent_flags.apply_ip_filter
+    | lt.torrent_flags.update_subscribe
+)
+
+
+def segment_params(
+    info: bytes,
+    layout: Layout,
+    index: int,
+    *,
+    path: str,
+    had: Collection[int],
+    peers: Sequence[Address],
+    urls: Sequence[str],
+) -> lt.add_torrent_params:
+    """A torrent that wants only the pieces of segment `index`, and has those in `had`."""
+    params = _params(info, path, peers, urls)
+    own = layout.segment_pieces(index)
+    params.flags = _FLAGS
+    params.piece_priorities = _filled(layout.pieces, own, _IGNORED, _WANTED)
+    params.have_pieces = _filled(layout.pieces, had, False, True)
+    return params
+
+
+def whole_params(
+    info: bytes,
+    layout: Layout,
+    *,
+    path: str,
+    seeding: bool,
+    after_restart: bool,
+    peers: Sequence[Address],
+    urls: Sequence[str],
+) -> lt.add_torrent_params:
+    """A torrent of all pieces. One that seeds never writes: `upload_mode` keeps a failed check from becoming a download."""
+    params = _params(info, path, peers, urls)
+    params.flags = _FLAGS
+    if seeding and after_restart:
+        params.flags |= lt.torrent_flags.seed_mode | lt.torrent_flags.upload_mode
+    elif seeding:
+        params.have_pieces = [True] * layout.pieces
+        params.flags |= lt.torrent_flags.upload_mode
+    return params
+
+
+def _params(info: bytes, path: str, peers: Sequence[Address], urls: Sequence[str]) -> lt.add_torrent_params:
+    """What both kinds share. Peers and URLs given here are dialled at once, later ones at the next one-second tick."""
+    directory, name = os.path.split(os.path.abspath(path))
+    params = lt.load_torrent_buffer(b"d4:info" + info + b"e")
+    params.save_path = directory
+    # the name in the torrent is the blob's id; the file keeps its own, without any effect on the info hash
+    params.renamed_files = {0: name}
+    params.peers = list(peers)
+    params.url_seeds = list(urls)
+    return params
+
+
+def _filled(count: int, chosen: Collection[int], others: T, value: T) -> list[T]:
+    row = [others] * count
+    for piece in chosen:
+        row[piece] = value
+    return row
+
+
+@attrs.define(eq=False)
+class Torrent:
+    """One added torrent. `fetching` ones become `finished` (all pieces checked), then `readable` (flushed to the file)."""
+
+    key: Key
+    handle: lt.torrent_handle
+    fetching: bool
+    urls: set[str]
+    finished: bool = False
+    readable: bool = False
+    ledger: Ledger = attrs.field(factory=Ledger)
+
+    def measure(self) -> None:
+        """Record the present totals; blocks for one round trip to libtorrent's network thread."""
+        if self.urls:
+            self.ledger.record_peers(self.handle.get_peer_info())
+        self.ledger.record_status(self.handle.status(0))
+
+
+class Torrents:
+    """Torrents by key and by libtorrent's handle."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[Key, Torrent] = {}
+        self._by_handle: dict[lt.torrent_handle, Torrent] = {}
+
+    def add(self, torrent: Torrent) -> None:
+        """Remember `torrent`, whose key is new."""
+        self._by_key[torrent.key] = torrent
+        self._by_handle[torrent.handle] = torrent
+
+    def pop(self, key: Key) -> Torrent:
+        """Forget a torrent; KeyError where there is none."""
+        torrent = self._by_key.pop(key)
+        del self._by_handle[torrent.handle]
+        return torrent
+
+    def of(self, handle: lt.torrent_handle) -> Torrent | None:
+        """The torrent an alert is about; None for one that was removed since."""
+        return self._by_handle.get(handle)
+
+    def __getitem__(self, key: Key) -> Torrent:
+        return self._by_key[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_key
+
+    def __iter__(self) -> Iterator[Torrent]:
+        return iter(self._by_key.values())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
