@@ -157,7 +157,7 @@ class Plugins:
         return {scheme: backend for backend in classes for scheme in backend.schemes}
 
 
-def _checked(backend: type[Backend]) -> type[Backend]:
+def _checked(backend: object) -> type[Backend]:
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
     return backend
