@@ -54,6 +54,13 @@ def accept(response: httpx.Response, entry: Entry, wanted: Wanted, *, url: str) 
         return _part(response, entry, wanted, encoded=encoded, url=url)
     if response.status_code == 206:
         raise _wrong(entry, "a part without saying which", url)
+    length = _content_length(response)
+    if _is_page(response) and not _is_page_name(entry.path) and (length is None or length != entry.size):
+        raise OriginUnavailable(
+            f"{entry.path}: {url} answered with a web page instead of the file",
+            hint="a login wall, proxy or captive portal may be in between; open the URL in a browser",
+            url=url,
+        )
     if not wanted.whole:
         raise RangesUnsupported(f"{entry.path}: {url} answers a range with the whole file", url=url)
     return _whole(response, entry, encoded=encoded, url=url)
@@ -85,12 +92,6 @@ def _part(response: httpx.Response, entry: Entry, wanted: Wanted, *, encoded: bo
 
 def _whole(response: httpx.Response, entry: Entry, *, encoded: bool, url: str) -> Body:
     length = _content_length(response)
-    if _is_page(response) and not _is_page_name(entry.path) and (length is None or length != entry.size):
-        raise OriginUnavailable(
-            f"{entry.path}: {url} answered with a web page instead of the file",
-            hint="a login wall, proxy or captive portal may be in between; open the URL in a browser",
-            url=url,
-        )
     if encoded and (entry.size is None or length != entry.size):
         return Body(entry.size, encoded=True)
     # a length that is exactly the listed size counts the file itself, whatever Content-Encoding says

@@ -17,7 +17,7 @@ class Backends:
     """Builds backends on demand and closes them. Thread-safe; a context manager.
 
     `pauses` is what every part that waits for an origin should share; `cancel` ends the waits of API calls, and
-    `on_retry(origin, cause, after)` is told of them.
+    `on_retry(origin, cause, after)` is told of them. `clients` are the HTTP clients that all of its backends share.
     """
 
     def __init__(

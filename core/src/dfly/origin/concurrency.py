@@ -30,6 +30,7 @@ class Concurrency:
         self._before: float | None = None
         self._probing = self._settling = False
         self._rest_until = 0.0
+        self._halved_at = clock() - WINDOW
 
     @property
     def allowed(self) -> int:
@@ -61,8 +62,9 @@ class Concurrency:
     def congested(self) -> None:
         """The origin refused for load. Halves the limit, once per window however many workers say so."""
         now = self._clock()
-        if self._rest_until - now > REST - WINDOW:
+        if now - self._halved_at < WINDOW:
             return
+        self._halved_at = now
         self._allowed = max(1, self._allowed // 2)
         self._before, self._probing, self._settling = None, False, False
         self._rest_until = now + REST

@@ -58,5 +58,5 @@ class Span:
         self.dropped = self.writing = False
 
 
-class Dropped(Exception):  # noqa: N818 - it never leaves this module
+class Dropped(Exception):
     """The span is no longer wanted."""

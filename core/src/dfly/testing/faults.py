@@ -217,10 +217,12 @@ def web_page(text: str = "<html><title>Please log in</title></html>") -> Fault:
 
 
 def headers(**extra: str) -> Fault:
-    """Add response headers; `set_cookie="a=b"` becomes `Set-Cookie: a=b`."""
+    """Set response headers; `set_cookie="a=b"` becomes `Set-Cookie: a=b`, an empty value takes the header away."""
+    named = {name.replace("_", "-"): value for name, value in extra.items()}
 
     def apply(exchange: Exchange) -> None:
-        exchange.reply.headers.update({name.replace("_", "-").title(): value for name, value in extra.items()})
+        kept = {name: value for name, value in exchange.reply.headers.items() if name.lower() not in named}
+        exchange.reply.headers = kept | {name.title(): value for name, value in named.items() if value}
 
     return apply
 
