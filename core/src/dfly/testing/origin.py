@@ -116,6 +116,11 @@ class FaultyOrigin:
         with self._lock:
             self._rules[path].append(_Rule(faults, times, when))
 
+    def due(self, path: str) -> float:
+        """How many faults at `path` have not occurred yet; a test that counts on them ends with 0."""
+        with self._lock:
+            return sum(rule.left for rule in self._rules[path])
+
     # What it saw
 
     def asked(self, path: str) -> list[Seen]:
