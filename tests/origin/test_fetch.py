@@ -116,9 +116,10 @@ def test_many_small_files_share_the_pool(fetcher):
 
 def test_spans_are_taken_in_order_of_priority_then_submission_then_offset(cancel):
     taken = []
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
 
     def read(name, start, stop):
+        begun.set()
         assert gate.wait(SOON)
         taken.append((name, start))
         yield CONTENT[start:stop]
@@ -128,8 +129,7 @@ def test_spans_are_taken_in_order_of_priority_then_submission_then_offset(cancel
         late = Sink(partial(read, "late"), size=2 * SPAN)
         urgent = Sink(partial(read, "urgent"), size=2 * SPAN)
         fetcher.submit(first.job)
-        while not first.opened:
-            pass
+        assert begun.wait(SOON)
         fetcher.submit(late.job)
         fetcher.submit(urgent.job, priority=-1)
         gate.set()
