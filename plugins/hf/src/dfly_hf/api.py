@@ -11,15 +11,18 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import attrs
-import httpx
 
 from dfly import OriginUnavailable, Secret, SourceError, UsageError, bare_url
 from dfly_hf.refusals import not_a_hub, refusal
 from dfly_hf.urls import Endpoint, RepoUrl
+
+if TYPE_CHECKING:
+    import httpx
 
 LARGEST_ANSWER = 64 << 20
 LARGEST_ERROR = 64 << 10
@@ -133,12 +136,10 @@ class HubApi:
 
     def head(self, at: RepoUrl) -> httpx.Response:
         """The hub's own answer for a file's content, not followed."""
-        try:
+        with self._reaching():
             return self._client.request(
                 "HEAD", self.resolve_url(at), headers=self.headers, extensions={"dfly.follow": False}
             )
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
 
     def resolve_url(self, at: RepoUrl) -> str:
         """Where the hub serves a file's bytes or redirects to them."""
@@ -160,14 +161,12 @@ class HubApi:
     def _json(
         self, method: str, url: str, *, about: RepoUrl, data: Mapping[str, str] | None = None
     ) -> tuple[Any, httpx.Response]:
-        try:
-            # a POST here only asks: it may be sent again
-            extensions = {"dfly.idempotent": True}
-            with self._client.stream(method, url, headers=self.headers, data=data, extensions=extensions) as response:
-                failed = response.status_code >= 400
-                body = _capped(response, LARGEST_ERROR if failed else LARGEST_ANSWER)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+        # a POST here only asks: it may be sent again
+        extensions = {"dfly.idempotent": True}
+        asking = self._client.stream(method, url, headers=self.headers, data=data, extensions=extensions)
+        with self._reaching(), asking as response:
+            failed = response.status_code >= 400
+            body = _capped(response, LARGEST_ERROR if failed else LARGEST_ANSWER)
         refused = self.refused(response, about, _error_text(body) if failed else "")
         if refused is not None:
             raise refused
@@ -206,12 +205,19 @@ class HubApi:
             raise not_a_hub(response, self.endpoint, "a next page outside the API")
         return f"{self.endpoint.url}{path}?{parts.query}"
 
-    def _unreachable(self, error: httpx.HTTPError) -> SourceError:
-        return OriginUnavailable(
-            f"no answer from {self.endpoint.url}: {type(error).__name__}: {error}",
-            hint="check the network, the proxy settings and HF_ENDPOINT",
-            url=self.endpoint.url,
-        )
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        # imported here, because `dfget --help` shows this plugin's flags and must not wait for an HTTP client
+        import httpx
+
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise OriginUnavailable(
+                f"no answer from {self.endpoint.url}: {type(error).__name__}: {error}",
+                hint="check the network, the proxy settings and HF_ENDPOINT",
+                url=self.endpoint.url,
+            ) from error
 
 
 def _authorization(endpoint: Endpoint, token: Secret | None) -> dict[str, str]:

@@ -7,11 +7,10 @@ the core remembers until the signed link in it expires. Everything that leaves t
 from __future__ import annotations
 
 from itertools import islice
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urljoin, urlsplit
 
 import attrs
-import httpx
 
 from dfly import (
     AccessDenied,
@@ -33,15 +32,25 @@ from dfly_hf.revisions import Pinned, near, pin
 from dfly_hf.settings import HfSettings, is_true
 from dfly_hf.urls import Endpoint, RepoUrl, checked_revision
 
+if TYPE_CHECKING:
+    import httpx
+
 #: Files of a repository that a misspelt path is compared with.
 _MOST_GUESSES = 3000
 
 
 class HfBackend(Backend):
-    """The hub, with one endpoint and one token."""
+    """Hugging Face Hub
+
+    One instance has one endpoint and one token.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = ("hf",)
     options: ClassVar[type] = HfSettings
+    examples: ClassVar[tuple[str, ...]] = (
+        "hf://deepseek-ai/DeepSeek-R1 -O models/DeepSeek-R1/ -r",
+        "hf://datasets/owner/name@v2.0/train.json -O train.json",
+    )
 
     def __init__(self, settings: HfSettings, tools: Tools) -> None:
         super().__init__(settings, tools)

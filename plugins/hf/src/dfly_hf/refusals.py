@@ -4,10 +4,15 @@ Status codes alone mislead: a missing repository is 401 to a stranger, a gated o
 means in `X-Error-Code`, so that is read first and the status last. A HEAD has no body, but `X-Error-Message`.
 """
 
-import httpx
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from dfly import AccessDenied, NotFound, RateLimited, SourceError, Unsupported, error_for_status
 from dfly_hf.urls import Endpoint, RepoUrl
+
+if TYPE_CHECKING:
+    import httpx
 
 _DISABLED = "Access to this resource is disabled."
 _BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - the hub's words, not a password

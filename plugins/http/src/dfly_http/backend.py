@@ -18,14 +18,17 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import attrs
-import httpx
 
 import dfly
 from dfly_http.given import given_headers
 from dfly_http.headers import Facts, Mark, is_web_page
 from dfly_http.links import Link
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["HttpBackend", "HttpOptions"]
 
@@ -60,7 +63,10 @@ class _Private:
 
 
 class HttpBackend(dfly.Backend):
-    """Reads one file by its link, from servers with and without HEAD, ranges, lengths and validators."""
+    """Files on web servers
+
+    Of any kind: with and without HEAD, ranges, lengths and validators.
+    """
 
     schemes = ("http", "https")
     options = HttpOptions

@@ -9,12 +9,15 @@ import base64
 import binascii
 import re
 from email.message import Message
+from typing import TYPE_CHECKING
 
 import attrs
-import httpx
 
 import dfly
 from dfly_http.links import safe_name
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["Facts", "Mark", "is_web_page"]
 

@@ -13,7 +13,6 @@ import re
 from urllib.parse import unquote, unquote_to_bytes
 
 import attrs
-import httpx
 
 import dfly
 
@@ -54,6 +53,9 @@ class Link:
         >>> Link.parse("https://me:pw@Host:443/a%20b.bin?v=2&sig=x#top").public
         'https://host/a%20b.bin?v=2'
         """
+        # imported here, because `dfget --help` shows this plugin's flags and must not wait for an HTTP client
+        import httpx
+
         try:
             url = httpx.URL(text)
         except (httpx.InvalidURL, UnicodeError, ValueError):
