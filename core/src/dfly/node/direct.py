@@ -10,8 +10,8 @@ import attrs
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
-from dfly.errors import IntegrityError
-from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Retrying
+from dfly.errors import IntegrityError, InUse
+from dfly.events import BytesArrived, FileFinished, FileStarted, FileVerified, Listener, Retrying, Warned
 from dfly.layout import MIB
 from dfly.node.arrival import Arrival
 from dfly.origin.fetch import Fetcher, Job
@@ -20,6 +20,8 @@ from dfly.origin.pauses import Pauses
 from dfly.origin.throttle import Throttle
 from dfly.store.hashing import new_hash, pick
 from dfly.values import Entry
+
+Outcome = tuple[Arrival, BaseException | None]
 
 
 def fetch_directly(
@@ -36,21 +38,28 @@ def fetch_directly(
 
     `stop` is the task's own event: it is set here to end the workers early.
     """
-    throttle = Throttle(settings.limit_rate) if settings.limit_rate else None
-    outcomes: SimpleQueue[BaseException | None] = SimpleQueue()
+    outcomes: SimpleQueue[Outcome] = SimpleQueue()
     try:
-        with Fetcher(concurrency=settings.concurrency, throttle=throttle, cancel=stop) as fetcher:
+        with Fetcher(concurrency=settings.concurrency, throttle=_throttle(settings), cancel=stop) as fetcher:
             bringer = _Bringer(fetcher, backend, patience, pauses, emit, stop, outcomes)
-            for arrival in arrivals:
-                bringer.bring(arrival)
-            for _ in arrivals:
-                error = outcomes.get()
-                if error is not None:
-                    stop.set()
-                    raise error
+            try:
+                for arrival in arrivals:
+                    bringer.bring(arrival)
+                # in one order in all processes, and only when all else is done, so that no two wait for each other
+                for arrival in bringer.settled(len(arrivals)):
+                    if not arrival.await_turn(stop):
+                        bringer.bring(arrival)
+                        bringer.settled(1)
+            except BaseException:
+                stop.set()
+                raise
     finally:
         for arrival in arrivals:
             arrival.close()
+
+
+def _throttle(settings: Fetch) -> Throttle | None:
+    return Throttle(settings.limit_rate) if settings.limit_rate else None
 
 
 @attrs.define
@@ -63,7 +72,7 @@ class _Bringer:
     pauses: Pauses
     emit: Listener
     stop: threading.Event
-    outcomes: "SimpleQueue[BaseException | None]"
+    outcomes: "SimpleQueue[Outcome]"
 
     def bring(self, arrival: Arrival) -> None:
         entry = arrival.entry
@@ -73,6 +82,7 @@ class _Bringer:
             pauses=self.pauses,
             on_retry=lambda path, cause, after: self.emit(Retrying(path=path, cause=cause, after=after)),
             cancel=self.stop,
+            on_congestion=self.fetcher.congested,
         )
         self.fetcher.submit(
             Job(
@@ -85,6 +95,18 @@ class _Bringer:
             )
         )
 
+    def settled(self, count: int) -> list[Arrival]:
+        """Wait for `count` outcomes; those that another process is bringing. Raises the first error of another kind."""
+        busy: list[Arrival] = []
+        for _ in range(count):
+            arrival, error = self.outcomes.get()
+            if isinstance(error, InUse):
+                self.emit(Warned(message=f"{error.message}; waiting for it"))
+                busy.append(arrival)
+            elif error is not None:
+                raise error
+        return sorted(busy, key=lambda arrival: arrival.entry.path)
+
     def _finished(self, arrival: Arrival, error: BaseException | None) -> None:
         if error is None:
             try:
@@ -93,7 +115,7 @@ class _Bringer:
                     return
             except BaseException as failed:  # noqa: BLE001 - it is raised again where the task waits
                 error = failed
-        self.outcomes.put(error)
+        self.outcomes.put((arrival, error))
 
 
 def stream_to(
@@ -101,6 +123,7 @@ def stream_to(
     entry: Entry,
     backend: Backend,
     *,
+    settings: Fetch,
     patience: Patience,
     pauses: Pauses,
     emit: Listener,
@@ -119,16 +142,21 @@ def stream_to(
     running = None
     if expected is not None and (entry.size is not None or expected.algorithm != "git-sha1"):
         running = new_hash(expected.algorithm, entry.size)
-    unsaid = 0
+    throttle = _throttle(settings)
+    written = unsaid = 0
     for chunk in patient.read(entry, 0, entry.size):
+        if throttle is not None:
+            throttle.take(len(chunk), stop)
         stdout.write(chunk)
         if running is not None:
             running.update(chunk)
+        written += len(chunk)
         unsaid += len(chunk)
         if unsaid >= MIB:
             emit(BytesArrived(path=entry.path, bytes=unsaid, source="hub"))
             unsaid = 0
-    emit(BytesArrived(path=entry.path, bytes=unsaid, source="hub"))
+    if unsaid:
+        emit(BytesArrived(path=entry.path, bytes=unsaid, source="hub"))
     stdout.flush()
     if running is not None and expected is not None and running.hexdigest() != expected.value:
         raise IntegrityError(
@@ -139,3 +167,4 @@ def stream_to(
             hint="wrong bytes went to standard output; throw them away and try again",
         )
     emit(FileVerified(path=entry.path, digest=str(expected) if running is not None else None))
+    emit(FileFinished(path=entry.path, output="-", bytes=written))

@@ -75,13 +75,14 @@ class Places:
 
     def __init__(self, *, now: Callable[[], float]) -> None:
         self.now = now
-        self._places: OrderedDict[tuple[int, str], Place] = OrderedDict()
+        self._places: OrderedDict[tuple[int, str, str | None], Place] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, backend: Backend, entry: Entry) -> Place:
         """The place of `entry`, new where there is none."""
         # by id, because a stranger's backend may be unhashable; the place holds the backend, so the id stays its own
-        key = (id(backend), entry.url)
+        # with the validator, because a file that was stat'ed again after a change is another content at the same URL
+        key = (id(backend), entry.url, entry.validator)
         with self._lock:
             place = self._places.get(key)
             if place is None:
@@ -95,4 +96,4 @@ class Places:
     def drop(self, backend: Backend, entry: Entry) -> None:
         """Forget all about `entry`, its pinned ETags included."""
         with self._lock:
-            self._places.pop((id(backend), entry.url), None)
+            self._places.pop((id(backend), entry.url, entry.validator), None)

@@ -71,7 +71,10 @@ class Ranges:
                 body = accept(answer.response, entry, wanted, url=url)
                 self._check_etag(place, entry, answer)
             except Changed:
-                self._places.drop(backend, entry)
+                if entry.validator is None:
+                    self._places.drop(backend, entry)  # nothing tells the next content from this one: begin anew
+                else:
+                    place.forget(answer.address)
                 raise
             except RangesUnsupported:
                 raise
