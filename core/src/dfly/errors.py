@@ -17,7 +17,8 @@
     │   ├── Untrusted                a certificate or redirect that must not be followed; never retried
     │   └── Unsupported          9
     ├── IntegrityError          10   the bytes are not the promised ones
-    ├── OutputError             11   disk full, not writable, in use by another dfly
+    ├── OutputError             11   disk full, not writable
+    │   └── InUse                    another dfly is writing there
     ├── SwarmError              12   seed peer gone and back-to-source not allowed, stalled, refused
     ├── TimedOut                13
     └── Cancelled              130
@@ -184,6 +185,10 @@ class OutputError(DflyError):
         """What `error` means for the person who wants `path`; `kept` says what is not lost."""
         said, hint = _DISK_TROUBLE.get(error.errno or 0, (error.strerror or str(error), ""))
         return cls(f"{path}: {said}", hint="; ".join(filter(None, (kept, hint))))
+
+
+class InUse(OutputError):
+    """Another process is bringing the same file to the same place."""
 
 
 _DISK_TROUBLE = {

@@ -4,22 +4,35 @@ An arrival does not know who brings the bytes. A source asks it for what is miss
 is whether everything is in place, or the bytes were wrong and must be brought once more.
 """
 
+import contextlib
 import hashlib
+import math
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from dfly.errors import IntegrityError
-from dfly.events import BytesArrived, FileFinished, FileStarted, FileVerified, Listener, Retrying, SegmentFinished
+from dfly.errors import IntegrityError, OutputError
+from dfly.events import (
+    BytesArrived,
+    FileFinished,
+    FileSkipped,
+    FileStarted,
+    FileVerified,
+    Listener,
+    Retrying,
+    SegmentFinished,
+)
 from dfly.layout import MIB, SMALLEST_PIECE
 from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer, write_at_once
-from dfly.output.place import clean, partial_directory, place
+from dfly.output.place import clean, partial_directory, place, remove_stale
 from dfly.output.plan import Target
 from dfly.output.receipt import matches
 from dfly.packs import Freight, Pack
 from dfly.store.hashing import hash_file, new_hash, pick
+from dfly.store.lock import Lock
 from dfly.values import Entry
 
 
@@ -81,23 +94,45 @@ class Arrival:
         """Where the bytes gather; opened the first time. `size`, in bytes, where only the swarm knows it."""
         gathering: Gathering | None = self._gathering
         if gathering is None:
-            digest = pick(self.entry.digests)
-            algorithms = {digest.algorithm} if digest else set()
+            remove_stale(self.targets[0].path, self.blob, root=self.root)
             if self.small and not self.swarmed:
                 gathering = InMemory(f"{self.directory}.part", self.entry.size or 0)
             else:
-                gathering = OnDisk.open(
-                    self.directory,
-                    blob=self.blob,
-                    size=self.entry.size if size is None else size,
-                    validator=self.entry.validator,
-                    algorithms=sorted(algorithms | {"sha256"} if self.swarmed else algorithms),
-                    on_segment=lambda index, _: self.emit(SegmentFinished(path=self.label, index=index)),
-                    keep=self.swarmed,
-                )
-            self._gathering = gathering
-            self.emit(FileStarted(path=self.label, bytes=self.entry.size, had=gathering.had))
+                gathering = self._on_disk(self.entry.size if size is None else size)
+            self._begin(gathering)
         return gathering
+
+    def await_turn(self, stop: threading.Event) -> bool:
+        """Wait until no other process is bringing this; True where that one has put everything in place."""
+        on_disk = self._on_disk(self.entry.size, wait=math.inf, cancel=stop)
+        if all(already_there(target) for target in self.targets):
+            on_disk.discard()
+            clean(self.root)
+            self.settled = True
+            for target in self.targets:
+                self.emit(FileSkipped(path=target.entry.path, bytes=on_disk.partial.size or 0))
+            return True
+        self._begin(on_disk)
+        return False
+
+    def _on_disk(self, size: int | None, *, wait: float = 0.0, cancel: threading.Event | None = None) -> OnDisk:
+        digest = pick(self.entry.digests)
+        algorithms = {digest.algorithm} if digest else set()
+        return OnDisk.open(
+            self.directory,
+            blob=self.blob,
+            size=size,
+            validator=self.entry.validator,
+            algorithms=sorted(algorithms | {"sha256"} if self.swarmed else algorithms),
+            on_segment=lambda index, _: self.emit(SegmentFinished(path=self.label, index=index)),
+            keep=self.swarmed,
+            wait=wait,
+            cancel=cancel,
+        )
+
+    def _begin(self, gathering: Gathering) -> None:
+        self._gathering = gathering
+        self.emit(FileStarted(path=self.label, bytes=self.entry.size, had=gathering.had))
 
     def spans(self, *, whole: bool = False) -> Iterator[Span]:
         """The byte ranges still missing, in order. `whole` asks for one span from 0, for origins without ranges."""
@@ -268,6 +303,14 @@ def _held(directory: str) -> int:
 
 def _copy(source: str, final: str, *, hidden: str) -> None:
     """A second output of one content; the kernel shares the blocks where the file system can."""
-    os.makedirs(os.path.dirname(hidden), exist_ok=True)
-    shutil.copyfile(source, hidden)
-    os.replace(hidden, final)
+    lock = Lock(hidden)
+    try:
+        lock.acquire(wait=math.inf)
+        shutil.copyfile(source, hidden)
+        os.replace(hidden, final)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(hidden)
+        raise OutputError.from_os(error, final) from error
+    finally:
+        lock.release()

@@ -6,6 +6,7 @@ It decides nothing about bytes: it builds what a task needs, resolves, and hands
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,6 +21,7 @@ from dfly.node.control import travelling
 from dfly.node.resolve import expect, resolve
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
+from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.values import Snapshot
 from dfly.wire import Ask
@@ -64,41 +66,42 @@ def fetch(
 
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
-    urls = [url] if isinstance(url, str) else list(url)
+    urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
     where = _output(urls, output, recursive=recursive)
     wanted = _Wanted(tuple(include), tuple(exclude), recursive, digest, max_files)
-    patience, plugins, tally = patience or Patience(), plugins or Plugins(), Tally(on_event)
+    joining = joining or Joining()
+    patience, plugins, said = patience or Patience(), plugins or Plugins(), Tally(on_event)
 
     def on_retry(origin: str, cause: str, after: float) -> None:
-        tally(Retrying(path=origin, cause=cause, after=after))
+        said(Retrying(path=origin, cause=cause, after=after))
 
     with (
         _stop_signal(timeout, cancel) as stop,
         Backends(plugins, network=network or Network(), patience=patience, cancel=stop, on_retry=on_retry) as backends,
     ):
-        reports = []
-        for one in urls:
-            source = _Source.of(one, options or {}, plugins, backends)
-            joined = None if where == "-" else source.join(wanted, joining or Joining(), tally)
+        sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
+        tasks = []
+        for source in sources:
+            joined = None if where == "-" else source.join(wanted, joining, said)
             task = Task(
-                url=one,
                 snapshot=joined.snapshot if joined else source.resolve(wanted),
                 joined=joined,
                 backend=source.backend,
-                joining=joining or Joining(),
+                joining=joining,
                 settings=settings or Fetch(),
                 patience=patience,
                 pauses=backends.pauses,
-                tally=tally,
+                tally=Tally(said),
                 stop=stop,
                 recursive=recursive,
                 overwrite=overwrite,
             )
-            if where == "-":
-                assert stdout is not None, "output '-' needs stdout"
-                reports.append(task.stream(stdout))
-            else:
-                reports.append(task.dry_run(where) if dry_run else task.run(where))
+            tasks.append(task)
+        _refuse_rivals([target for task in tasks for target in task.plan(where)])
+        if where == "-":
+            assert stdout is not None, "output '-' needs stdout"
+            return tasks[0].stream(stdout)
+        reports = [task.dry_run() if dry_run else task.run() for task in tasks]
         return reports[0] if len(reports) == 1 else _joined(reports)
 
 
@@ -202,8 +205,22 @@ def _output(urls: Sequence[str], output: str | os.PathLike[str] | None, *, recur
     return where
 
 
+def _refuse_rivals(targets: Sequence[Target]) -> None:
+    """One source's files never share a place; those of several may."""
+    seen: dict[str, Target] = {}
+    for target in targets:
+        rival = seen.setdefault(os.path.abspath(target.path), target)
+        if rival is not target:
+            raise UsageError(
+                f"{target.path} would be both {rival.entry.url} and {target.entry.url}",
+                hint="fetch them one after the other, each with its own -O",
+            )
+
+
 def _joined(reports: Sequence[Report]) -> Report:
-    # the tally runs over all tasks, so the last report has the sum
+    sources: Counter[str] = Counter()
+    for report in reports:
+        sources.update(report.sources)
     return Report(
         url=" ".join(r.url for r in reports),
         output=" ".join(r.output for r in reports),
@@ -211,6 +228,6 @@ def _joined(reports: Sequence[Report]) -> Report:
         bytes=sum(r.bytes for r in reports),
         skipped=sum(r.skipped for r in reports),
         seconds=round(sum(r.seconds for r in reports), 3),
-        sources=reports[-1].sources,
+        sources=dict(sources),
         plan=tuple(p for r in reports for p in r.plan),
     )

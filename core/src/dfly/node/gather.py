@@ -3,14 +3,19 @@
 Both answer the same questions, so that an arrival need not know which it has.
 """
 
+import contextlib
+import math
 import os
+import threading
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import attrs
 
+from dfly.errors import OutputError
 from dfly.layout import MIB
 from dfly.store.hashing import new_hash
+from dfly.store.lock import Lock
 from dfly.store.partial import OnSegment, Partial
 
 #: A span is at least this long, so that a request's round trip is paid by its bytes, and at most LONGEST_SPAN, so that
@@ -78,8 +83,10 @@ class OnDisk:
         algorithms: Sequence[str],
         on_segment: OnSegment,
         keep: bool = False,
+        wait: float = 0.0,
+        cancel: threading.Event | None = None,
     ) -> "OnDisk":
-        """Begin, or go on from an earlier run. Raises OutputError where another process is at it."""
+        """Begin, or go on from an earlier run. Raises InUse where another process is at it for longer than `wait` s."""
         partial = Partial.open(
             directory,
             blob=blob,
@@ -88,6 +95,8 @@ class OnDisk:
             algorithms=tuple(algorithms),
             hash_pieces=keep,
             on_segment=on_segment,
+            wait=wait,
+            cancel=cancel,
         )
         return cls(partial, keep)
 
@@ -187,16 +196,22 @@ class InMemory:
 
 
 def write_at_once(data: bytes | bytearray | memoryview, final: str, *, hidden: str) -> None:
-    """Write `final` so that it is either not there or complete; `hidden` is the name it has meanwhile."""
+    """Write `final` so that it is either not there or complete; `hidden` is the name it has meanwhile.
+
+    The name follows from the content, so that what a killed process leaves is used up by the next run; hence the lock,
+    which keeps two runs from writing into each other's file. Raises OutputError.
+    """
+    lock = Lock(hidden)
     try:
-        file = _make(hidden)
-    except FileNotFoundError:  # another run has just cleaned the empty waiting place away
-        file = _make(hidden)
-    with file:
-        file.write(data)
-    os.replace(hidden, final)
-
-
-def _make(hidden: str) -> BinaryIO:
-    os.makedirs(os.path.dirname(hidden), exist_ok=True)
-    return open(hidden, "wb")
+        lock.acquire(wait=math.inf)
+        os.ftruncate(lock.fd, 0)
+        left, at = memoryview(data), 0
+        while at < len(left):
+            at += os.pwrite(lock.fd, left[at:], at)
+        os.replace(hidden, final)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(hidden)
+        raise OutputError.from_os(error, final) from error
+    finally:
+        lock.release()

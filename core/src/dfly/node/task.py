@@ -60,8 +60,9 @@ class Tally:
         self._on_event = on_event
         self._lock = threading.Lock()
         self.sources: dict[str, int] = {}
-        self.sizes: dict[str, int] = {}
-        self.placed: set[str] = set()
+        #: Bytes of each file that this task has put in its place, by output path.
+        self.placed: dict[str, int] = {}
+        self.skipped = 0
 
     def __call__(self, event: Event) -> None:
         """Count and pass on."""
@@ -69,16 +70,19 @@ class Tally:
             if isinstance(event, BytesArrived):
                 self.sources[event.source] = self.sources.get(event.source, 0) + event.bytes
             elif isinstance(event, FileFinished):
-                self.sizes[event.path] = event.bytes
-                self.placed.add(event.output)
+                self.placed[event.output] = event.bytes
+            elif isinstance(event, FileSkipped):
+                self.skipped += 1
             self._on_event(event)
 
 
 @attrs.define(kw_only=True)
 class Task:
-    """`snapshot`, resolved from `url` by this process or (`joined`) by a seed peer. `backend` is built when first needed."""
+    """`snapshot`, resolved by this process or (`joined`) by a seed peer. `backend` is built when first needed.
 
-    url: str
+    `plan` first, then one of `run`, `dry_run` and `stream`.
+    """
+
     snapshot: Snapshot
     joined: "Joined | None"
     backend: Callable[[], Backend]
@@ -90,17 +94,35 @@ class Task:
     stop: threading.Event
     recursive: bool
     overwrite: bool
+    targets: list[Target] = attrs.field(init=False, factory=list)
 
-    def run(self, output: str | None) -> Report:
-        """Bring every file to its place under `output`."""
+    def plan(self, output: str | None) -> list[Target]:
+        """Decide where every file goes, and say what there is to fetch. Raises UsageError and OutputError."""
+        entries = self.snapshot.entries
+        self.targets = (
+            [Target(e, "-") for e in entries]
+            if output == "-"
+            else plan(self.snapshot, output, recursive=self.recursive)
+        )
+        self.tally(
+            SnapshotResolved(
+                url=self.snapshot.source,
+                revision=self.snapshot.revision,
+                snapshot=self.snapshot.id,
+                files=len(entries),
+                bytes=self.snapshot.size,
+            )
+        )
+        return self.targets
+
+    def run(self) -> Report:
+        """Bring every file to its place."""
         began = time.monotonic()
-        targets = self._planned(output)
-        root = output_root(targets, recursive=self.recursive)
-        wanted = [target for target in targets if self.overwrite or not self._there(target)]
-        skipped = len(targets) - len(wanted)
+        root = output_root(self.targets, recursive=self.recursive)
+        wanted = [target for target in self.targets if self.overwrite or not self._there(target)]
         if not wanted or self.joined is None:
             self._directly(wanted, root)
-            return self._report(targets, skipped=skipped, began=began)
+            return self._finished(began)
         for target in wanted:
             if target.entry.size == 0:
                 self._place_empty(target, root)
@@ -111,7 +133,7 @@ class Task:
         try:
             with self.joined.rolling(arrivals, self.joining, emit=self.tally, stop=self.stop) as rolling:
                 rolling.bring()
-                report = self._report(targets, skipped=skipped, began=began)
+                report = self._finished(began)
                 rolling.linger(self.joining.seed_time)
                 return report
         except SwarmError as error:
@@ -119,12 +141,11 @@ class Task:
                 raise
             self.tally(Warned(message=f"{error.message}; going back to the source"))
         self._directly([target for target in wanted if target.path not in self.tally.placed], root)
-        return self._report(targets, skipped=skipped, began=began)
+        return self._finished(began)
 
-    def dry_run(self, output: str | None) -> Report:
+    def dry_run(self) -> Report:
         """Say what `run` would do."""
         began = time.monotonic()
-        targets = self._planned(output)
         planned = tuple(
             Planned(
                 path=target.entry.path,
@@ -132,19 +153,25 @@ class Task:
                 size=target.entry.size,
                 present=not self.overwrite and already_there(target),
             )
-            for target in targets
+            for target in self.targets
         )
-        return attrs.evolve(self._report(targets, skipped=sum(p.present for p in planned), began=began), plan=planned)
+        return attrs.evolve(self._report(began), skipped=sum(p.present for p in planned), plan=planned)
 
     def stream(self, stdout: BinaryIO) -> Report:
         """Write the one file to `stdout`."""
         began = time.monotonic()
-        self._announce()
         (entry,) = self.snapshot.entries
         stream_to(
-            stdout, entry, self.backend(), patience=self.patience, pauses=self.pauses, emit=self.tally, stop=self.stop
+            stdout,
+            entry,
+            self.backend(),
+            settings=self.settings,
+            patience=self.patience,
+            pauses=self.pauses,
+            emit=self.tally,
+            stop=self.stop,
         )
-        return self._report([Target(entry, "-")], skipped=0, began=began)
+        return self._finished(began)
 
     def _directly(self, wanted: Sequence[Target], root: str) -> None:
         arrivals = Arrival.each(wanted, root=root, emit=self.tally)
@@ -172,39 +199,28 @@ class Task:
         self.tally(FileFinished(path=target.entry.path, output=target.path, bytes=0))
         clean(root)
 
-    def _planned(self, output: str | None) -> list[Target]:
-        targets = plan(self.snapshot, output, recursive=self.recursive)
-        self._announce()
-        return targets
+    def _finished(self, began: float) -> Report:
+        report = self._report(began)
+        self.tally(TaskFinished(**attrs.asdict(report, filter=lambda field, _: field.name != "plan")))
+        return report
 
-    def _announce(self) -> None:
-        self.tally(
-            SnapshotResolved(
-                url=self.snapshot.source,
-                revision=self.snapshot.revision,
-                snapshot=self.snapshot.id,
-                files=len(self.snapshot.entries),
-                bytes=self.snapshot.size,
-            )
-        )
-
-    def _output(self, targets: Sequence[Target]) -> str:
-        """What to call the output: the folder with -r, else the file."""
-        return output_root(targets, recursive=True) if self.recursive or not targets else targets[0].path
-
-    def _report(self, targets: Sequence[Target], *, skipped: int, began: float) -> Report:
-        sizes = self.tally.sizes
-        report = Report(
+    def _report(self, began: float) -> Report:
+        placed = self.tally.placed
+        return Report(
             url=self.snapshot.source,
-            output=self._output(targets),
-            files=len(targets),
-            bytes=sum(sizes.get(t.entry.path, t.entry.size or 0) for t in targets),
-            skipped=skipped,
+            output=self._output(),
+            files=len(self.targets),
+            bytes=sum(placed.get(t.path, t.entry.size or 0) for t in self.targets),
+            skipped=self.tally.skipped,
             seconds=round(time.monotonic() - began, 3),
             sources=dict(self.tally.sources),
         )
-        self.tally(TaskFinished(**attrs.asdict(report, filter=lambda field, _: field.name != "plan")))
-        return report
+
+    def _output(self) -> str:
+        """What to call the output: the folder with -r, else the file."""
+        if self.recursive or not self.targets:
+            return output_root(self.targets, recursive=True)
+        return self.targets[0].path
 
 
 def output_root(targets: Sequence[Target], *, recursive: bool) -> str:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 
-from dfly.errors import Cancelled, OutputError
+from dfly.errors import Cancelled, InUse
 
 _POLL_SECONDS = 0.1
 #: Some network file systems know no locks; a download there is worth more than the guard.
@@ -31,13 +31,13 @@ class Lock:
     def acquire(self, *, wait: float = 0.0, cancel: threading.Event | None = None) -> None:
         """Take the lock, waiting up to `wait` seconds (`math.inf`: for ever) for another holder.
 
-        Raises OutputError where another dfly holds it to the end, Cancelled once `cancel` is set, and OSError.
+        Raises InUse where another dfly holds it to the end, Cancelled once `cancel` is set, and OSError.
         """
         cancel = cancel or threading.Event()
         deadline = time.monotonic() + wait
         while not self._try():
             if time.monotonic() >= deadline:
-                raise OutputError(
+                raise InUse(
                     f"{os.path.dirname(self.path)} is in use by another dfly{_holder(self.path)}",
                     hint="wait until it has finished, then run the same command again",
                 )
