@@ -92,7 +92,7 @@ class Partial:
         `size` None: unknown; one stream, not resumable. `algorithms` are computed along the way, with `hash_pieces`
         also each piece's SHA-1. `on_segment(index, sha1s)` is called in the writing thread once it is journalled.
 
-        Raises OutputError where another process still has it after `wait` seconds, Cancelled once `cancel` is set.
+        Raises InUse where another process still has it after `wait` seconds, Cancelled once `cancel` is set.
         After a wait, look first whether the other process has brought the file to its final path.
         """
         lock = Lock(os.path.join(directory, "data"))
@@ -184,6 +184,25 @@ class Partial:
         self._require_complete()
         with self._telling():
             return self._prefix.finish(self.layout.size, algorithm)
+
+    def hash_on(self, most: int) -> bool:
+        """Carry the digests on by at most `most` bytes of what is there without a gap; True when they cover all of it.
+
+        For who must be able to stop: `digest` goes to the end, however long that takes.
+        """
+        with self._telling():
+            self._prefix.advance(lambda: self._arrived.prefix, most=most)
+        return self._prefix.done >= self._arrived.prefix
+
+    def seal(self) -> None:
+        """Finish in place: the data stays where it is, read-only from now on. Closes this partial; the journal stays.
+
+        Raises ValueError unless `complete`. Who seals says somewhere else that the blob is complete.
+        """
+        self._require_complete()
+        with self._telling():
+            os.fchmod(self.fd, 0o444)
+        self._shut()
 
     def commit(self, final: str) -> None:
         """Move the data to `final`, on the same file system, in one step, and remove the rest. Closes this partial.

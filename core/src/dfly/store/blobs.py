@@ -1,0 +1,263 @@
+"""Blobs of a long-lived process: they arrive, are committed, and are read for months, each at one path for life.
+
+    <directory>/lock, format                     one process at a time; in which format
+    <directory>/blobs/<id[:2]>/<id>/data         sparse while it fills, read-only once committed; never renamed
+    <directory>/blobs/<id[:2]>/<id>/journal      the segments that are there (`dfly.store.journal`)
+    <directory>/blobs/<id[:2]>/<id>/pieces       20 bytes a piece, once committed
+    <directory>/blobs/<id[:2]>/<id>/meta         written last: the blob is committed
+    <directory>/quarantine/<id>                  what turned out to be damaged, for a person to look at
+
+One path, because libtorrent reopens files by path and a web server may do so too. A damaged blob is repaired by fetching
+it into a new file, so the only thing that is ever moved is what nobody shall read any more.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import attrs
+import structlog
+
+from dfly.boot import boot_id
+from dfly.errors import OutputError
+from dfly.layout import Layout
+from dfly.store.claim import claim, private_directory
+from dfly.store.hashing import hash_file
+from dfly.store.meta import Meta, read_meta, sync_path, write_meta
+from dfly.store.partial import OnSegment, Partial
+from dfly.values import Digest
+
+_SAFE_ID = re.compile(r"[a-z0-9]+-[0-9a-z]+")
+_LONGEST_ID = 200
+_HASH_LENGTH = 20
+
+_log = structlog.get_logger()
+
+
+def _ignore(segment: int, hashes: bytes) -> None:
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class Committed:
+    """A whole and verified blob: its data at `path`, `size` in bytes, `hashes` 20 bytes for each piece."""
+
+    blob: str
+    path: str
+    size: int
+    sha256: str
+    hashes: bytes = attrs.field(repr=False)
+    sources: tuple[str, ...] = ()
+
+
+class BlobStore:
+    """The blobs below `directory`, which this process has for itself until `close`. Thread-safe.
+
+    All methods raise OutputError from the disk, and ValueError for an id that is none. `boot` is the machine's boot id.
+    """
+
+    def __init__(self, directory: str, *, boot: str | None = None) -> None:
+        self.directory = os.path.abspath(directory)
+        self._boot = boot or boot_id()
+        self._lock = threading.Lock()
+        self._arriving: dict[str, Partial] = {}
+        self._claim = claim(self.directory)
+        try:
+            private_directory(os.path.join(self.directory, "blobs"))
+        except OutputError:
+            self._claim.release()
+            raise
+
+    def path(self, blob: str) -> str:
+        """Where the data of `blob` is, or will be, for life."""
+        return os.path.join(self._folder(blob), "data")
+
+    def open_partial(
+        self,
+        blob: str,
+        *,
+        size: int | None,
+        validator: str | None,
+        algorithms: Sequence[str] = ("sha256",),
+        hash_pieces: bool = True,
+        on_segment: OnSegment = _ignore,
+    ) -> Partial:
+        """Begin a blob, or go on with what is left of it; see `Partial.open`. Raises ValueError for a committed one."""
+        if blob in self:
+            raise ValueError(f"{blob} is committed and never written again")
+        folder = self._folder(blob)
+        with _telling(folder):
+            for made in (os.path.dirname(folder), folder):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(made, 0o700)
+            with contextlib.suppress(FileNotFoundError):  # read-only if a crash came between sealing and the meta
+                os.chmod(self.path(blob), 0o600)
+        partial = Partial.open(
+            folder,
+            blob=blob,
+            size=size,
+            validator=validator,
+            algorithms=tuple(dict.fromkeys(("sha256", *algorithms))),
+            hash_pieces=hash_pieces,
+            on_segment=on_segment,
+            boot=self._boot,
+        )
+        with self._lock:
+            self._arriving[blob] = partial
+        return partial
+
+    def commit(self, blob: str, *, sources: Sequence[str] = ()) -> Committed:
+        """Make the complete partial of `blob`, whose digest the caller has checked, a committed blob; closes it.
+
+        Does not wait for the disk: `sync` does, and until then a new boot reads the blob once before it trusts it.
+        """
+        with self._lock:
+            partial = self._arriving[blob]
+        sha256, size = partial.digest("sha256"), partial.size
+        assert size is not None
+        hashes = b"".join(partial.segment_hashes(index) or b"" for index in range(partial.layout.segments))
+        meta = Meta(blob=blob, size=size, sha256=sha256, sources=tuple(sources), boot=self._boot)
+        folder = self._folder(blob)
+        with _telling(folder):
+            Path(folder, "pieces").write_bytes(hashes)
+            partial.seal()
+            write_meta(os.path.join(folder, "meta"), meta)
+        with self._lock:
+            self._arriving.pop(blob, None)
+        return self._committed(meta, hashes)
+
+    def sync(self, blob: str) -> None:
+        """Bring a committed blob to the disk, so that a power loss costs nothing. May take seconds."""
+        folder = self._folder(blob)
+        with _telling(folder):
+            meta = read_meta(os.path.join(folder, "meta"))
+            if meta is None or meta.synced:
+                return
+            for name in ("data", "pieces"):
+                sync_path(os.path.join(folder, name))
+            write_meta(os.path.join(folder, "meta"), attrs.evolve(meta, synced=True))
+            Path(folder, "journal").unlink(missing_ok=True)
+
+    def committed(self, blob: str) -> Committed | None:
+        """The blob if it is here and whole. One that a power loss may have hit is read once; a damaged one is put aside."""
+        folder = self._folder(blob)
+        with _telling(folder):
+            meta = read_meta(os.path.join(folder, "meta"))
+            if meta is None:
+                return None
+            hashes = self._read_pieces(meta)
+            if hashes is None or not self._survived(meta):
+                _log.warning("blob.damaged", blob=blob, quarantine=self.quarantine(blob))
+                return None
+        return self._committed(meta, hashes)
+
+    def remove(self, blob: str) -> None:
+        """Delete a blob, committed or arriving, whose writers have stopped. Harmless where there is none."""
+        self._let_go(blob)
+        folder = self._folder(blob)
+        with _telling(folder):
+            Path(folder, "meta").unlink(missing_ok=True)  # first: no half of a blob is ever committed
+            if os.path.isdir(folder):
+                shutil.rmtree(folder)
+
+    def quarantine(self, blob: str) -> str:
+        """Put a blob aside, so that it can be fetched anew into a new file; returns where it is now."""
+        self._let_go(blob)
+        aside = os.path.join(self.directory, "quarantine")
+        final = os.path.join(aside, blob)
+        private_directory(aside)
+        with _telling(final):
+            shutil.rmtree(final, ignore_errors=True)
+            os.rename(self._folder(blob), final)
+        return final
+
+    def __contains__(self, blob: object) -> bool:
+        """Whether the blob was committed and neither removed nor put aside; does not look at its data."""
+        return isinstance(blob, str) and os.path.exists(os.path.join(self._folder(blob), "meta"))
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids of all committed blobs, in no order."""
+        for shelf in _names(os.path.join(self.directory, "blobs")):
+            for blob in _names(os.path.join(self.directory, "blobs", shelf)):
+                if _is_id(blob) and blob in self:
+                    yield blob
+
+    def close(self) -> None:
+        """Close what is arriving, keeping what can be kept, and let other processes have the directory."""
+        with self._lock:
+            arriving, self._arriving = list(self._arriving.values()), {}
+        try:
+            for partial in arriving:
+                partial.close()
+        finally:
+            self._claim.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _folder(self, blob: str) -> str:
+        if not _is_id(blob):
+            raise ValueError(f"{blob[:80]!r} is no blob id")
+        return os.path.join(self.directory, "blobs", blob[:2], blob)
+
+    def _let_go(self, blob: str) -> None:
+        with self._lock:
+            partial = self._arriving.pop(blob, None)
+        if partial is not None:
+            partial.close()
+
+    def _committed(self, meta: Meta, hashes: bytes) -> Committed:
+        return Committed(
+            blob=meta.blob,
+            path=self.path(meta.blob),
+            size=meta.size,
+            sha256=meta.sha256,
+            hashes=hashes,
+            sources=meta.sources,
+        )
+
+    def _read_pieces(self, meta: Meta) -> bytes | None:
+        """The piece hashes, if they and the data have the length they should have."""
+        try:
+            length = os.stat(self.path(meta.blob)).st_size
+            hashes = Path(self._folder(meta.blob), "pieces").read_bytes()
+        except FileNotFoundError:
+            return None
+        right = length == meta.size and len(hashes) == _HASH_LENGTH * Layout(meta.size).pieces
+        return hashes if right else None
+
+    def _survived(self, meta: Meta) -> bool:
+        if meta.synced or meta.boot == self._boot:
+            return True
+        if not hash_file(self.path(meta.blob), Digest("sha256", meta.sha256)):
+            return False
+        # what a new boot reads has come from the disk
+        write_meta(os.path.join(self._folder(meta.blob), "meta"), attrs.evolve(meta, boot=self._boot, synced=True))
+        return True
+
+
+def _is_id(blob: str) -> bool:
+    return len(blob) <= _LONGEST_ID and _SAFE_ID.fullmatch(blob) is not None
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+@contextlib.contextmanager
+def _telling(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError.from_os(error, path) from error
