@@ -30,7 +30,7 @@ def test_a_rack_is_entered_and_left_once():
 def test_a_node_that_moves_to_another_rack_is_seated_there():
     ring = ring_of(["a", "b", "c", "d"], {"a": "1", "b": "1", "c": "2", "d": "2"}.__getitem__)
     ring.add("a", "2")
-    assert list(ring)[0] == "b"
+    assert next(iter(ring)) == "b"
     assert len(ring) == 4
 
 

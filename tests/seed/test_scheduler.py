@@ -428,7 +428,7 @@ class Life(RuleBasedStateMachine):
     def what_connected_nodes_were_told_is_the_ring(self):
         if not hasattr(self, "scheduler"):
             return
-        line = [n for n in self.scheduler.members]
+        line = list(self.scheduler.members)
         for i, node in enumerate(line):
             if node in self.connected:
                 around = {line[i - 1], line[(i + 1) % len(line)]} - {node}
@@ -446,8 +446,7 @@ def test_everything_gets_in_whatever_the_order_of_reports(count, chance):
     scheduler = Scheduler(blobs={"b"}, clock=clock, pick=chance)
     todo = {}
     for i in range(count):
-        for node, segment in entries(scheduler.join(f"n{i}", [address(f"n{i}")])):
-            todo[segment] = node
+        todo |= {s: n for n, s in entries(scheduler.join(f"n{i}", [address(f"n{i}")]))}
     for index in range(100):
         todo |= {s: n for n, s in entries(scheduler.publish("b", index, SIZE))}
     brought = set()

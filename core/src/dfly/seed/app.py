@@ -1,0 +1,236 @@
+"""The seed peer's HTTP face: the routes of `dfly.wire`, each a few lines between a request and the part that does the work."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+
+import attrs
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from dfly import wire
+from dfly.errors import AccessDenied, NotFound, SwarmError
+from dfly.plugins import Plugins
+from dfly.seed.access import Access, is_loopback, plain_ip
+from dfly.seed.answers import Handler, in_words, no_more_words, refuse
+from dfly.seed.catalog import Catalog
+from dfly.seed.joining import Join
+from dfly.seed.options import Given, plain_options, schema
+from dfly.seed.stream import FLUSH, HEARTBEAT, Listener
+from dfly.seed.tasks import Task, Tasks
+from dfly.seed.webseed import WebSeed
+from dfly.wire import Ask, Hello, Report, WireError
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds between looks at what is overdue.
+TICK = 0.25
+_WEB_SEED = "/v1/blobs/{grant}/{blob}"
+#: A grant is the web seed's token: libtorrent cannot send another.
+_WITHOUT_TOKEN = ("/healthz", "/readyz", _WEB_SEED)
+_MOST_PATTERNS, _LONGEST_TEXT = 1000, 4096
+
+
+@attrs.define(kw_only=True, eq=False)
+class _Stream:
+    """An open event stream: its task, our address as that node sees it, and when its grant is to be renewed (Unix time)."""
+
+    task: Task
+    address: str
+    renew_at: float = 0.0
+
+
+@attrs.define(kw_only=True, eq=False)
+class App:
+    """The parts, and what counts them: `egress` is bytes sent by kind."""
+
+    access: Access
+    catalog: Catalog
+    tasks: Tasks
+    web_seed: WebSeed
+    plugins: Plugins
+    egress: Counter[str]
+    ready: bool = False
+    _schema: bytes | None = None
+    _streams: dict[Listener, "_Stream"] = attrs.field(factory=dict)
+
+    def application(self) -> web.Application:
+        """The aiohttp application; its clocks run while it does."""
+        app = web.Application(middlewares=[in_words, self._authenticated()], client_max_size=wire.LONGEST_BODY)
+        app.router.add_post("/v1/snapshots", self.snapshots)
+        app.router.add_get("/v1/snapshots/{task}/events", self.events, allow_head=False)
+        app.router.add_post("/v1/snapshots/{task}/report", self.report)
+        app.router.add_get("/v1/snapshots/{task}/hashes/{blob}", self.hashes, allow_head=False)
+        app.router.add_get(_WEB_SEED, self.web_seed.handle, allow_head=False)
+        app.router.add_get("/v1/plugins", self.list_plugins)
+        app.router.add_get("/v1/stats", self.stats)
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_get("/readyz", self.readyz)
+        app.on_shutdown.append(self._end_streams)
+        return app
+
+    async def run_clocks(self) -> None:
+        """Flush, tick and show signs of life until cancelled."""
+        ticked = alive = time.monotonic()
+        while True:
+            await asyncio.sleep(FLUSH)
+            now = time.monotonic()
+            try:
+                if now - ticked >= TICK:
+                    ticked = now
+                    self.tasks.tick()
+                    self._renew_grants()
+                if now - alive >= HEARTBEAT:
+                    alive = now
+                    self.tasks.heartbeat()
+                self.tasks.flush()
+            except Exception:  # noqa: BLE001 - the log has it
+                # a clock that stops would leave every node without news, for the sake of one task
+                _log.exception("clock.failed")
+
+    async def snapshots(self, request: web.Request) -> web.Response:
+        """POST /v1/snapshots."""
+        given = await self._given(request)
+        ask = _checked(Ask.decode(await request.read()))
+        selected = await self.catalog.resolve(ask, given)
+        task = await self.tasks.open(selected.task, selected.snapshot, selected.backend)
+        self.egress["control"] += len(task.answer)
+        return web.Response(body=task.answer, content_type="application/json")
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """GET /v1/snapshots/{task}/events."""
+        task = self._task(request)
+        join = Join.read(request.query, remote=request.remote)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the node has gone")
+        with no_more_words(request):
+            await response.prepare(request)
+            address = str(plain_ip(transport.get_extra_info("sockname")[0]))
+            listener = task.broadcast.listen(join.node, after=join.after, abort=transport.abort)
+            self._streams[listener] = _Stream(task=task, address=address)
+            try:
+                self._greet(listener)
+                task.post(task.scheduler.join(join.node, join.addresses, join.location))
+                listener.flush()
+                async for batch in listener.batches():
+                    await response.write(batch)
+                    self.egress["control"] += len(batch)
+                await response.write_eof()
+            finally:
+                del self._streams[listener]
+                task.drop(listener)
+        return response
+
+    async def report(self, request: web.Request) -> web.Response:
+        """POST /v1/snapshots/{task}/report."""
+        task = self._task(request)
+        report = Report.decode(await request.read())
+        if task.scheduler.member(report.node) is None:
+            raise SwarmError("this node is not in the ring", hint="open the event stream first")
+        return web.Response(body=task.report(report).encode(), content_type="application/json")
+
+    async def hashes(self, request: web.Request) -> web.Response:
+        """GET /v1/snapshots/{task}/hashes/{blob}."""
+        task, blob = self._task(request), request.match_info["blob"]
+        hashes = self.tasks.mirror.hashes(blob) if blob in task.scheduler.blobs else None
+        if hashes is None:
+            raise NotFound(f"there is no complete blob {blob[:80]} in this task")
+        return web.Response(body=hashes, content_type="application/octet-stream")
+
+    async def list_plugins(self, _request: web.Request) -> web.Response:
+        """GET /v1/plugins."""
+        if self._schema is None:
+            self._schema = json.dumps(await asyncio.to_thread(schema, self.plugins)).encode()
+        return web.Response(body=self._schema, content_type="application/json")
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        """GET /v1/stats."""
+        tasks = [
+            {
+                "task": task.id,
+                "source": task.source,
+                "blobs": len(task.scheduler.blobs),
+                "members": len(task.scheduler.members),
+                "streams": len(task.broadcast),
+            }
+            for task in self.tasks.all()
+        ]
+        return web.json_response(
+            {
+                "hub_bytes": self.tasks.mirror.hub_bytes,
+                "egress": dict(self.egress),
+                "waiting_for": self.tasks.waiting_for,
+                "tasks": tasks,
+            }
+        )
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """GET /healthz: the process answers."""
+        return web.json_response({"ok": True})
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """GET /readyz: it can do its work."""
+        return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
+
+    def _authenticated(self) -> Middleware:
+        @web.middleware
+        async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
+            resource = request.match_info.route.resource
+            if resource is None or resource.canonical not in _WITHOUT_TOKEN:
+                try:
+                    self.access.check_token(request.headers.get("Authorization", ""))
+                except AccessDenied as error:
+                    return refuse(error, status=401)
+            return await handler(request)
+
+        return authenticated
+
+    async def _given(self, request: web.Request) -> Given:
+        """The backend options in the headers. Raises AccessDenied for a secret that should not have come this way."""
+        given: dict[str, tuple[str, ...]] = {}
+        prefix = wire.OPTION_HEADER.lower()
+        for name, value in request.headers.items():
+            if name.lower().startswith(prefix) and value:
+                option = name.lower().removeprefix(prefix)
+                given[option] = (*given.get(option, ()), value)
+        if given and not (request.secure or self.access.insecure or is_loopback(request.remote)):
+            plain = await asyncio.to_thread(plain_options, self.plugins)
+            if not plain.issuperset(given):
+                self.access.check_secret(secure=request.secure, remote=request.remote)
+        return given
+
+    def _task(self, request: web.Request) -> Task:
+        task = self.tasks.get(request.match_info["task"])
+        if task is None:
+            raise NotFound("there is no such task here", kind="task", hint="ask for the snapshot again")
+        return task
+
+    def _greet(self, listener: Listener) -> None:
+        stream = self._streams[listener]
+        grant, expires = self.web_seed.grant(stream.task.id, listener.node)
+        stream.renew_at = expires - self.web_seed.lifetime / 2
+        epoch = stream.task.broadcast.log.epoch
+        hello = Hello(epoch=epoch, grant=grant, expires=expires, seed_peers=(stream.address,), heartbeat=HEARTBEAT)
+        stream.task.broadcast.tell(listener.node, [hello])
+
+    def _renew_grants(self) -> None:
+        """Say hello again, with a new grant, when half of the old one's life is over."""
+        now = self.web_seed.now()
+        for listener, stream in self._streams.items():
+            if now >= stream.renew_at and not listener.closed:
+                self._greet(listener)
+
+    async def _end_streams(self, _app: web.Application) -> None:
+        self.ready = False
+        self.tasks.close_streams()
+
+
+def _checked(ask: Ask) -> Ask:
+    patterns = (*ask.include, *ask.exclude)
+    if len(patterns) > _MOST_PATTERNS or any(len(text) > _LONGEST_TEXT for text in (ask.url, *patterns)):
+        raise WireError("an ask is too large")
+    return ask

@@ -1,0 +1,83 @@
+"""What the seed peer asks of its mirror, which fetches each blob once, and what the mirror tells it.
+
+The mirror works in threads; its listener is called from them.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dfly.backend import Backend
+from dfly.errors import DflyError
+from dfly.packs import Freight
+
+
+class BlobState(Protocol):
+    """A blob at one moment."""
+
+    @property
+    def attempt(self) -> int:
+        """Counts from 1; the next one begins when a blob is withdrawn."""
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole blob, None while nobody knows."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is there and right."""
+
+    @property
+    def sha256(self) -> str:
+        """Of a complete blob, in hex."""
+
+    @property
+    def segments(self) -> Mapping[int, bytes]:
+        """The published segments of this attempt with their piece hashes, 20 bytes each."""
+
+
+class Mirror(Protocol):
+    """Brings blobs from their origin to this machine's disk."""
+
+    @property
+    def hub_bytes(self) -> int:
+        """Bytes of content that origins have sent so far."""
+
+    def want(self, freight: Freight, backend: Backend, *, task: str) -> None:
+        """Begin to fetch what is not there yet; returns at once. Asking twice is asking once."""
+
+    def published(self, blob: str, start: int, stop: int) -> bool:
+        """Whether all bytes of `[start, stop)` may be read."""
+
+    def path(self, blob: str) -> str | None:
+        """The file that holds them."""
+
+    def size(self, blob: str) -> int | None:
+        """Bytes of the whole blob, None while nobody knows."""
+
+    def hashes(self, blob: str) -> bytes | None:
+        """20 bytes for each piece, once the blob is complete."""
+
+    def state(self, blob: str) -> BlobState:
+        """How far it is."""
+
+    def close(self) -> None:
+        """Stop fetching and let go of the disk."""
+
+
+class MirrorListener(Protocol):
+    """Hears what happens to blobs, in order for each of them."""
+
+    def segment_published(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> None:
+        """A segment of a blob of `size` bytes can be read."""
+
+    def blob_complete(self, blob: str, size: int, sha256: str, attempt: int) -> None:
+        """All of it can be read, and is right."""
+
+    def blob_withdrawn(self, blob: str, attempt: int) -> None:
+        """What `attempt` published was wrong."""
+
+    def blob_failed(self, blob: str, error: DflyError) -> None:
+        """It cannot be had."""
+
+    def waiting_for(self, what: str) -> None:
+        """What the mirror waits for, "" when for nothing out of the ordinary."""
