@@ -51,7 +51,6 @@ class AlertReader:
             lt.url_seed_alert: self._web_seed_failed,
             lt.file_error_alert: self._storage_failed,
             lt.torrent_error_alert: self._storage_failed,
-            lt.peer_info_alert: self._peer_list,
         }
 
     def read(self, alerts: Iterable[Any]) -> Iterator[SwarmEvent]:
@@ -91,8 +90,10 @@ class AlertReader:
         yield SegmentReadable(torrent.key) if isinstance(torrent.key, SegmentKey) else WholeReadable(torrent.key)
 
     def _connected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
-        self._no_delay.expect(alert.endpoint)
-        yield PeerConnected(torrent.key, alert.endpoint)
+        address = alert.endpoint
+        if address in torrent.peers:  # accepted sockets have the flag from birth
+            self._no_delay.expect(address)
+        yield PeerConnected(torrent.key, address)
 
     def _disconnected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         yield PeerDisconnected(torrent.key, alert.endpoint, alert.error.message())
@@ -102,10 +103,6 @@ class AlertReader:
 
     def _storage_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         yield StorageFailed(torrent.key, alert.message(), alert.error.value())
-
-    def _peer_list(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
-        torrent.ledger.record_peers(alert.peer_info)
-        return ()
 
     def _statuses(self, statuses: Iterable[Any]) -> None:
         for status in statuses:

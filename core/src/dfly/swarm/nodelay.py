@@ -12,24 +12,45 @@ import stat
 import time
 from collections.abc import Callable, Collection
 
+import attrs
+
 from dfly.swarm.events import Address
+
+
+@attrs.frozen
+class _Known:
+    """A socket seen before, by inode. `peer` is None while it has no other end; `done` once nothing is left to do for it."""
+
+    inode: int
+    peer: Address | None
+    done: bool
+
+    def settled(self, peers: set[Address]) -> bool:
+        """Whether another look at it is of no use, even though `peers` were named since."""
+        return self.done or (self.peer is not None and self.peer not in peers)
 
 
 class NoDelay:
     """Sets the flag on sockets of this process that belong to a session, and on no others.
 
     `ports` are the session's own. A socket is the session's if it has one of these or its other end was named to `expect`.
-    `interval` seconds lie between two looks at the descriptor table.
+    Looks at the descriptor table are `interval` seconds apart, or more where they would cost more than `share` of a core.
     """
 
     def __init__(
-        self, ports: Collection[int], *, interval: float = 0.05, clock: Callable[[], float] = time.monotonic
+        self,
+        ports: Collection[int],
+        *,
+        interval: float = 0.05,
+        share: float = 0.05,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ports = frozenset(ports)
         self._interval = interval
+        self._share = share
         self._clock = clock
         self._expected: set[Address] = set()
-        self._done: dict[int, int] = {}
+        self._known: dict[int, _Known] = {}
         self._next = 0.0
 
     @property
@@ -43,35 +64,43 @@ class NoDelay:
 
     def look(self) -> None:
         """Look through the descriptors, unless nothing is expected or the last look was just now."""
-        now = self._clock()
-        if self._expected and now >= self._next:
-            self._next = now + self._interval
+        began = self._clock()
+        if self._expected and began >= self._next:
             self.scan()
+            self._next = began + max(self._interval, (self._clock() - began) / self._share)
 
     def scan(self) -> None:
-        """Look through the descriptors now. A socket that has the flag is not examined again."""
+        """Look through the descriptors now. An old one costs one system call."""
         peers, self._expected = self._expected, set()
-        done: dict[int, int] = {}
-        for name in os.listdir("/proc/self/fd"):
-            fd = int(name)
-            with contextlib.suppress(OSError):  # closed since it was listed
+        known: dict[int, _Known] = {}
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
                 status = os.fstat(fd)
-                if not stat.S_ISSOCK(status.st_mode):
-                    continue
-                if self._done.get(fd) == status.st_ino or self._set(fd, peers):
-                    done[fd] = status.st_ino
-        self._done = done
+                if stat.S_ISSOCK(status.st_mode):
+                    old = self._known.get(fd)
+                    settled = old is not None and old.inode == status.st_ino and old.settled(peers)
+                    known[fd] = old if old is not None and settled else self._examine(fd, peers)
+            except OSError:  # closed since it was listed
+                continue
+        self._known = known
 
-    def _set(self, fd: int, peers: set[Address]) -> bool:
-        """Set the flag if the socket is the session's; returns whether it was."""
+    def _examine(self, fd: int, peers: set[Address]) -> _Known:
         # a copy of the descriptor stays this socket even if the session closes its own and the number is used again
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as copy:
+        with socket.socket(fileno=os.dup(fd)) as copy:
+            inode = os.fstat(copy.fileno()).st_ino
             if copy.type != socket.SOCK_STREAM or copy.family not in (socket.AF_INET, socket.AF_INET6):
-                return False
-            if copy.getsockname()[1] in self._ports or _plain(copy.getpeername()) in peers:
+                return _Known(inode, None, done=True)
+            peer = _other_end(copy)
+            mine = copy.getsockname()[1] in self._ports or peer in peers
+            if mine:
                 copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return True
-        return False
+            return _Known(inode, peer, done=mine)
+
+
+def _other_end(sock: socket.socket) -> Address | None:
+    with contextlib.suppress(OSError):  # listening, or not connected yet
+        return _plain(sock.getpeername())
+    return None
 
 
 def _plain(address: tuple[str, int] | tuple[str, int, int, int]) -> Address:

@@ -14,12 +14,12 @@ import structlog
 from dfly.errors import SwarmError
 from dfly.layout import Layout
 from dfly.swarm.admission import Admission
-from dfly.swarm.alerts import ALERT_MASK, AlertReader
-from dfly.swarm.events import Address, Key, ListenFailed, Listening, SegmentKey, SwarmEvent, WholeKey
-from dfly.swarm.listening import Ports, choose_ports
+from dfly.swarm.alerts import AlertReader
+from dfly.swarm.events import Address, Key, SegmentKey, SwarmEvent, WholeKey
 from dfly.swarm.metainfo import segment_info, whole_info
 from dfly.swarm.nodelay import NoDelay
-from dfly.swarm.settings import SwarmSettings, session_settings
+from dfly.swarm.opening import limit_local_peers, listening_session
+from dfly.swarm.settings import SwarmSettings
 from dfly.swarm.torrents import Torrent, Torrents, segment_params, whole_params
 from dfly.swarm.traffic import SwarmStats, Traffic, joined, summed
 
@@ -44,10 +44,10 @@ class Swarm:
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._session: lt.session | None
-        self._session, ports, heard = _listening_session(settings)
+        self._session, ports, heard = listening_session(settings)
         self._live.set_ip_filter(self._admission.filter())
         if settings.upload_limit:
-            _limit_local_peers(self._live)
+            limit_local_peers(self._live)
         self._port = ports.dialled
         self._no_delay = NoDelay((ports.announced, ports.dialled))
         self._no_delay.scan()
@@ -128,6 +128,7 @@ class Swarm:
         with self._lock:
             self._admit([peer[0]])
             torrent = self._torrents[key]
+            torrent.peers.add(peer)
             torrent.handle.connect_peer(peer)
             _dial_now(torrent)
 
@@ -220,7 +221,8 @@ class Swarm:
             self._trust_web_seeds(params.url_seeds)
             self._admit(host for host, _ in params.peers)
             handle = self._live.add_torrent(params)
-            self._torrents.add(Torrent(key=key, handle=handle, fetching=fetching, urls=set(params.url_seeds)))
+            urls, peers = set(params.url_seeds), set(params.peers)
+            self._torrents.add(Torrent(key=key, handle=handle, fetching=fetching, urls=urls, peers=peers))
 
     def _admit(self, addresses: Iterable[str]) -> None:
         if self._admission.allow(addresses):
@@ -236,21 +238,25 @@ class Swarm:
         session, next_sample = self._live, 0.0
         while not self._closing.is_set():
             session.wait_for_alert(50 if self._no_delay.waiting else 250)
-            with self._lock:
-                events = list(self._reader.read(session.pop_alerts()))
-                if time.monotonic() >= next_sample:
-                    next_sample = time.monotonic() + SAMPLE
-                    self._sample(session)
-            self._no_delay.look()
+            events: list[SwarmEvent] = []
+            try:
+                with self._lock:
+                    events.extend(self._reader.read(session.pop_alerts()))
+                    if time.monotonic() >= next_sample:
+                        next_sample = time.monotonic() + SAMPLE
+                        self._sample(session)
+                self._no_delay.look()
+            except Exception:
+                log.exception("swarm.alerts.failed")
             self._tell(events)
 
     def _sample(self, session: lt.session) -> None:
-        """Ask for numbers; the answers are alerts. Only torrents that changed are in the first."""
+        """Ask for the numbers of torrents that changed (the answer is an alert), and look at the web seeds' connections."""
         if len(self._torrents):
             session.post_torrent_updates(0)
         for torrent in self._torrents:
             if torrent.urls and torrent.fetching and not torrent.finished:
-                torrent.handle.post_peer_info()
+                torrent.ledger.record_peers(torrent.handle.get_peer_info())
 
     def _tell(self, events: Iterable[SwarmEvent]) -> None:
         for event in events:
@@ -258,43 +264,6 @@ class Swarm:
                 self._on_event(event)
             except Exception:
                 log.exception("swarm.listener.failed", swarm_event=type(event).__name__)
-
-
-def _listening_session(settings: SwarmSettings) -> tuple[lt.session, Ports, list[SwarmEvent]]:
-    """A session that listens, and what it said about that. A free port can be lost to another process: then once more."""
-    for last in (False, False, True):
-        ports = choose_ports(settings.listen_port, settings.interfaces)
-        pack = session_settings(settings, listen_interfaces=ports.listen_interfaces(settings.interfaces))
-        session = lt.session({**pack, "alert_mask": ALERT_MASK})  # type: ignore[call-overload] # the pack is a plain dict
-        session.listen_port()  # waits until the session has tried all its addresses
-        heard = [event for event in map(_about_listening, session.pop_alerts()) if event is not None]
-        opened = {event.port for event in heard if isinstance(event, Listening)}
-        if {ports.announced, ports.dialled} <= opened:
-            return session, ports, [e for e in heard if e.port == ports.dialled]
-        if last or settings.listen_port not in (0, *opened):
-            break
-    reasons = "; ".join(event.reason for event in heard if isinstance(event, ListenFailed))
-    where = ", ".join(settings.interfaces) or "any address"
-    raise SwarmError(
-        f"cannot listen for peers on {where}, port {ports.dialled}: {reasons or 'no such address here'}",
-        hint="choose another port or interface for peers, or let dfly choose a free port",
-    )
-
-
-def _about_listening(alert: object) -> Listening | ListenFailed | None:
-    if isinstance(alert, lt.listen_succeeded_alert):
-        return Listening(alert.address, alert.port)
-    if isinstance(alert, lt.listen_failed_alert):
-        return ListenFailed(alert.address, alert.port, alert.error.message())
-    return None
-
-
-def _limit_local_peers(session: lt.session) -> None:
-    """Put every peer into the class that limits apply to: peers on a LAN or loopback have one of their own without any."""
-    everybody = lt.ip_filter()
-    for first, last in (("0.0.0.0", "255.255.255.255"), ("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")):  # noqa: S104
-        everybody.add_rule(first, last, 1 << session.global_peer_class_id)
-    session.set_peer_class_filter(everybody)
 
 
 def _dial_now(torrent: Torrent) -> None:

@@ -85,12 +85,16 @@ def _filled(count: int, chosen: Collection[int], others: T, value: T) -> list[T]
 
 @attrs.define(eq=False)
 class Torrent:
-    """One added torrent. `fetching` ones become `finished` (all pieces checked), then `readable` (flushed to the file)."""
+    """One added torrent, with the `urls` and `peers` it dials.
+
+    One that is `fetching` becomes `finished` (all pieces checked), then `readable` (flushed to the file).
+    """
 
     key: Key
     handle: lt.torrent_handle
     fetching: bool
     urls: set[str]
+    peers: set[Address]
     finished: bool = False
     readable: bool = False
     ledger: Ledger = attrs.field(factory=Ledger)

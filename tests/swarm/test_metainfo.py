@@ -1,0 +1,97 @@
+"""The info dictionary is fixed byte for byte: another byte is another swarm."""
+
+import hashlib
+
+import libtorrent as lt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfly.layout import GIB, KIB, Layout
+from dfly.swarm import info_hash, segment_info, whole_info
+
+SIZES = [1, 512 * KIB - 1, 512 * KIB, 512 * KIB + 1, 16 * 512 * KIB + 1, 130 * 10**9, 10**12]
+
+
+def hashes_for(pieces: range) -> bytes:
+    return b"".join(hashlib.sha1(str(piece).encode()).digest() for piece in pieces)
+
+
+def test_the_bytes_of_a_one_byte_blob() -> None:
+    digest = hashlib.sha1(b"x").digest()
+    info = segment_info("sha256-ab", Layout(1), 0, digest)
+    assert info == (
+        b"d12:dfly segmenti0e6:lengthi1e4:name9:sha256-ab12:piece lengthi524288e6:pieces20:" + digest + b"e"
+    )
+    assert info_hash(info).hex() == "24915873b1fa7ab062588390df44e32243dbd1ed"
+    whole = whole_info("sha256-ab", Layout(1), digest)
+    assert whole == b"d6:lengthi1e4:name9:sha256-ab12:piece lengthi524288e6:pieces20:" + digest + b"e"
+    assert info_hash(whole).hex() == "f7cbc3d36c859371d2afaa8cfbadebe49e90f163"
+
+
+@pytest.mark.parametrize(
+    ("size", "index", "golden"),
+    [
+        (16 * 512 * KIB + 1, 0, "dbc950244922852bcbc2ea48ec94b9d97ce6a1c1"),
+        (16 * 512 * KIB + 1, 1, "3fa1d698d4cd20f165bac8be90ad6e5e8829cf1f"),
+        (130 * 10**9, 7, "91bd824ca96f1b1cf70a897496bfdca4acf5663d"),
+        (10**12, 200, "217d2d9ec51848f7b2659260030ba7939e425ea6"),
+    ],
+)
+def test_the_info_hash_of_a_segment_never_changes(size: int, index: int, golden: str) -> None:
+    layout = Layout(size)
+    info = segment_info("sha256-" + "0" * 64, layout, index, hashes_for(layout.segment_pieces(index)))
+    assert info_hash(info).hex() == golden
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_libtorrent_reads_what_we_wrote(size: int) -> None:
+    layout = Layout(size)
+    index = layout.segments - 1
+    own = layout.segment_pieces(index)
+    info = segment_info("blob", layout, index, hashes_for(own))
+    torrent = lt.load_torrent_buffer(b"d4:info" + info + b"e").ti
+    assert torrent is not None
+    assert torrent.info_hashes().v1.to_bytes() == info_hash(info)
+    assert (torrent.name(), torrent.total_size(), torrent.num_pieces()) == ("blob", size, layout.pieces)
+    assert torrent.piece_length() == layout.piece_length
+    assert torrent.hash_for_piece(own.start) == hashes_for(own)[:20]
+
+
+@given(size=st.integers(1, 2 * 10**12), at=st.floats(0, 1, exclude_max=True))
+def test_only_its_own_pieces_have_hashes(size: int, at: float) -> None:
+    layout = Layout(size)
+    index = int(at * layout.segments)
+    own = layout.segment_pieces(index)
+    info = segment_info("blob", layout, index, hashes_for(own))
+    pieces = info[info.index(b"6:pieces") :].partition(b":")[2].partition(b":")[2][:-1]
+    assert len(pieces) == 20 * layout.pieces
+    assert pieces[20 * own.start : 20 * own.stop] == hashes_for(own)
+    assert not any(pieces[: 20 * own.start])
+    assert not any(pieces[20 * own.stop :])
+
+
+def test_segments_with_equal_hashes_are_different_torrents() -> None:
+    layout = Layout(16 * 512 * KIB * 3)
+    same = hashes_for(range(16))
+    assert len({info_hash(segment_info("zeros", layout, index, same)) for index in range(3)}) == 3
+
+
+def test_the_largest_torrent_stays_small() -> None:
+    layout = Layout(4 * GIB)
+    assert layout.pieces == 8192
+    assert len(segment_info("blob", layout, 0, hashes_for(range(16)))) < 170_000
+
+
+@pytest.mark.parametrize(("index", "hashes"), [(0, 15), (0, 17), (1, 1), (2, 16), (-1, 16)])
+def test_hashes_that_do_not_fit_are_refused(index: int, hashes: int) -> None:
+    layout = Layout(2 * 16 * 512 * KIB)
+    with pytest.raises(ValueError, match="segment"):
+        segment_info("blob", layout, index, bytes(20 * hashes))
+
+
+def test_a_whole_torrent_needs_all_hashes() -> None:
+    with pytest.raises(ValueError, match="3 pieces"):
+        whole_info("blob", Layout(2 * 512 * KIB + 1), bytes(40))
+    with pytest.raises(ValueError, match="empty"):
+        whole_info("blob", Layout(0), b"")
