@@ -133,13 +133,12 @@ class Swarm:
             _dial_now(torrent)
 
     def add_web_seed(self, key: Key, url: str) -> None:
-        """Take bytes from the seed peer as well. Takes up to a second, as `add_peer` does."""
+        """Take bytes from the seed peer as well. Takes up to a second: libtorrent looks for new web seeds once in one."""
         with self._lock:
             self._trust_web_seeds([url])
             torrent = self._torrents[key]
             torrent.urls.add(url)
             torrent.handle.add_url_seed(url)
-            _dial_now(torrent)
 
     def renew_web_seed(self, key: Key, failed: str, url: str | None = None) -> None:
         """Ask a web seed again after WebSeedFailed (at `url` where given): at its first refusal libtorrent drops one for good."""
