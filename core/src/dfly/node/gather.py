@@ -144,8 +144,11 @@ class OnDisk:
         self.partial.discard()
 
     def close(self) -> None:
-        """See Gathering."""
-        self.partial.close()
+        """See Gathering. Of what has nothing in it, nothing is kept."""
+        partial = self.partial
+        if partial.fd >= 0 and len(partial.missing_segments()) == partial.layout.segments:
+            partial.discard()
+        partial.close()
 
 
 class InMemory:

@@ -24,8 +24,7 @@ from dfly.node.control import SeedPeer, Whereabouts, in_order
 from dfly.node.rolling import Rolling
 from dfly.output.plan import Target
 from dfly.packs import Freight
-from dfly.swarm.session import Swarm
-from dfly.swarm.settings import SwarmSettings
+from dfly.swarm import Swarm, SwarmSettings, raise_file_limit
 from dfly.values import Snapshot
 
 
@@ -46,6 +45,7 @@ class Joined:
         self, arrivals: Mapping[str, Arrival], joining: Joining, *, emit: Listener, stop: threading.Event
     ) -> Iterator[Rolling]:
         """A session in the swarm; `bring` the arrivals with it, then `linger`. Closes the arrivals at the end."""
+        raise_file_limit()
         inbox: SimpleQueue[Any] = SimpleQueue()
         settings = SwarmSettings(
             listen_port=joining.port,

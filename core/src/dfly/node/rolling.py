@@ -18,7 +18,7 @@ from typing import Any, Self
 import attrs
 
 from dfly import wire
-from dfly.errors import Cancelled, DflyError, OutputError, SwarmError
+from dfly.errors import Cancelled, DflyError, SwarmError
 from dfly.events import BytesArrived, Listener, SegmentFinished, Stalled, Warned
 from dfly.node.arrival import Arrival
 from dfly.node.control import SeedPeer, Whereabouts, revive
@@ -26,8 +26,7 @@ from dfly.node.flow import Flow
 from dfly.node.listening import EventStream, StreamLost
 from dfly.node.reporting import Reports
 from dfly.node.window import Ongoing, Window
-from dfly.swarm.events import PeerBanned, SegmentKey, SegmentReadable, StorageFailed, WebSeedFailed
-from dfly.swarm.session import Swarm
+from dfly.swarm import PeerBanned, SegmentKey, SegmentReadable, StorageFailed, Swarm, WebSeedFailed
 
 #: The seed peer may be away this long (seconds) before a node that also gets nothing from its neighbours gives up.
 AWAY = 15.0
@@ -167,7 +166,7 @@ class Rolling:
                     self._swarm.add_peer(SegmentKey(flow.blob, index), peer)
 
     def _admit(self) -> None:
-        peers = {*self._ring.neighbours, *self._ring.admitted, *self._chords} - self._reports.bad_peers
+        peers = {*self._ring.neighbours, *self._ring.admitted, *self._chords}
         self._swarm.allow({host for host, _ in peers} | set(self._seed_hosts))
 
     def _on_segment(self, segment: wire.Segment) -> None:
@@ -343,8 +342,7 @@ class Rolling:
     def _count(self, flow: Flow, index: int, now: float) -> None:
         """Say how many bytes of an unfinished segment have come since the last look, and from whom."""
         ongoing = flow.ongoing[index]
-        traffic = self._swarm.traffic(SegmentKey(flow.blob, index))
-        for source, arrived in (("seed-peer", traffic.from_web_seed), ("peer", traffic.from_peers)):
+        for source, arrived in self._swarm.arrived(SegmentKey(flow.blob, index)).items():
             new = arrived - ongoing.said.get(source, 0)
             if new > 0:
                 ongoing.said[source] = arrived
@@ -373,7 +371,8 @@ class Rolling:
     def _on_banned(self, banned: PeerBanned) -> None:
         self._reports.bad_peers.add(banned.address)
         self._emit(Warned(message=f"peer {banned.address[0]} sent wrong bytes and is shut out"))
-        self._admit()
+        # libtorrent's own ban is per torrent and by port; this one holds
+        self._swarm.deny([banned.address[0]])
 
     def _on_web_seed_failed(self, failed: WebSeedFailed) -> None:
         """One bad answer ends a web seed for libtorrent: ask again at once, after that each time the segment has stalled."""
@@ -386,9 +385,7 @@ class Rolling:
             self._use_web_seed(flow, failed.key.index)
 
     def _on_storage_failed(self, failed: StorageFailed) -> None:
-        flow = self._flows.get(failed.key.blob)
-        where = flow.arrival.targets[0].path if flow is not None else failed.key.blob
-        raise OutputError.from_os(OSError(failed.errno, failed.reason), where, kept="what had arrived is kept")
+        raise failed.as_error()
 
     # Workers
 
