@@ -88,6 +88,7 @@ def hub(model: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def seed_peer(data: Path, environment: dict[str, str]) -> Iterator[str]:
     command = [str(BIN / "dfdaemon"), "--seed-peer", "--listen", "127.0.0.1:0", "--data-dir", str(data)]
+    command += ["--log-level", "warning"]
     with process(command, environment) as started:
         yield url_from(started)
 

@@ -35,7 +35,9 @@ def configure(level: str, *, human: bool) -> None:
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
         )
     )
-    logging.basicConfig(handlers=[handler], level=max(number, logging.INFO), force=True)
+    # at info, an HTTP library tells every request: thousands of lines for one model
+    libraries = logging.INFO if number <= logging.DEBUG else max(number, logging.WARNING)
+    logging.basicConfig(handlers=[handler], level=libraries, force=True)
 
 
 def _redacted(_logger: Any, _method: str, event: Any) -> Any:
