@@ -10,15 +10,19 @@ import threading
 import attrs
 import pytest
 
-from dfly.backend import NoOptions, Secret, option
-from dfly.errors import NotFound
-from dfly.testing.contract import BackendContract, BrokenPromise
+from dfly.backend import NoOptions, Request, Secret, option
+from dfly.errors import AccessDenied, NotFound, Unsupported
+from dfly.testing.contract import PROMISES, BackendContract, BrokenPromise
 from dfly.testing.memory import MemoryBackend, MemoryOptions
 from dfly.values import Digest, Snapshot
 
 
 class ShoutsItsScheme(MemoryBackend):
     schemes = ("memory", "Memory")
+
+
+class LeavesOutItsEntryPoint(MemoryBackend):
+    installed = True
 
 
 class HidesAnOption(MemoryBackend):
@@ -52,6 +56,11 @@ class NamesFilesByTheirFolder(MemoryBackend):
         snapshot = super().list(url)
         one = len(snapshot.entries) == 1 and snapshot.entries[0].path == snapshot.name
         return attrs.evolve(snapshot, entries=[self.stat(url)]) if one else snapshot
+
+
+class PinsNothing(MemoryBackend):
+    def _entry(self, place, path, *, name):
+        return attrs.evolve(super()._entry(place, path, name=name), digests=(), validator="latest")
 
 
 class GuessesTheSize(MemoryBackend):
@@ -133,6 +142,33 @@ class ListsWithoutPinning(MemoryBackend):
         return attrs.evolve(snapshot, source=unpinned)
 
 
+class ListsTheWholeFolderOfAFile(MemoryBackend):
+    def list(self, url):
+        place = self._place(url)
+        return super().list(place.url("") if place.path in self._files(place) else url)
+
+
+class HashesOnlyInStat(MemoryBackend):
+    def list(self, url):
+        snapshot = super().list(url)
+        if self._place(url).path in self._files(self._place(url)):
+            return snapshot
+        return snapshot.only([attrs.evolve(e, digests=()) for e in snapshot.entries])
+
+
+class ForgetsTheFolder(MemoryBackend):
+    def get(self, entry, start, stop):
+        place = self._place(entry.url)
+        path = "weights.bin" if "/" in place.path else place.path
+        return super().get(attrs.evolve(entry, url=place.url(path)), start, stop)
+
+
+class NamesTheSnapshotAfterItsUrl(MemoryBackend):
+    def list(self, url):
+        snapshot = super().list(url)
+        return attrs.evolve(snapshot, name=snapshot.source)
+
+
 class StopsOneByteLate(MemoryBackend):
     def get(self, entry, start, stop):
         return super().get(entry, start, None if stop is None else stop + 1)
@@ -141,6 +177,18 @@ class StopsOneByteLate(MemoryBackend):
 class StartsAnewWithoutAStop(MemoryBackend):
     def get(self, entry, start, stop):
         return super().get(entry, 0 if stop is None else start, stop)
+
+
+class AsksForByteZero(MemoryBackend):
+    def get(self, entry, start, stop):
+        if entry.size == 0:
+            raise Unsupported(f"{entry.path}: the range bytes=0- cannot be satisfied")
+        return super().get(entry, start, stop)
+
+
+class FillsEmptyFiles(MemoryBackend):
+    def get(self, entry, start, stop):
+        return super().get(entry, start, stop) if entry.size else iter((b"\n",))
 
 
 class YieldsViews(MemoryBackend):
@@ -162,11 +210,31 @@ class SharesItsCursor(MemoryBackend):
             yield chunk
 
 
+class CannotBeClosed(MemoryBackend):
+    def get(self, entry, start, stop):
+        return iter(list(super().get(entry, start, stop)))
+
+
 class FollowsTheBranch(MemoryBackend):
     def get(self, entry, start, stop):
         place = self._place(entry.url)
         latest = self.hub.revisions(place.repository)[-1]
         return super().get(attrs.evolve(entry, url=entry.url.replace(place.revision, latest)), start, stop)
+
+
+class LocatesInItsOwnScheme(MemoryBackend):
+    def locate(self, entry):
+        return Request(url=entry.url)
+
+
+class LocatesOneRange(MemoryBackend):
+    def locate(self, entry):
+        return Request(url="https://memory.example/file", headers={"Range": f"bytes=0-{entry.size}"})
+
+
+class LocatesByAWeakEtag(MemoryBackend):
+    def locate(self, entry):
+        return Request(url="https://memory.example/file", etag=f'W/"{entry.validator}"')
 
 
 class LeaksKeyErrors(MemoryBackend):
@@ -176,6 +244,27 @@ class LeaksKeyErrors(MemoryBackend):
             return super().stat(url)
         except NotFound:
             return self._entry(place, place.path, name="")
+
+
+class ListsNothingWhereNothingIs(MemoryBackend):
+    def list(self, url):
+        place = self._place(url)
+        if any(path == place.path or path.startswith(place.path) for path in self._files(place)) or not place.path:
+            return super().list(url)
+        return Snapshot(place.url(place.path), place.path, (), place.revision)
+
+
+class ClosesTheDoorWithoutAWord(MemoryBackend):
+    def _place(self, url):
+        try:
+            return super()._place(url)
+        except AccessDenied as error:
+            raise AccessDenied(error.message) from error
+
+
+class BelievesThatAllExists(MemoryBackend):
+    def exists(self, url):
+        return bool(self._place(url))
 
 
 class SaysTheFileIsMissing(MemoryBackend):
@@ -215,10 +304,12 @@ class ClosesOnce(MemoryBackend):
 
 BROKEN = [
     (ShoutsItsScheme, "schemes", "a tuple of lower-case words"),
+    (LeavesOutItsEntryPoint, "entry-point", "add memory = \"<module>\" to [project.entry-points.dfly]"),
     (HidesAnOption, "options.flags", "no flag for ['region']"),
     (DemandsASetting, "options.defaults", "give each option a default"),
     (ShowsItsToken, "options.secret", "--memory-token shows its value"),
     (NamesFilesByTheirFolder, "stat.path", "has a folder in it"),
+    (PinsNothing, "stat.fresh", "names two contents"),
     (GuessesTheSize, "entry.size", "size 4096, has 40000 bytes"),
     (TakesTheRevisionForAHash, "entry.digests", "an ETag is none unless the hub says so"),
     (CountsItsAnswers, "stat.repeatable", "no clocks, no counters"),
@@ -229,12 +320,25 @@ BROKEN = [
     (ListsFromTheRoot, "list.relative", "has ['onnx/model.onnx']"),
     (ListsAbsolutePaths, "list.safe", "'/config.json': absolute"),
     (ListsWithoutPinning, "list.pinned", "put the pinned revision into source"),
+    (ListsTheWholeFolderOfAFile, "list.one-file", "return a snapshot whose only entry is what stat gives"),
+    (HashesOnlyInStat, "list.same-as-stat", "build both in one function"),
+    (ForgetsTheFolder, "list.bytes", "onnx/model.onnx leads to other bytes"),
+    (NamesTheSnapshotAfterItsUrl, "snapshot.name", "give the last part of the URL that is a name"),
     (StopsOneByteLate, "get.exact", "get(entry, 0, 1) yielded 2 bytes instead of 1"),
     (StartsAnewWithoutAStop, "get.to-the-end", "yielded 40000 bytes instead of 20000"),
+    (AsksForByteZero, "get.empty", "raised Unsupported: empty.txt: the range bytes=0- cannot be satisfied"),
+    (FillsEmptyFiles, "get.empty", "an empty file yielded 1 bytes"),
     (YieldsViews, "get.chunks", "yielded a memoryview"),
     (SharesItsCursor, "get.threads", "keep what belongs to one get in local variables"),
+    (CannotBeClosed, "get.abandon", "make get a generator"),
     (FollowsTheBranch, "get.pinned", "follows the change"),
+    (LocatesInItsOwnScheme, "locate", "give an http(s) URL, or override get instead"),
+    (LocatesOneRange, "locate", "leave ranges and conditions to the core"),
+    (LocatesByAWeakEtag, "locate", "a weak one pins nothing"),
     (LeaksKeyErrors, "errors.tree", "KeyError: 'nowhere.bin'"),
+    (ListsNothingWhereNothingIs, "errors.not-found", "instead of raising NotFound"),
+    (ClosesTheDoorWithoutAWord, "errors.denied", "say which flag or page opens the door"),
+    (BelievesThatAllExists, "exists", "affirms a file that is not there"),
     (SaysTheFileIsMissing, "errors.not-found-kind", "NotFound(..., kind='repository')"),
     (PutsTheTokenIntoTheUrl, "secrets", "a secret is in the snapshot"),
     (AuthorizesFromMemory, "authorize", "a private snapshot says public=True"),
@@ -246,12 +350,13 @@ TESTS = [name for name, _ in inspect.getmembers(BackendContract, inspect.isfunct
 
 
 class Kit(BackendContract):
-    installed = False
     __test__ = False
 
 
 def finding(backend, world, name) -> BrokenPromise | None:
-    test = getattr(Kit(), name)
+    kit = Kit()
+    kit.installed = getattr(backend, "installed", False)
+    test = getattr(kit, name)
     given = {"backend": backend, "world": world}
     try:
         test(**{parameter: given[parameter] for parameter in inspect.signature(test).parameters})
@@ -273,6 +378,10 @@ def test_a_broken_promise_is_named_and_no_other(broken, promise, says, new_memor
     assert {one.promise for one in found if one} == {promise}, said
     assert says in said
     assert said.count("what to do: ") == len([one for one in found if one])
+
+
+def test_every_promise_is_broken_by_some_backend():
+    assert {promise for _, promise, _ in BROKEN} == PROMISES.keys()
 
 
 def test_nothing_is_found_in_a_backend_that_keeps_its_promises(new_memory):

@@ -16,7 +16,7 @@
         def world(self, server):
             return World(file=server.url("/a.bin"), content=server.content, missing=server.url("/nowhere"))
 
-A failure names the promise in brackets and says what to do. What a `World` leaves out is skipped: read the skips once.
+A failure names the promise in brackets (PROMISES has them all) and says what to do. What a `World` leaves out is skipped: read the skips once.
 Give every test a fresh origin, because some change it. The tests live in `dfly.testing.promises`, by subject.
 """
 
@@ -27,10 +27,11 @@ from dfly.testing.promises.broken import BrokenPromise
 from dfly.testing.promises.declared import DeclaredPromises
 from dfly.testing.promises.guarded import GuardedPromises
 from dfly.testing.promises.moved import MovedPromises
+from dfly.testing.promises.promised import PROMISES
 from dfly.testing.promises.resolved import ResolvedPromises
 from dfly.testing.world import World
 
-__all__ = ["BackendContract", "BrokenPromise", "World", "lent_tools"]
+__all__ = ["PROMISES", "BackendContract", "BrokenPromise", "World", "lent_tools"]
 
 
 class BackendContract(DeclaredPromises, ResolvedPromises, MovedPromises, GuardedPromises):

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from dfly.backend import Backend
 from dfly.errors import DflyError, RangesUnsupported
+from dfly.testing.promises.promised import PROMISES
 from dfly.testing.world import World
 from dfly.values import Entry
 
@@ -18,9 +19,10 @@ T = TypeVar("T")
 
 
 class BrokenPromise(AssertionError):
-    """A backend does not do what `dfly.backend` says. `promise` names the promise; the message says what to do."""
+    """A backend does not do what `dfly.backend` says. `promise` is a name of PROMISES; the message says what to do."""
 
     def __init__(self, name: str, seen: str, *, do: str) -> None:
+        assert name in PROMISES, name
         super().__init__(f"[{name}] {seen}\n    what to do: {do}")
         self.promise = name
 

@@ -43,7 +43,9 @@ class DeclaredPromises:
                 found = plugins.backend(scheme)
             except DflyError as error:
                 broken(
-                    "entry-point", str(error), do=f'add {scheme} = "<module>" to [project.entry-points.dfly], reinstall'
+                    "entry-point",
+                    error.message,
+                    do=f'add {scheme} = "<module>" to [project.entry-points.dfly], reinstall',
                 )
             same = (found.__module__, found.__qualname__) == (type(backend).__module__, type(backend).__qualname__)
             promise(same, "entry-point", f"{scheme}:// leads to {found!r}", do="name your own module there")
