@@ -1,4 +1,4 @@
-"""Tiny distributions: a module and a dist-info with entry points, written to a folder of their own."""
+"""Tiny distributions, a module and a dist-info with entry points each, in a folder of their own; and core's wheel."""
 
 import importlib
 import sys
@@ -6,6 +6,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from .bare import ROOT, build_wheel
 
 MODULE = """\
 import dfly
@@ -67,3 +69,8 @@ def site(tmp_path, monkeypatch):
     yield site
     for module in site.modules:
         sys.modules.pop(module, None)
+
+
+@pytest.fixture(scope="session")
+def core_wheel(tmp_path_factory) -> Path:
+    return build_wheel(ROOT / "core", tmp_path_factory.mktemp("core"))

@@ -1,6 +1,7 @@
 """What the installed plugins add to `dfget --help`: their flags, and nothing that takes long to import."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -16,7 +17,8 @@ print(json.dumps([code, sorted(heavy & sys.modules.keys()), sorted(plugins.load_
 
 
 def test_help_shows_every_plugin_and_imports_no_http_client():
-    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    wide = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True, env=wide)
     code, heavy, shown = json.loads(done.stderr.splitlines()[-1])
     assert (code, heavy) == (0, [])
     assert {"hf", "http", "https"} <= set(shown)

@@ -1,15 +1,14 @@
 """What is published works: wheels of core and one plugin, in an environment that has nothing else."""
 
 import json
-import os
 import subprocess
-import sys
+import tomllib
 import zipfile
-from pathlib import Path
+from email.parser import Parser
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from .bare import ROOT, BareEnvironment, build_wheel
 
 DISCOVER = """
 import json, sys
@@ -24,43 +23,37 @@ print(json.dumps({
 """
 
 
-def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    env["PYTHONPATH"] = str(ROOT / ".uv") if "uv" in command else ""
-    done = subprocess.run([str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    for member in ("core", "plugins/http"):
-        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT / member)
-    return folder
+def wheels(core_wheel, tmp_path_factory):
+    return core_wheel, build_wheel(ROOT / "plugins" / "http", tmp_path_factory.mktemp("wheels"))
 
 
 def test_the_wheels_hold_the_packages_their_types_and_nothing_of_the_tests(wheels):
-    for wheel in wheels.glob("*.whl"):
+    for wheel in wheels:
         names = zipfile.ZipFile(wheel).namelist()
         assert any(name.endswith("/py.typed") for name in names), wheel.name
         assert not [name for name in names if "/tests/" in name or "conftest" in name], wheel.name
 
 
 def test_a_bare_environment_finds_the_plugin_by_its_entry_point(wheels, tmp_path):
-    python = tmp_path / "venv" / "bin" / "python"
-    if (ROOT / ".uv").is_dir():  # as the Makefile leaves it; pip alone takes longer
-        run(sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
-        run(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python, *wheels.glob("*.whl"))
-    else:
-        run(sys.executable, "-m", "venv", tmp_path / "venv")
-        run(python, "-m", "pip", "install", "--quiet", *wheels.glob("*.whl"))
-    found = json.loads(run(python, "-c", DISCOVER, cwd=tmp_path))
+    bare = BareEnvironment.create(tmp_path / "venv", *wheels)
+    found = json.loads(bare.run("python", "-c", DISCOVER))
     assert found["found"] == [["http", "dfly-plugin-http"], ["https", "dfly-plugin-http"]]
     assert (found["class"], found["broken"]) == ("HttpBackend", [])
     assert str(tmp_path) in found["from"]
     told = subprocess.run(
-        [python.parent / "dfget", "wais://host/file"], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True
+        [bare.command("dfget"), "wais://host/file"], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True
     )
     assert told.returncode == 2
     assert "pip install dfly-plugin-wais" in told.stderr
+
+
+def test_the_meta_distribution_has_no_code_and_brings_core_and_every_plugin(tmp_path):
+    wheel = zipfile.ZipFile(build_wheel(ROOT / "meta", tmp_path))
+    assert all(".dist-info/" in name for name in wheel.namelist()), wheel.namelist()
+    (metadata,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/METADATA"))
+    told = Parser().parsestr(metadata)
+    assert told["Name"] == "dfly"
+    members = [ROOT / "core" / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")]
+    ours = {tomllib.loads(member.read_text())["project"]["name"] for member in members}
+    assert {needed.partition(">")[0] for needed in told.get_all("Requires-Dist")} == ours

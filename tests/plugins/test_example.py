@@ -1,0 +1,69 @@
+"""The example plugin is complete: its wheel and core's, in an environment that has nothing else, do the whole job."""
+
+import random
+import re
+import shutil
+import sys
+
+import pytest
+
+from .bare import ROOT, BareEnvironment, build_wheel
+
+EXAMPLE = ROOT / "tests" / "example_plugin"
+FILES = {"frog.bin": random.Random(1).randbytes(2_000_000), "grimm/wolf.txt": b"What big ears you have!", "empty": b""}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The example as a repository of its own."""
+    return shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("example") / "project")
+
+
+@pytest.fixture(scope="module")
+def bare(core_wheel, project):
+    folder = project.parent
+    return BareEnvironment.create(folder / "venv", core_wheel, build_wheel(project, folder))
+
+
+@pytest.fixture
+def shelves(project, monkeypatch):
+    monkeypatch.syspath_prepend(project / "tests")
+    from shelves import Shelves
+
+    with Shelves() as running:
+        running.publish("tales", "1", FILES)
+        yield running
+    sys.modules.pop("shelves")
+
+
+def test_its_flags_and_variables_are_in_the_help(bare):
+    text = bare.run("dfget", "--help", COLUMNS="100")
+    assert "shelf://  Shelves of files" in text
+    assert "dfget shelf://fairytales -O tales/ -r" in text
+    for name in ("--shelf-endpoint", "--shelf-token", "SHELF_TOKEN", "DFLY_SHELF_ENDPOINT"):
+        assert name in text
+
+
+def test_it_downloads_with_its_flags(bare, shelves, tmp_path):
+    bare.run(
+        "dfget", "shelf://tales", "-O", tmp_path / "out", "-r",
+        "--shelf-endpoint", shelves.url, "--shelf-token", shelves.token,
+    )  # fmt: skip
+    out = tmp_path / "out"
+    got = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert got == FILES
+
+
+def test_it_downloads_with_its_variables_and_says_nothing_of_the_token(bare, shelves, tmp_path):
+    env = {"SHELF_ENDPOINT": shelves.url, "SHELF_TOKEN": shelves.token}
+    told = bare.run("dfget", "shelf://tales/frog.bin", "-O", tmp_path / "frog", "--json", "--log-level", "debug", **env)
+    assert (tmp_path / "frog").read_bytes() == FILES["frog.bin"]
+    assert '"file.finished"' in told
+    assert shelves.token not in told
+
+
+def test_its_own_contract_test_passes(bare, project):
+    bare.install("pytest")
+    told = bare.run("python", "-m", "pytest", "-q", "-rs", "--rootdir", project, project / "tests")
+    assert int(re.search(r"(\d+) passed", told)[1]) > 25
+    assert "skipped" not in told, told
