@@ -1,0 +1,226 @@
+"""One blob on its way from its origin to the store.
+
+    waiting ──start──▶ open ──fetch──▶ settle ──right──▶ committed
+                        │     ▲           │
+                        │     └─once──── wrong ──twice──▶ failed ──wanted again──▶ waiting
+                        └──committed before──▶ committed
+
+`start` and `settle` run in the mirror's own threads, the bytes come in the pool's. Whoever wants the blob may bring another
+way to the same content: where one caller's token is refused, the next caller's way is tried.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import structlog
+
+from dfly.backend import Backend
+from dfly.errors import AccessDenied, Cancelled, Changed, DflyError, IntegrityError, NotFound
+from dfly.layout import MIB
+from dfly.seed.intake import Intake, Order, Span
+from dfly.seed.publication import Publication
+from dfly.store.blobs import BlobStore
+from dfly.store.hashing import pick
+from dfly.store.partial import Partial
+from dfly.values import Entry, bare_url
+
+#: Whole pieces of one span: a quarter of a segment, so that the earliest one or two segments occupy all connections.
+PIECES_PER_SPAN = 4
+_HASH_STEP = 64 * MIB
+
+_log = structlog.get_logger()
+
+
+class Ended(Protocol):
+    """Told when a blob is committed (`error` None) or given up."""
+
+    def __call__(self, inbound: "Inbound", error: DflyError | None) -> None: ...  # noqa: D102
+
+
+class Inbound:
+    """The blob `publication.blob`, whose content is that of `entry`.
+
+    `later(step)` runs a step in another thread, `ended` is told once for each `start`; `stopped` ends long steps.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        publication: Publication,
+        *,
+        priority: int,
+        store: BlobStore,
+        intake: Intake,
+        later: Callable[[Callable[[], None]], None],
+        ended: Ended,
+        stopped: threading.Event,
+    ) -> None:
+        self.entry = entry
+        self.publication = publication
+        self.priority = priority
+        self._store, self._intake = store, intake
+        self._later, self._ended, self._stopped = later, ended, stopped
+        self._ways: deque[tuple[Entry, Backend]] = deque()
+        self._partial: Partial | None = None
+        self._refetched = False
+
+    @property
+    def blob(self) -> str:
+        """The blob's id."""
+        return self.publication.blob
+
+    def add_way(self, entry: Entry, backend: Backend) -> None:
+        """Another entry with the same content, and who reads it."""
+        if not any(known.url == entry.url and its is backend for known, its in self._ways):
+            self._ways.append((entry, backend))
+
+    def start(self) -> None:
+        """Open what there is of it, publish that, and order the rest."""
+        self._refetched = False
+        self._guarded(self._start)
+
+    def close(self) -> None:
+        """Stop, keeping what has arrived; its writers have stopped."""
+        partial, self._partial = self._partial, None
+        if partial is not None:
+            partial.close()
+
+    def _start(self) -> None:
+        held = self._store.committed(self.blob)
+        if held is not None:
+            self.publication.finish(held.path, held.size, held.sha256)
+            self._end(None)
+            return
+        expected = pick(self.entry.digests)
+        self._partial = opened = self._store.open_partial(
+            self.blob,
+            size=self.entry.size,
+            validator=self.entry.validator,
+            algorithms=(expected.algorithm,) if expected else (),
+            on_segment=self._segment,
+        )
+        self.publication.place(opened.path, opened.size)
+        publish_had(opened, self.publication)
+        if opened.complete:
+            self._later(self._settle)
+        else:
+            self._fetch(opened)
+
+    def _segment(self, index: int, hashes: bytes) -> None:
+        partial = self._partial
+        assert partial is not None
+        assert partial.size is not None
+        self.publication.segment(index, hashes, size=partial.size)
+
+    def _fetch(self, partial: Partial) -> None:
+        entry, backend = self._ways[0]
+        self._intake.bring(
+            Order(
+                entry=entry,
+                backend=backend,
+                spans=_missing(partial),
+                whole=(0, partial.size),
+                writer=partial.writer,
+                finished=self._fetched,
+                priority=self.priority,
+            )
+        )
+
+    def _fetched(self, error: BaseException | None) -> None:
+        if error is None:
+            self._later(self._settle)
+        else:
+            self._guarded(lambda: self._go_another_way(error))
+
+    def _go_another_way(self, error: BaseException) -> None:
+        if not isinstance(error, (AccessDenied, NotFound, Changed)) or len(self._ways) < 2 or self._partial is None:
+            raise error
+        _log.info("blob.other_way", blob=self.blob, refused=bare_url(self._ways[0][0].url), cause=type(error).__name__)
+        self._ways.popleft()
+        self._fetch(self._partial)
+
+    def _settle(self) -> None:
+        self._guarded(self._judge)
+
+    def _judge(self) -> None:
+        partial = self._partial
+        if partial is None:
+            return
+        wrong = self._wrong(partial)
+        if wrong is None:
+            held = self._store.commit(self.blob, sources=(bare_url(self._ways[0][0].url),))
+            self.publication.finish(held.path, held.size, held.sha256)
+            self._end(None)
+        elif not self._refetched:
+            self._refetched = True
+            _log.warning("blob.withdrawn", blob=self.blob, attempt=self.publication.attempt, cause=wrong.message)
+            self.publication.withdraw()
+            partial.reset()
+            self._fetch(partial)
+        else:
+            raise wrong
+
+    def _wrong(self, partial: Partial) -> IntegrityError | None:
+        hash_all(partial, self._stopped)
+        expected = pick(self.entry.digests)
+        actual = partial.digest(expected.algorithm) if expected else ""
+        if expected is None or actual == expected.value:
+            return None
+        return IntegrityError(self.entry.path, algorithm=expected.algorithm, expected=expected.value, actual=actual)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Cancelled:
+            self.close()
+        except BaseException as error:  # noqa: BLE001 - it belongs to the blob, not to this thread
+            self._fail(as_dfly(error, self.entry.path))
+
+    def _fail(self, error: DflyError) -> None:
+        # a stream of unknown size cannot be gone on with
+        void = isinstance(error, IntegrityError) or self.entry.size is None
+        with self.publication.failing(error, void=void):
+            try:
+                self.close()
+                if void:
+                    self._store.remove(self.blob)
+            except DflyError as trouble:
+                _log.warning("blob.not_closed", blob=self.blob, cause=trouble.message)
+            self._end(error)
+
+    def _end(self, error: DflyError | None) -> None:
+        self._ways.clear()
+        if error is None:
+            self._partial = None
+        self._ended(self, error)
+
+
+def publish_had(partial: Partial, publication: Publication) -> None:
+    """Publish the segments that are left from an earlier run."""
+    missing = set(partial.missing_segments())
+    for index in range(partial.layout.segments):
+        if index not in missing and partial.size is not None:
+            publication.segment(index, partial.segment_hashes(index) or b"", size=partial.size)
+
+
+def hash_all(partial: Partial, stopped: threading.Event) -> None:
+    """Carry the digests to the end, in steps. Raises Cancelled once `stopped`."""
+    while not partial.hash_on(_HASH_STEP):
+        if stopped.is_set():
+            raise Cancelled
+
+
+def as_dfly(error: BaseException, path: str) -> DflyError:
+    """An error for the world: ours as it is, another one by its type only, because its text may hold secrets."""
+    if isinstance(error, DflyError):
+        return error
+    _log.error("blob.broke", path=path, exc_info=error)
+    return DflyError(f"{path}: unexpected {type(error).__name__}", hint="the seed peer's log has the details")
+
+
+def _missing(partial: Partial) -> Iterator[Span]:
+    if partial.size is None:
+        return iter([(0, None)])
+    return partial.layout.spans(partial.missing_segments(), pieces=PIECES_PER_SPAN)

@@ -1,0 +1,116 @@
+"""All bytes from origins come in here: one pool of connections for every blob, counted as they are written.
+
+What the pool waits for is told as one sentence, and "" as soon as bytes flow again, whichever blob they are of: while
+something arrives nobody is waiting.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import attrs
+
+from dfly.backend import Backend
+from dfly.config import Fetch, Patience
+from dfly.origin.fetch import Fetcher, Job, SpanWriter
+from dfly.origin.patience import Patient
+from dfly.origin.pauses import Pauses
+from dfly.origin.throttle import Throttle
+from dfly.values import Entry
+
+Span = tuple[int, int | None]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Order:
+    """What to bring: the missing `spans` of `entry`, to where `writer` puts them; `finished` as in `Job`.
+
+    `whole` is the one span to fetch where the origin serves no ranges. Lower `priority` comes first.
+    """
+
+    entry: Entry
+    backend: Backend
+    spans: Iterator[Span]
+    whole: Span
+    writer: Callable[[int, int | None], SpanWriter]
+    finished: Callable[[BaseException | None], None]
+    priority: int
+
+
+class Intake:
+    """Brings what is ordered, until `close`. Thread-safe. `waiting_for` is told under a lock: it must not block."""
+
+    def __init__(
+        self, *, settings: Fetch, patience: Patience, pauses: Pauses, waiting_for: Callable[[str], None]
+    ) -> None:
+        self._patience, self._pauses = patience, pauses
+        self._waiting_for = waiting_for
+        self._cancel = threading.Event()
+        throttle = Throttle(settings.limit_rate) if settings.limit_rate else None
+        self._fetcher = Fetcher(concurrency=settings.concurrency, throttle=throttle, cancel=self._cancel)
+        self._lock = threading.Lock()
+        self._waiting: set[Order] = set()
+        self.hub_bytes = 0
+
+    def bring(self, order: Order) -> None:
+        """Begin as soon as a connection is free; returns at once."""
+        patient = Patient(
+            order.backend,
+            patience=self._patience,
+            pauses=self._pauses,
+            on_retry=lambda _path, cause, after: self._waits(order, cause, after),
+            cancel=self._cancel,
+            on_congestion=self._fetcher.congested,
+        )
+        job = Job(
+            name=order.entry.path,
+            read=partial(patient.read, order.entry),
+            spans=order.spans,
+            writer=lambda start, stop: _Counted(order.writer(start, stop), self._arrived),
+            finished=lambda error: self._finished(order, error),
+            restart=lambda: iter([order.whole]),
+        )
+        self._fetcher.submit(job, order.priority)
+
+    def close(self) -> None:
+        """End what is unfinished with Cancelled. Returns within about a second; nothing is written afterwards."""
+        self._cancel.set()
+        self._fetcher.close()
+
+    def _arrived(self, count: int) -> None:
+        with self._lock:
+            self.hub_bytes += count
+            if self._waiting:
+                self._waiting.clear()
+                self._waiting_for("")
+
+    def _waits(self, order: Order, cause: str, after: float) -> None:
+        if after <= 0:  # a link that has run out is replaced at once
+            return
+        soon = f"waiting {after:.0f} s" if after >= 1 else "trying again"
+        with self._lock:
+            self._waiting.add(order)
+            self._waiting_for(f"{cause}, {soon}")
+
+    def _finished(self, order: Order, error: BaseException | None) -> None:
+        with self._lock:
+            if order in self._waiting:
+                self._waiting.remove(order)
+                if not self._waiting:
+                    self._waiting_for("")
+        order.finished(error)
+
+
+@attrs.frozen(eq=False)
+class _Counted:
+    """Counts bytes when they are written."""
+
+    _writer: SpanWriter
+    _arrived: Callable[[int], None]
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        self._arrived(len(data))
+
+    def close(self) -> None:
+        self._writer.close()

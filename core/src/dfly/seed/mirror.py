@@ -1,0 +1,291 @@
+"""Brings each blob from its origin to this machine once, however many tasks want it, and publishes it segment by segment.
+
+    want ──▶ opening (one thread, in order) ──▶ intake (the pool of connections) ──▶ settling ──▶ store
+                   ╲ a pack's files first ╱
+
+Only so many blobs are open at once, small files before all others: a data set of ten thousand files shall not need ten
+thousand descriptors, and the files a loader opens first are small. Reading order: `publication`, `intake`, `inbound`,
+`packing`, this.
+"""
+
+import threading
+from bisect import insort
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import attrs
+import structlog
+
+from dfly.backend import Backend
+from dfly.config import Fetch, Patience
+from dfly.errors import DflyError
+from dfly.layout import SMALLEST_PIECE, Layout
+from dfly.origin.pauses import Pauses
+from dfly.packs import Freight, Pack
+from dfly.seed.inbound import Inbound
+from dfly.seed.intake import Intake
+from dfly.seed.mirroring import MirrorListener
+from dfly.seed.packing import Packing
+from dfly.seed.publication import BlobState, Publication
+from dfly.store.blobs import BlobStore
+from dfly.values import Entry
+
+#: How many blobs may be open at once before a small file of a pack (0), or another blob (1), has to wait.
+_ROOM = {0: 64, 1: 32}
+_HASH_LENGTH = 20
+
+_log = structlog.get_logger()
+
+
+@attrs.define(eq=False)
+class _Line:
+    """One inbound blob, and the parts of packs that wait for it: (pack, part)."""
+
+    inbound: Inbound
+    packs: list[tuple[Packing, int]] = attrs.field(factory=list)
+    #: idle (never started, or failed), waiting, open, done
+    phase: str = "idle"
+    #: Wanted by itself, not only as a part of packs.
+    wanted: bool = False
+
+
+class Mirror:
+    """Fetches into `store` (which the caller closes) and tells `listener`, from its threads, each thing once.
+
+    A listener must not block. Who comes later asks `state`; who registers first and then asks misses nothing.
+    """
+
+    def __init__(
+        self, *, store: BlobStore, listener: MirrorListener, settings: Fetch, patience: Patience, pauses: Pauses
+    ) -> None:
+        self._store, self._listener = store, listener
+        self._intake = Intake(settings=settings, patience=patience, pauses=pauses, waiting_for=listener.waiting_for)
+        self._stopped = threading.Event()
+        self._opening = ThreadPoolExecutor(1, "dfly-mirror-open")
+        self._settling = ThreadPoolExecutor(2, "dfly-mirror-settle")
+        self._syncing = ThreadPoolExecutor(1, "dfly-mirror-sync")
+        self._lock = threading.Lock()
+        self._blobs: dict[str, _Line] = {}
+        self._packs: dict[str, Publication] = {}
+        self._packing: dict[str, Packing] = {}
+        self._waiting: list[tuple[int, int, _Line]] = []
+        self._queued = self._open = 0
+
+    @property
+    def hub_bytes(self) -> int:
+        """Bytes of content that origins have sent so far."""
+        return self._intake.hub_bytes
+
+    def want(self, freight: Freight, backend: Backend, *, task: str) -> None:
+        """Fetch what is not there: the pack first, then the blobs in order. Returns at once; asking again costs nothing.
+
+        What failed before is tried again, and `backend` is one more way to what another task wants too.
+        """
+        if self._stopped.is_set():
+            return
+        _log.debug("mirror.wanted", task=task, blobs=len(freight.blobs), packed=bool(freight.pack))
+        if freight.pack:
+            self._want_pack(freight.pack, backend)
+        for blob, entry in freight.blobs.items():
+            line = self._fetch(blob, entry, backend, priority=1)
+            line.inbound.publication.speak()
+
+    def published(self, blob: str, start: int, stop: int) -> bool:
+        """Whether all bytes of `[start, stop)` are written, hashed and may be read."""
+        publication = self._publication(blob)
+        return publication is not None and publication.readable(start, stop)
+
+    def path(self, blob: str) -> str | None:
+        """The file with the bytes, the same for life; None before the first."""
+        publication = self._publication(blob)
+        return publication.path if publication else None
+
+    def size(self, blob: str) -> int | None:
+        """Bytes of the whole blob, None while nobody knows."""
+        publication = self._publication(blob)
+        return publication.size if publication else None
+
+    def hashes(self, blob: str) -> bytes | None:
+        """20 bytes for each piece, once the blob is complete."""
+        publication = self._publication(blob)
+        if publication is None or not publication.complete:
+            return None
+        held = self._store.committed(blob)
+        return held.hashes if held else None
+
+    def state(self, blob: str) -> BlobState:
+        """How far a blob is; one that nobody wants has not begun."""
+        publication = self._publication(blob)
+        if publication is None:
+            return BlobState()
+        state = publication.state()
+        hashes = self.hashes(blob) if state.complete else None
+        return attrs.evolve(state, segments=_by_segment(hashes, state.size)) if hashes and state.size else state
+
+    def close(self) -> None:
+        """Stop, keeping what has arrived. Returns within seconds; the listener hears nothing afterwards."""
+        self._stopped.set()
+        self._intake.close()
+        for pool in (self._opening, self._settling, self._syncing):
+            pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            unfinished = [line.inbound.close for line in self._blobs.values()]
+            unfinished += [pack.close for pack in self._packing.values()]
+        for close in unfinished:
+            close()
+
+    # Blobs
+
+    def _fetch(
+        self,
+        blob: str,
+        entry: Entry,
+        backend: Backend,
+        *,
+        priority: int,
+        waiter: tuple[Packing, int] | None = None,
+    ) -> _Line:
+        lost = False
+        with self._lock:
+            line = self._blobs.get(blob) or self._new_line(blob, entry, priority)
+            if line.phase == "done" and blob not in self._store:
+                line.phase, lost = "idle", True
+            done = line.phase == "done"
+            line.wanted |= waiter is None
+            if not done:
+                line.inbound.add_way(entry, backend)
+                if waiter:
+                    line.packs.append(waiter)
+        if lost:
+            line.inbound.publication.withdraw()
+        if not done:
+            self._enqueue(line)
+        elif waiter:
+            pack, part = waiter
+            pack.arrived(part, None)
+        return line
+
+    def _new_line(self, blob: str, entry: Entry, priority: int) -> _Line:
+        inbound = Inbound(
+            entry,
+            Publication(blob, self._listener, audible=False),
+            priority=priority,
+            store=self._store,
+            intake=self._intake,
+            later=self._settle_later,
+            ended=self._ended,
+            stopped=self._stopped,
+        )
+        line = self._blobs[blob] = _Line(inbound)
+        return line
+
+    def _enqueue(self, line: _Line) -> None:
+        with self._lock:
+            if line.phase != "idle":
+                return
+            line.phase = "waiting"
+            self._queued += 1
+            insort(self._waiting, (line.inbound.priority, self._queued, line))
+        self._later(self._opening, self._open_next)
+
+    def _open_next(self) -> None:
+        """Start the first blob in line if there is room. In the opening thread."""
+        with self._lock:
+            if not self._waiting or self._open >= _ROOM[self._waiting[0][0]]:
+                return
+            _, _, line = self._waiting.pop(0)
+            line.phase = "open"
+            self._open += 1
+        line.inbound.start()
+
+    def _ended(self, inbound: Inbound, error: DflyError | None) -> None:
+        with self._lock:
+            self._open -= 1
+            line = self._blobs[inbound.blob]
+            packs, line.packs = line.packs, []
+            line.phase = "idle" if error else "done"
+            if not line.wanted:
+                del self._blobs[inbound.blob]
+        self._later(self._opening, self._open_next)
+        if error is None:
+            self._sync_later(inbound.publication)
+        for pack, part in packs:
+            pack.arrived(part, error)
+
+    # Packs
+
+    def _want_pack(self, pack: Pack, backend: Backend) -> None:
+        with self._lock:
+            if pack.blob in self._packing:
+                return
+            publication = self._packs.get(pack.blob) or Publication(pack.blob, self._listener, audible=True)
+            lost = publication.complete and pack.blob not in self._store
+            if publication.complete and not lost:
+                return
+            self._packs[pack.blob] = publication
+            packing = self._packing[pack.blob] = Packing(
+                pack,
+                publication,
+                store=self._store,
+                fetch_part=self._fetch_part,
+                later=self._settle_later,
+                ended=self._packed,
+                stopped=self._stopped,
+            )
+        if lost:
+            publication.withdraw()
+        self._later(self._opening, lambda: packing.start(backend))
+
+    def _fetch_part(self, pack: Packing, part: int, blob: str, entry: Entry, backend: Backend) -> None:
+        self._fetch(blob, entry, backend, priority=0, waiter=(pack, part))
+
+    def _packed(self, pack: Packing, error: DflyError | None) -> None:
+        with self._lock:
+            del self._packing[pack.blob]
+            if error is not None:
+                self._leave_out(pack)
+        if error is None:
+            self._sync_later(pack.publication)
+
+    def _leave_out(self, pack: Packing) -> None:
+        """Let go of what has not begun and only this pack, which failed, waits for. The caller holds the lock."""
+        staying = []
+        for place in self._waiting:
+            line = place[2]
+            line.packs = [waiter for waiter in line.packs if waiter[0] is not pack]
+            if line.packs or line.wanted:
+                staying.append(place)
+            else:
+                del self._blobs[line.inbound.blob]
+        self._waiting = staying
+
+    # Threads
+
+    def _settle_later(self, step: Callable[[], None]) -> None:
+        self._later(self._settling, step)
+
+    def _sync_later(self, publication: Publication) -> None:
+        if (publication.size or 0) > SMALLEST_PIECE:  # a smaller one is soon hashed again
+            self._later(self._syncing, lambda: self._store.sync(publication.blob))
+
+    def _later(self, pool: ThreadPoolExecutor, step: Callable[[], None]) -> None:
+        if self._stopped.is_set():
+            return
+        try:
+            pool.submit(step)
+        except RuntimeError:  # closed a moment ago: what has arrived is kept
+            _log.debug("mirror.closing")
+
+    def _publication(self, blob: str) -> Publication | None:
+        line = self._blobs.get(blob)
+        if line is not None:
+            return line.inbound.publication
+        return self._packs.get(blob)
+
+
+def _by_segment(hashes: bytes, size: int) -> dict[int, bytes]:
+    layout = Layout(size)
+    return {
+        index: hashes[pieces.start * _HASH_LENGTH : pieces.stop * _HASH_LENGTH]
+        for index, pieces in ((index, layout.segment_pieces(index)) for index in range(layout.segments))
+    }
