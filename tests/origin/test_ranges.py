@@ -1,5 +1,6 @@
 """One attempt at a range: what is asked, what is accepted, what each wrong answer means."""
 
+import math
 import threading
 
 import pytest
@@ -8,6 +9,7 @@ from tests.origin.conftest import CONTENT, rigged
 from dfly.errors import (
     AccessDenied,
     Changed,
+    Expired,
     NotFound,
     OriginUnavailable,
     RangesUnsupported,
@@ -207,6 +209,21 @@ def test_a_status_becomes_its_error_and_says_a_little_of_the_body(rig, hub, entr
         rig.read(entry)
     assert str(status) in caught.value.message
     assert caught.value.url == hub.url_of("m")
+
+
+def test_a_link_that_runs_out_is_located_anew_and_a_door_that_is_closed_is_not(rig, hub, entry_of):
+    entry = entry_of(hub.add("model.bin", CONTENT))
+    rig.backend.extra["expires_at"] = math.inf
+    hub.fault("model.bin", faults.status(403), when=lambda seen: len(hub.requests) == 2)
+    assert rig.read(entry, 0, 10) == CONTENT[:10]
+    with pytest.raises(Expired):
+        rig.read(entry, 10, 20)
+    assert rig.read(entry, 10, 20) == CONTENT[10:20]
+    assert len(rig.backend.located) == 2
+    hub.fault("model.bin", faults.status(403), times=2)
+    with pytest.raises(AccessDenied):
+        rig.fetch(entry, 20, 30)
+    assert len(rig.backend.located) == 3
 
 
 def test_a_backends_own_check_sees_every_response_of_its_origin_before_the_body(rig, hub, cdn, entry_of):

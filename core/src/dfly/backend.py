@@ -114,7 +114,9 @@ class Request:
     """Where an entry's bytes are right now: one HTTP GET, to which the core adds `Range`.
 
     `headers` and `auth` go only to the origin (scheme, host, port) of `url`; a redirect to another origin loses them.
-    `auth` signs each request after `Range` is set. `expires_at` is in Unix seconds. `ranges` False means one stream only.
+    `auth` signs each request after `Range` is set. `ranges` False means one stream only.
+    `expires_at` is when the URL runs out, in Unix seconds, `math.inf` where nobody knows when: from then on, and when an
+    answer after the first one is AccessDenied, `locate` is called again.
     `etag`, where given, is strong: the core sends it as If-Match and refuses a response that carries another.
     """
 

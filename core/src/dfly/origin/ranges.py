@@ -12,7 +12,7 @@ import httpx
 
 from dfly.backend import Backend, Request, error_for_status
 from dfly.config import Network
-from dfly.errors import Changed, Expired, OriginUnavailable, RangesUnsupported, RateLimited, SourceError
+from dfly.errors import AccessDenied, Changed, Expired, OriginUnavailable, RangesUnsupported, RateLimited, SourceError
 from dfly.origin.answers import Body, Wanted, accept
 from dfly.origin.bodies import cap, discard, excerpt, text_of
 from dfly.origin.errors import Overloaded, mapped
@@ -153,7 +153,7 @@ class Ranges:
             self._pauses.pause(origin, asked)
         try:
             if at_home:
-                backend.check(entry, response)
+                _judge_at_home(backend, entry, request, response, fresh=fresh)
             else:
                 _judge_elsewhere(entry, response, fresh=fresh)
         except SourceError as error:
@@ -232,6 +232,16 @@ def _headers(request: Request, wanted: Wanted, *, at_home: bool) -> dict[str, st
     if at_home and request.etag:
         headers["If-Match"] = f'"{_strong(request.etag)}"'
     return headers
+
+
+def _judge_at_home(backend: Backend, entry: Entry, request: Request, response: httpx.Response, *, fresh: bool) -> None:
+    """Raise what a failing status means to the backend; a link that runs out and has worked before has run out."""
+    try:
+        backend.check(entry, response)
+    except AccessDenied as error:
+        if fresh or request.expires_at is None:
+            raise
+        raise Expired(error.message, url=error.url) from error
 
 
 def _judge_elsewhere(entry: Entry, response: httpx.Response, *, fresh: bool) -> None:
