@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,17 @@ def hub(monkeypatch):
 @pytest.fixture
 def web():
     with FaultyOrigin() as running:
+        yield running
+
+
+@pytest.fixture
+def secure_web():
+    """An https server whose certificate only `authority` makes good."""
+    certificate = Path(__file__).parents[1] / "origin" / "loopback.pem"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with FaultyOrigin(tls=context) as running:
+        running.authority = certificate
         yield running
 
 

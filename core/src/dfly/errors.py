@@ -34,15 +34,16 @@ from typing import ClassVar
 class DflyError(Exception):
     """Something dfly could not do.
 
-    `message` says what happened and to what; `hint` says what to do next (may be empty).
+    `message` says what happened and to what; `hint` says what to do next, `usual_hint` where nobody knows better.
     """
 
     exit_code: ClassVar[int] = 1
+    usual_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -52,6 +53,7 @@ class UsageError(DflyError):
     """What was asked for cannot be done as asked."""
 
     exit_code = 2
+    usual_hint = "dfget --help lists the flags"
 
 
 class UnknownScheme(UsageError):
@@ -92,6 +94,7 @@ class PluginError(DflyError):
     """A plugin is broken or breaks its contract; names the distribution."""
 
     exit_code = 3
+    usual_hint = "dfctl plugins shows what is installed; report this to the plugin's author"
 
 
 class SourceError(DflyError):
@@ -106,6 +109,7 @@ class NotFound(SourceError):
     """`kind` is "repository", "revision", "file" or "bucket"."""
 
     exit_code = 4
+    usual_hint = "check the spelling, and whether it is still there"
 
     def __init__(self, message: str, *, kind: str = "file", hint: str = "", url: str = "") -> None:
         super().__init__(message, hint=hint, url=url)
@@ -113,7 +117,10 @@ class NotFound(SourceError):
 
 
 class AccessDenied(SourceError):
-    """The credentials given (or their absence) do not open this source. Never retried."""
+    """The credentials given (or their absence) do not open this source. Never retried.
+
+    Only who raises it knows what opens the door, so it has no usual hint: say which flag or page.
+    """
 
     exit_code = 5
 
@@ -122,6 +129,7 @@ class RateLimited(SourceError):
     """The origin asked for patience: `after` seconds, or None where it did not say."""
 
     exit_code = 6
+    usual_hint = "try again later, or with a token that has a higher quota"
 
     def __init__(self, message: str, *, after: float | None = None, hint: str = "", url: str = "") -> None:
         super().__init__(message, hint=hint, url=url)
@@ -132,30 +140,39 @@ class OriginUnavailable(SourceError):
     """Connection refused or lost, time-out, 5xx, a body cut short: worth another try."""
 
     exit_code = 7
+    usual_hint = "try again later: what has arrived is kept"
 
 
 class Changed(SourceError):
     """The origin's content is no longer the pinned one."""
 
     exit_code = 8
+    usual_hint = "run the command again"
 
 
 class Expired(SourceError):
     """A signed link or session ran out: `locate` again and go on at the offset."""
 
+    usual_hint = "run the command again, with a new link where the link was signed"
+
 
 class RangesUnsupported(SourceError):
     """The origin answers a range with the whole file."""
 
+    usual_hint = "the origin cannot continue a file in the middle; run the command again"
+
 
 class Untrusted(SourceError):
     """The origin's certificate does not verify, or it redirects to a place that is less safe. Never retried."""
+
+    usual_hint = "if that host is yours, give its authority's certificate with --ca-file"
 
 
 class Unsupported(SourceError):
     """The backend cannot do this at all."""
 
     exit_code = 9
+    usual_hint = "another URL of the same content may do; dfctl plugins lists what is installed"
 
 
 class IntegrityError(DflyError):
@@ -179,6 +196,7 @@ class OutputError(DflyError):
     """The local disk would not take it."""
 
     exit_code = 11
+    usual_hint = "choose another place with -O"
 
     @classmethod
     def from_os(cls, error: OSError, path: str, *, kept: str = "") -> "OutputError":
@@ -206,12 +224,14 @@ class SwarmError(DflyError):
     """The seed peer or the swarm could not serve, and nothing else was allowed to."""
 
     exit_code = 12
+    usual_hint = "without --no-back-to-source, dfget goes to the hub instead"
 
 
 class TimedOut(DflyError):
     """The whole task took longer than `--timeout`. What has arrived is kept for the next run."""
 
     exit_code = 13
+    usual_hint = "run the same command again to go on"
 
 
 class Cancelled(DflyError):

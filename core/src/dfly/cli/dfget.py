@@ -97,7 +97,7 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
         _check(output=output, json=json, dry_run=dry_run, cert=cert, key=key)
         return (fetch or _engine(log_level))(
             urls[0] if len(urls) == 1 else urls,
-            output or None,
+            output,
             recursive=recursive,
             include=include,
             exclude=exclude,

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import math
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,12 +34,27 @@ from dfly.output.receipt import matches
 from dfly.packs import Freight, Pack
 from dfly.store.hashing import hash_file, new_hash, pick
 from dfly.store.lock import Lock
-from dfly.values import Entry
+from dfly.values import Digest, Entry
 
 
 def already_there(target: Target) -> bool:
-    """Whether the output is in place and right, by its receipt or by hashing it."""
-    return matches(target.path, target.entry, hash_file=hash_file)
+    """Whether the output is in place and right: by its receipt or by hashing it, and as the user demands."""
+    entry, demanded = target.entry, target.demanded
+    if demanded is None or demanded in entry.digests:
+        return matches(target.path, entry, hash_file=hash_file)
+    try:
+        if os.path.islink(target.path) or not hash_file(target.path, demanded):
+            return False
+    except OSError:
+        return False
+    # where the origin tells nothing, the user has said it all
+    return not entry.digests or matches(target.path, entry, hash_file=hash_file)
+
+
+def promised(target: Target) -> tuple[Digest, ...]:
+    """What the bytes are held against: the strongest digest that the origin tells, and what the user demands."""
+    told = pick(target.entry.digests)
+    return tuple(dict.fromkeys(digest for digest in (told, target.demanded) if digest is not None))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -63,7 +79,7 @@ class Arrival:
         """One arrival for each distinct content, small ones first: they are the files a loader opens first."""
         by_blob: dict[str, Arrival] = {}
         for target in targets:
-            blob = target.entry.blob or f"alone-{hashlib.sha256(target.path.encode()).hexdigest()}"
+            blob = target.entry.blob or _alone(target)
             if blob in by_blob:
                 by_blob[blob].targets.append(target)
             else:
@@ -116,8 +132,7 @@ class Arrival:
         return False
 
     def _on_disk(self, size: int | None, *, wait: float = 0.0, cancel: threading.Event | None = None) -> OnDisk:
-        digest = pick(self.entry.digests)
-        algorithms = {digest.algorithm} if digest else set()
+        algorithms = {digest.algorithm for digest in promised(self.targets[0])}
         return OnDisk.open(
             self.directory,
             blob=self.blob,
@@ -150,15 +165,14 @@ class Arrival:
         """
         gathering = self.gather()
         size = gathering.size()
-        expected = pick(self.entry.digests)
         if self.entry.size not in (None, size):
             return self._refuse("size", f"{self.entry.size}", f"{size}")
-        algorithm, value = (expected.algorithm, expected.value) if expected else ("sha256", sha256)
-        if value:
-            actual = gathering.digest(algorithm)
-            if actual != value:
-                return self._refuse(algorithm, value, actual)
-        self.emit(FileVerified(path=self.label, digest=f"{algorithm}:{value}" if value else None))
+        expected = promised(self.targets[0]) or ((Digest("sha256", sha256),) if sha256 else ())
+        for digest in expected:
+            actual = gathering.digest(digest.algorithm)
+            if actual != digest.value:
+                return self._refuse(digest.algorithm, digest.value, actual)
+        self.emit(FileVerified(path=self.label, digest=str(expected[0]) if expected else None))
         self._place(gathering, size)
         self.settled = True
         return True
@@ -292,6 +306,15 @@ class _Counted:
         if self._unsaid:
             self._emit(BytesArrived(path=self._label, bytes=self._unsaid, source=self._source))
             self._unsaid = 0
+
+
+def _alone(target: Target) -> str:
+    """The id of content that must not be shared with another task.
+
+    Nothing tells whether a later run would get the same content, so it is another one each time, unless a digest will tell.
+    """
+    marks = promised(target) or (secrets.token_hex(8),)
+    return f"alone-{hashlib.sha256(' '.join([target.path, *map(str, marks)]).encode()).hexdigest()}"
 
 
 def _held(directory: str) -> int:

@@ -13,13 +13,13 @@ from dfly.config import Fetch, Patience
 from dfly.errors import IntegrityError, InUse
 from dfly.events import BytesArrived, FileFinished, FileStarted, FileVerified, Listener, Retrying, Warned
 from dfly.layout import MIB
-from dfly.node.arrival import Arrival
+from dfly.node.arrival import Arrival, promised
 from dfly.origin.fetch import Fetcher, Job
 from dfly.origin.patience import Patient
 from dfly.origin.pauses import Pauses
 from dfly.origin.throttle import Throttle
-from dfly.store.hashing import new_hash, pick
-from dfly.values import Entry
+from dfly.output.plan import Target
+from dfly.store.hashing import new_hash
 
 Outcome = tuple[Arrival, BaseException | None]
 
@@ -120,7 +120,7 @@ class _Bringer:
 
 def stream_to(
     stdout: BinaryIO,
-    entry: Entry,
+    target: Target,
     backend: Backend,
     *,
     settings: Fetch,
@@ -130,6 +130,7 @@ def stream_to(
     stop: threading.Event,
 ) -> None:
     """Write one file to `stdout` in order, verified at the end: the reader has the bytes before the digest is known."""
+    entry = target.entry
     patient = Patient(
         backend,
         patience=patience,
@@ -138,17 +139,18 @@ def stream_to(
         cancel=stop,
     )
     emit(FileStarted(path=entry.path, bytes=entry.size, had=0))
-    expected = pick(entry.digests)
-    running = None
-    if expected is not None and (entry.size is not None or expected.algorithm != "git-sha1"):
-        running = new_hash(expected.algorithm, entry.size)
+    hashes = {
+        digest: new_hash(digest.algorithm, entry.size)
+        for digest in promised(target)
+        if digest.algorithm != "git-sha1" or entry.size is not None
+    }
     throttle = _throttle(settings)
     written = unsaid = 0
     for chunk in patient.read(entry, 0, entry.size):
         if throttle is not None:
             throttle.take(len(chunk), stop)
         stdout.write(chunk)
-        if running is not None:
+        for running in hashes.values():
             running.update(chunk)
         written += len(chunk)
         unsaid += len(chunk)
@@ -158,13 +160,14 @@ def stream_to(
     if unsaid:
         emit(BytesArrived(path=entry.path, bytes=unsaid, source="hub"))
     stdout.flush()
-    if running is not None and expected is not None and running.hexdigest() != expected.value:
-        raise IntegrityError(
-            entry.path,
-            algorithm=expected.algorithm,
-            expected=expected.value,
-            actual=running.hexdigest(),
-            hint="wrong bytes went to standard output; throw them away and try again",
-        )
-    emit(FileVerified(path=entry.path, digest=str(expected) if running is not None else None))
+    for digest, running in hashes.items():
+        if running.hexdigest() != digest.value:
+            raise IntegrityError(
+                entry.path,
+                algorithm=digest.algorithm,
+                expected=digest.value,
+                actual=running.hexdigest(),
+                hint="wrong bytes went to standard output; throw them away and try again",
+            )
+    emit(FileVerified(path=entry.path, digest=next(map(str, hashes), None)))
     emit(FileFinished(path=entry.path, output="-", bytes=written))

@@ -23,7 +23,8 @@ from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
-from dfly.values import Snapshot
+from dfly.store.hashing import supported
+from dfly.values import Digest, Snapshot
 from dfly.wire import Ask
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def fetch(
     """
     urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
     where = _output(urls, output, recursive=recursive)
-    wanted = _Wanted(tuple(include), tuple(exclude), recursive, digest, max_files)
+    wanted = _Wanted(tuple(include), tuple(exclude), recursive)
+    demanded = _demanded(digest, recursive=recursive)
     joining = joining or Joining()
     patience, plugins, said = patience or Patience(), plugins or Plugins(), Tally(on_event)
 
@@ -83,8 +85,10 @@ def fetch(
         tasks = []
         for source in sources:
             joined = None if where == "-" else source.join(wanted, joining, said)
+            snapshot = joined.snapshot if joined else source.resolve(wanted)
+            expect(snapshot, digest=demanded, max_files=max_files, url=source.url)
             task = Task(
-                snapshot=joined.snapshot if joined else source.resolve(wanted),
+                snapshot=snapshot,
                 joined=joined,
                 backend=source.backend,
                 joining=joining,
@@ -95,6 +99,7 @@ def fetch(
                 stop=stop,
                 recursive=recursive,
                 overwrite=overwrite,
+                demanded=demanded,
             )
             tasks.append(task)
         _refuse_rivals([target for task in tasks for target in task.plan(where)])
@@ -107,13 +112,15 @@ def fetch(
 
 @attrs.frozen
 class _Wanted:
-    """Which files of a source."""
+    """Which files of a source. Raises UsageError for what contradicts itself."""
 
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     recursive: bool
-    digest: str | None
-    max_files: int | None
+
+    def __attrs_post_init__(self) -> None:
+        if not self.recursive and (self.include or self.exclude):
+            raise UsageError("--include and --exclude choose among many files", hint="add -r")
 
 
 @attrs.frozen
@@ -141,8 +148,6 @@ class _Source:
             recursive=wanted.recursive,
             include=wanted.include,
             exclude=wanted.exclude,
-            digest=wanted.digest,
-            max_files=wanted.max_files,
         )
 
     def join(self, wanted: _Wanted, joining: Joining, tally: Tally) -> "Joined | None":
@@ -155,13 +160,12 @@ class _Source:
         ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
         options = travelling(self.backend_class, self.settings)
         try:
-            joined = join(ask, options, joining, client=self.backends.clients.data)
+            return join(ask, options, joining, client=self.backends.clients.data)
         except SwarmError as error:
             if not joining.back_to_source:
                 raise
             tally(Warned(message=f"{error.message}; going back to the source"))
             return None
-        return attrs.evolve(joined, snapshot=expect(joined.snapshot, wanted.digest, wanted.max_files, self.url))
 
 
 @contextmanager
@@ -203,6 +207,20 @@ def _output(urls: Sequence[str], output: str | os.PathLike[str] | None, *, recur
     if where not in (None, "-") and len(urls) > 1:
         where = os.path.join(where, "")
     return where
+
+
+def _demanded(digest: str | None, *, recursive: bool) -> Digest | None:
+    if digest is None:
+        return None
+    if recursive:
+        raise UsageError("--digest belongs to one file", hint="leave out -r, or leave out --digest")
+    try:
+        demanded = Digest.parse(digest)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not supported(demanded.algorithm):
+        raise UsageError(f"this machine cannot compute {demanded.algorithm}", hint="give the SHA-256 with --digest")
+    return demanded
 
 
 def _refuse_rivals(targets: Sequence[Target]) -> None:

@@ -23,7 +23,7 @@ from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place
 from dfly.output.plan import Target, plan
 from dfly.output.preflight import preflight
-from dfly.values import Snapshot
+from dfly.values import Digest, Snapshot
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
@@ -94,16 +94,17 @@ class Task:
     stop: threading.Event
     recursive: bool
     overwrite: bool
+    demanded: Digest | None
     targets: list[Target] = attrs.field(init=False, factory=list)
 
     def plan(self, output: str | None) -> list[Target]:
         """Decide where every file goes, and say what there is to fetch. Raises UsageError and OutputError."""
         entries = self.snapshot.entries
-        self.targets = (
-            [Target(e, "-") for e in entries]
-            if output == "-"
-            else plan(self.snapshot, output, recursive=self.recursive)
-        )
+        if output == "-":
+            planned = [Target(entry, "-") for entry in entries]
+        else:
+            planned = plan(self.snapshot, output, recursive=self.recursive)
+        self.targets = [attrs.evolve(target, demanded=self.demanded) for target in planned]
         self.tally(
             SnapshotResolved(
                 url=self.snapshot.source,
@@ -160,10 +161,10 @@ class Task:
     def stream(self, stdout: BinaryIO) -> Report:
         """Write the one file to `stdout`."""
         began = time.monotonic()
-        (entry,) = self.snapshot.entries
+        (target,) = self.targets
         stream_to(
             stdout,
-            entry,
+            target,
             self.backend(),
             settings=self.settings,
             patience=self.patience,

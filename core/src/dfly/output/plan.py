@@ -7,15 +7,16 @@ import attrs
 
 from dfly.errors import NotAFile, OutputError, UsageError
 from dfly.paths import refuse_unsafe
-from dfly.values import Entry, Snapshot
+from dfly.values import Digest, Entry, Snapshot
 
 
 @attrs.frozen
 class Target:
-    """`entry` becomes the file `path`."""
+    """`entry` becomes the file `path`. `demanded` is what the user says that it must be, besides what the origin says."""
 
     entry: Entry
     path: str
+    demanded: Digest | None = None
 
 
 def plan(snapshot: Snapshot, output: str | None, *, recursive: bool) -> list[Target]:
