@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from dfly.cli import ctl_plugins, flags
+from dfly.cli import ctl_plugins, ctl_put, flags
 from dfly.cli.failures import Failures
 from dfly.plugins import Plugins
 
@@ -19,7 +19,7 @@ def run(argv: Sequence[str], *, plugins: Plugins) -> int:
     """Run one command line and return its exit code."""
     failures = Failures(program="dfctl", stream=sys.stderr, debug="--debug" in argv)
     try:
-        return int(_app(plugins)(args=list(argv), prog_name="dfctl", standalone_mode=False) or 0)
+        return int(_app(plugins, argv)(args=list(argv), prog_name="dfctl", standalone_mode=False) or 0)
     except typer.TyperException as error:
         message = error.format_message()
         return failures.say("UsageError", message, hint="dfctl --help lists the commands", exit_code=error.exit_code)
@@ -27,7 +27,7 @@ def run(argv: Sequence[str], *, plugins: Plugins) -> int:
         return failures.tell(error)
 
 
-def _app(plugins: Plugins) -> typer.Typer:
+def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         help="Look at and steer what dfly does on this machine.",
         rich_markup_mode="rich",
@@ -36,6 +36,7 @@ def _app(plugins: Plugins) -> typer.Typer:
     )
     app.callback()(_globals)
     app.command("plugins")(ctl_plugins.command(plugins))
+    app.command("put")(ctl_put.command(plugins, argv))
     return app
 
 

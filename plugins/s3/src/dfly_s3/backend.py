@@ -1,0 +1,189 @@
+"""`s3://`: objects and prefixes of an object store, each object pinned by its version or its ETag.
+
+**Pinning.** In a versioned bucket the version goes into the URL. Elsewhere the ETag is the validator: it rides on every
+range as If-Match, 412 means Changed, and of servers that ignore If-Match the core compares the ETag of each answer.
+
+**Listings.** A listing tells key, size and ETag. Up to a thousand objects are then asked about one by one, several at a time,
+for version and checksums, so that an object is the same blob alone and among others. Of more, what the listing says is all
+that is known: they are pinned by ETag and verified by size. Their ETags are not taken for MD5s, because only an object's own
+headers tell whether it is encrypted, and a wrong guess would refuse right bytes.
+
+**Folders.** S3 has none. `dir/` of no bytes is a marker that some tools leave, and is passed over; with bytes it is an object
+that cannot become a file, and stays in the listing for the core to refuse by name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import attrs
+import httpx
+
+from dfly import (
+    AccessDenied,
+    Backend,
+    Changed,
+    Entry,
+    Expired,
+    NotAFile,
+    NotFound,
+    Request,
+    Snapshot,
+    SourceError,
+    Tools,
+    UsageError,
+)
+from dfly_s3.account import Account
+from dfly_s3.answers import Facts, Row
+from dfly_s3.api import S3Api
+from dfly_s3.settings import S3Settings, is_true
+from dfly_s3.upload import upload
+from dfly_s3.urls import S3Url
+
+#: A listing of more objects is not asked about object by object.
+MOST_HEADS = 1000
+_HEADS_AT_A_TIME = 16
+_ETAG = "etag:"
+
+
+class S3Backend(Backend):
+    """Amazon S3 and compatible object stores."""
+
+    schemes: ClassVar[tuple[str, ...]] = ("s3",)
+    options: ClassVar[type] = S3Settings
+    examples: ClassVar[tuple[str, ...]] = (
+        "s3://bucket/models/llama/ -O models/llama/ -r",
+        "s3://bucket/model.gguf --s3-endpoint http://minio:9000",
+    )
+
+    def __init__(self, settings: S3Settings, tools: Tools) -> None:
+        super().__init__(settings, tools)
+        account = Account(settings)
+        self._api = S3Api(client=tools.client, account=account, requester_pays=is_true(settings.requester_pays))
+
+    def stat(self, url: str) -> Entry:
+        """One object. One HEAD; a GET of a byte says why where that is refused."""
+        at = S3Url.parse(url)
+        if at.is_prefix:
+            raise NotAFile(url)
+        try:
+            return self._entry(at, self._api.head(at), at.name)
+        except NotFound as error:
+            if error.kind == "file" and at.version is None and self._has_any(at.at(f"{at.key}/")):
+                raise NotAFile(url, hint="add a final / and -r to fetch everything below it") from error
+            raise
+
+    def list(self, url: str) -> Snapshot:
+        """Everything below a prefix, or one object. A thousand keys a call."""
+        at = S3Url.parse(url)
+        if at.version is not None and at.is_prefix:
+            raise UsageError(f"{url}: only an object has versions", hint="leave out ?versionId=")
+        refused: SourceError | None = None
+        if not at.is_prefix:
+            try:
+                entry = self._entry(at, self._api.head(at), at.name)
+                return Snapshot(source=entry.url, name=at.name, entries=(entry,))
+            except (NotFound, AccessDenied) as error:
+                if at.version is not None or getattr(error, "kind", "file") != "file":
+                    raise
+                refused = error
+        below = at if at.is_prefix else at.at(f"{at.key}/")
+        return Snapshot(source=str(below), name=at.name, entries=tuple(self._below(below, refused)))
+
+    def locate(self, entry: Entry) -> Request:
+        """The object's own URL; each range is signed when it is sent."""
+        at = S3Url.parse(entry.url)
+        validator = entry.validator or ""
+        return Request(
+            url=self._api.url(at),
+            headers=self._api.headers,
+            auth=self._api.signature(at),
+            ranges=True,
+            etag=validator.removeprefix(_ETAG) if validator.startswith(_ETAG) else None,
+        )
+
+    def check(self, entry: Entry, response: httpx.Response) -> None:
+        """Refuse what the store refuses; where it only says how to ask, the core asks again at the offset."""
+        at = S3Url.parse(entry.url)
+        if response.is_success:
+            version = response.headers.get("x-amz-version-id", at.version)
+            if at.version is not None and version != at.version:
+                raise Changed(f"{at}: the store answers with another version", url=str(at))
+            return
+        # the core has capped a refusal; of a redirect the headers say all
+        body = b"" if response.is_redirect or response.status_code == 416 else response.read()
+        if self._api.learn(response.request, response, body, at):
+            raise Expired(f"{entry.path}: {at.bucket} is to be asked in another way", url=str(at))
+        error = self._api.refused(response, body, at)
+        if error is not None:
+            raise error
+
+    def authorize(self, snapshot: Snapshot) -> bool:
+        """Whether these options may read the first object, or list where there is none."""
+        if snapshot.entries:
+            return super().authorize(snapshot)
+        try:
+            self.list(snapshot.source)
+        except (AccessDenied, NotFound):
+            return False
+        return True
+
+    def put(self, path: os.PathLike[str], url: str) -> None:
+        """Store a file, verified by the store: in one piece up to 64 MiB, else in parts, several at a time."""
+        at = S3Url.parse(url)
+        if at.is_prefix or at.version is not None:
+            raise UsageError(f"{url} names no object that a file could become", hint="write s3://bucket/key")
+        upload(self._api, path, at)
+
+    def _has_any(self, below: S3Url) -> bool:
+        try:
+            return any(page.rows for page in self._api.pages(below, most=1))
+        except SourceError:
+            # whoever may not list gets the answer that there is no such object
+            return False
+
+    def _below(self, below: S3Url, refused: SourceError | None) -> Iterable[Entry]:
+        try:
+            rows = [row for page in self._api.pages(below) for row in page.rows]
+        except SourceError as error:
+            raise refused or error from error
+        objects = [row for row in rows if row.size or not row.key.endswith("/")]
+        if not rows and below.key:
+            raise refused or NotFound(f"s3://{below.bucket} has nothing below {below.key!r}", url=str(below))
+        if any(not row.key.startswith(below.key) for row in rows):
+            raise SourceError(f"{below}: the listing has keys of another prefix", url=str(below))
+        if len(objects) > MOST_HEADS:
+            return [self._entry(*self._as_listed(below, row)) for row in objects]
+        with ThreadPoolExecutor(_HEADS_AT_A_TIME, thread_name_prefix="s3-head") as pool:
+            return list(pool.map(lambda row: self._entry(*self._as_it_is(below, row)), objects))
+
+    def _as_it_is(self, below: S3Url, row: Row) -> tuple[S3Url, Facts, str]:
+        try:
+            facts = self._api.head(below.at(row.key))
+        except (AccessDenied, NotFound):
+            # it may not be wanted at all; if it is, its fetch tells why not
+            return self._as_listed(below, row)
+        return below.at(row.key), facts, row.key.removeprefix(below.key)
+
+    @staticmethod
+    def _as_listed(below: S3Url, row: Row) -> tuple[S3Url, Facts, str]:
+        facts = Facts(size=row.size, etag=row.etag, version=None)
+        return below.at(row.key), facts, row.key.removeprefix(below.key)
+
+    def _entry(self, at: S3Url, facts: Facts, path: str) -> Entry:
+        version = facts.version or at.version
+        if facts.version is not None:
+            validator: str | None = f"version:{facts.version}"
+        else:
+            validator = f"{_ETAG}{facts.etag}" if facts.etag else None
+        return Entry(
+            path=path,
+            size=facts.size,
+            url=str(attrs.evolve(at, version=version)),
+            identity=f"s3:{self._api.endpoint.name}/{at.bucket}/{at.key}",
+            digests=facts.digests,
+            validator=validator,
+        )
