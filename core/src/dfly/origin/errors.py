@@ -10,6 +10,9 @@ import httpx
 from dfly.errors import AccessDenied, OriginUnavailable, SourceError, Unsupported, Untrusted
 from dfly.values import bare_url
 
+#: The alerts of a server that does not accept the client's certificate, or the lack of one.
+_WANTS_A_CERTIFICATE = ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE")
+
 
 class Overloaded(OriginUnavailable):
     """The origin has more to do than it can: fewer connections will get further."""
@@ -43,6 +46,9 @@ def _translated(error: Exception, url: str) -> SourceError:
             why = getattr(cause, "verify_message", "") or "it is not signed by an authority this machine knows"
             hint = "if that host is yours, give its authority's certificate with --ca-file"
             return Untrusted(f"{host}: its certificate cannot be trusted: {why}", hint=hint, url=url)
+        if isinstance(cause, ssl.SSLError) and cause.reason in _WANTS_A_CERTIFICATE:
+            hint = "give one that it accepts with --cert and --key"
+            return AccessDenied(f"{host} wants a client certificate: {cause.reason}", hint=hint, url=url)
     if isinstance(error, httpx.ProxyError):
         return _proxy_trouble(error, host, url)
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.StreamError)):
