@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import tracemalloc
+from pathlib import Path
 
 import attrs
 import pytest
 
-from dfly.errors import AccessDenied, IntegrityError, NotFound, OriginUnavailable
+from dfly.errors import AccessDenied, IntegrityError, NotFound, OriginUnavailable, OutputError
 from dfly.layout import KIB, MIB, Layout
 from dfly.packs import Freight
 from dfly.store.blobs import BlobStore
@@ -158,7 +159,8 @@ def test_a_killed_process_costs_only_its_unfinished_segments(rig):
     url, held = rig.origin.add("f", content(SIZE)), threading.Event()
     rig.origin.fault("f", faults.stall(held, after=10), when=from_segment(1))
     arguments = [sys.executable, "-m", "tests.seed.located", rig.directory, url, str(SIZE)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as child:
+    here = Path(__file__).parents[2]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=here) as child:
         try:
             published = (line for line in child.stdout if line.startswith("published"))
             assert {next(published), next(published)} == {"published 0\n", "published 2\n"}
@@ -509,6 +511,31 @@ def test_patience_that_is_used_up_is_an_error(rig):
     mirror, ear, _ = rig.open()
     mirror.want(freight, rig.backend, task="t")
     assert isinstance(ear.wait("failed", only(freight))[2], OriginUnavailable)
+
+
+@pytest.mark.parametrize("size", [1000, SIZE])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_disk_that_refuses_the_commit_fails_the_blob_and_loses_no_published_byte(rig, size, packed):
+    parts = [rig.file(f"{n:02}", content(min(size, 512 * KIB), n)) for n in range(34 if size == SIZE else 2)]
+    freight = freight_of(*parts) if packed else freight_of(rig.file("f", content(size)))
+    blob = only(freight)
+    mirror, ear, store = rig.open()
+    in_the_way = os.path.join(os.path.dirname(store.path(blob)), "meta.new")
+    ear.on_segment = lambda *_: os.makedirs(in_the_way, exist_ok=True)
+    mirror.want(freight, rig.backend, task="t")
+    assert isinstance(ear.wait("failed", blob)[2], OutputError)
+    ear.on_segment = lambda *_: None
+    for index in mirror.state(blob).segments:
+        start, stop = Layout(mirror.size(blob)).segment_range(index)
+        data = read(mirror.path(blob))
+        assert any(data[start:stop])
+        assert mirror.published(blob, start, stop)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(in_the_way)
+    mirror.want(freight, rig.backend, task="t")
+    ear.complete(freight)
+    assert rig.right(mirror, freight)
+    assert not ear.lies
 
 
 def test_an_error_that_is_not_ours_is_told_by_its_type_alone(rig):

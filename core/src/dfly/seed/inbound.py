@@ -179,8 +179,7 @@ class Inbound:
             self._fail(as_dfly(error, self.entry.path))
 
     def _fail(self, error: DflyError) -> None:
-        # a stream of unknown size cannot be gone on with
-        void = isinstance(error, IntegrityError) or self.entry.size is None
+        void = isinstance(error, IntegrityError) or cannot_go_on(self._partial)
         with self.publication.failing(error, void=void):
             try:
                 self.close()
@@ -203,6 +202,11 @@ def publish_had(partial: Partial, publication: Publication) -> None:
     for index in range(partial.layout.segments):
         if index not in missing and partial.size is not None:
             publication.segment(index, partial.segment_hashes(index) or b"", size=partial.size)
+
+
+def cannot_go_on(partial: Partial | None) -> bool:
+    """Whether what is in this partial is lost when it closes: a blob of one segment, or of unknown size, has no journal."""
+    return partial is not None and (partial.size is None or partial.layout.segments < 2)
 
 
 def hash_all(partial: Partial, stopped: threading.Event) -> None:

@@ -12,6 +12,7 @@ import threading
 from bisect import insort
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import attrs
 import structlog
@@ -128,11 +129,11 @@ class Mirror:
         self._intake.close()
         for pool in (self._opening, self._settling, self._syncing):
             pool.shutdown(wait=True, cancel_futures=True)
-        with self._lock:
-            unfinished = [line.inbound.close for line in self._blobs.values()]
-            unfinished += [pack.close for pack in self._packing.values()]
-        for close in unfinished:
-            close()
+        with ExitStack() as unfinished:
+            for line in self._blobs.values():
+                unfinished.callback(line.inbound.close)
+            for pack in self._packing.values():
+                unfinished.callback(pack.close)
 
     # Blobs
 

@@ -15,7 +15,7 @@ import structlog
 from dfly.backend import Backend
 from dfly.errors import Cancelled, DflyError, IntegrityError
 from dfly.packs import Pack
-from dfly.seed.inbound import as_dfly, hash_all, publish_had
+from dfly.seed.inbound import as_dfly, cannot_go_on, hash_all, publish_had
 from dfly.seed.publication import Publication
 from dfly.store.blobs import BlobStore, Committed
 from dfly.store.partial import Partial
@@ -164,14 +164,17 @@ class Packing:
             self._fail(as_dfly(error, f"pack of {len(self._parts)} files"))
 
     def _fail(self, error: DflyError) -> None:
-        """Give up, once. What is packed is right, so it stays."""
+        """Give up, once. What is packed is right, so it stays where it can."""
         with self._ending:
             if self._over:
                 return
             self._over = True
-        with self.publication.failing(error, void=False):
+        void = cannot_go_on(self._partial)
+        with self.publication.failing(error, void=void):
             try:
                 self.close()
+                if void:
+                    self._store.remove(self.blob)
             except DflyError as trouble:
                 _log.warning("pack.not_closed", blob=self.blob, cause=trouble.message)
             self._ended(self, error)

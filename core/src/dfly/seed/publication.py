@@ -103,7 +103,7 @@ class Publication:
         The listener is told after the block, because it may ask again at once, and nothing new is told before.
         """
         with self._telling:
-            if void:
+            if void and (self._segments or self.complete):
                 self._forget()
             yield
             if self.audible:
