@@ -6,6 +6,7 @@ are ignored (a newer peer may send them), missing ones are an error that names t
     POST /v1/snapshots                    Ask          → Resolved
     GET  /v1/snapshots/{task}/events      Join (query) → NDJSON of Message
     POST /v1/snapshots/{task}/report      Report       → Advice
+    POST /v1/snapshots/{task}/have        Have         → how many were believed
     GET  /v1/snapshots/{task}/hashes/{blob}            → 20 bytes a piece, of a complete blob
     GET  /v1/blobs/{grant}/{blob}                      → the web seed
 
@@ -45,23 +46,30 @@ class WireError(DflyError):
 
 @attrs.frozen(kw_only=True)
 class Ask:
-    """What a node wants: `url` and the choice of files below it (`dfly.globs`)."""
+    """What a node wants: `url` and the choice of files below it (`dfly.globs`).
+
+    `known` is what another seed peer, or this one before it was restarted, has answered: its seal spares the hub a question.
+    """
 
     url: str
     recursive: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    known: "Resolved | None" = None
     version: int = WIRE_VERSION
 
     def encode(self) -> bytes:
         """The JSON body."""
-        return _dumps(attrs.asdict(self))
+        fields = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "known")
+        return _dumps(fields | ({"known": self.known.as_json()} if self.known else {}))
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Raises WireError."""
-        d = _object(body)
+        d = _object(body, cap=LONGEST_SNAPSHOT)
+        known = _get(d, "known", dict, {})
         return cls(
+            known=Resolved.from_json(known) if known else None,
             url=_get(d, "url", str),
             recursive=_get(d, "recursive", bool, False),
             include=_strings(d, "include"),
@@ -72,20 +80,36 @@ class Ask:
 
 @attrs.frozen(kw_only=True)
 class Resolved:
-    """The seed peer's answer to Ask: the selected snapshot and the id of its task."""
+    """The seed peer's answer to Ask: the selected snapshot and the id of its task.
+
+    `seal` lets another seed peer of the cluster believe it from a node, for that node's own secrets only.
+    """
 
     task: str
     snapshot: Snapshot
+    seal: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"task": self.task, "snapshot": snapshot_to_json(self.snapshot), "seal": self.seal}
 
     def encode(self) -> bytes:
         """The JSON body."""
-        return _dumps({"task": self.task, "snapshot": snapshot_to_json(self.snapshot)})
+        return _dumps(self.as_json())
+
+    @classmethod
+    def from_json(cls, d: Mapping[str, Any]) -> Self:
+        """Raises WireError."""
+        return cls(
+            task=_get(d, "task", str),
+            snapshot=snapshot_from_json(_get(d, "snapshot", dict)),
+            seal=_get(d, "seal", str, ""),
+        )
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Raises WireError."""
-        d = _object(body, cap=LONGEST_SNAPSHOT)
-        return cls(task=_get(d, "task", str), snapshot=snapshot_from_json(_get(d, "snapshot", dict)))
+        return cls.from_json(_object(body, cap=LONGEST_SNAPSHOT))
 
 
 @attrs.frozen(kw_only=True)
@@ -157,12 +181,16 @@ class Failed(Message):
 
 @attrs.frozen(kw_only=True)
 class Ring(Message):
-    """The node's neighbours now, and whom else to let in. Replaces what was said before."""
+    """The node's neighbours now, and whom else to let in. Replaces what was said before.
+
+    `stand_ins` are the control addresses of nodes that may take the seed peer's place, the first first, if all are gone.
+    """
 
     kind = "ring"
     neighbours: tuple[Address, ...] = ()
     admitted: tuple[Address, ...] = ()
     members: int = 1
+    stand_ins: tuple[Address, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -226,6 +254,33 @@ class Report:
 
 
 @attrs.frozen(kw_only=True)
+class Have:
+    """Segments that `node` holds, as a seed peer once published them: a successor believes those whose MAC is its cluster's."""
+
+    node: str
+    segments: tuple[Segment, ...] = ()
+
+    def encode(self) -> bytes:
+        """The JSON body."""
+        rows = [[s.blob, s.index, s.size, s.attempt, s.mac, _plain(s.hashes)] for s in self.segments]
+        return _dumps({"node": self.node, "segments": rows})
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Raises WireError."""
+        d = _object(body)
+        found = []
+        for row in _get(d, "segments", list):
+            if not isinstance(row, list) or len(row) != 6:
+                raise WireError("a held segment is not a row of six")
+            fields = dict(zip(("blob", "index", "size", "attempt", "mac", "hashes"), row, strict=True))
+            message = _MESSAGES["segment"](fields)
+            assert isinstance(message, Segment)
+            found.append(message)
+        return cls(node=_get(d, "node", str), segments=tuple(found))
+
+
+@attrs.frozen(kw_only=True)
 class Advice:
     """The answer to a Report: `chords` are further peers to try for what is stalled."""
 
@@ -284,6 +339,7 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
         neighbours=_addresses(d, "neighbours"),
         admitted=_addresses(d, "admitted"),
         members=_get(d, "members", int, 1),
+        stand_ins=_addresses(d, "stand_ins"),
     ),
     "entry": lambda d: EntryDuty(blob=_get(d, "blob", str), index=_count(d, "index")),
     "released": lambda _: Released(),
