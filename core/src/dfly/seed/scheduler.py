@@ -72,6 +72,7 @@ class Scheduler:
             )
         self._members[node] = member
         moved = member.addresses != addresses
+        self._able = None
         member.connected, member.lost, member.last_seen, member.released = True, None, now, False
         member.addresses, member.location = addresses, location
         member.expelled = member.expelled or self._accusations.expelled(addresses)
@@ -182,6 +183,9 @@ class Scheduler:
         accused = next((m for m in self._members.values() if m.connected and address in m.addresses), None)
         if witness is None or accused is None or accused is witness or accused.node not in witness.known:
             return {}
+        if self._ring.apart(accuser, accused.node):
+            # said before: nodes repeat themselves
+            return {}
         concerned = self._chords.unlink(accuser, accused.node) | self._ring.part(accuser, accused.node)
         seen = witness.addresses[0] if witness.addresses else (accuser, 0)
         expelled = self._accusations.accuse(
@@ -197,9 +201,8 @@ class Scheduler:
         """Give a member its place, and let what it holds count. Returns the nodes concerned."""
         if member.expelled:
             return set()
-        self._able = None
         if not member.seated:
-            member.seated = True
+            self._able, member.seated = None, True
             for blob, mask in member.held.items():
                 self._count_in(blob, mask)
         return self._ring.add(member.node, member.location)

@@ -83,8 +83,10 @@ class Task:
             chords.update(dict.fromkeys(addresses))
             self.post(outbox)
         for address in report.bad_peers[:_MOST_ACCUSED]:
-            _log.warning("peer.accused", task=self.id, node=report.node, address=f"{address[0]}:{address[1]}")
-            self.post(self.scheduler.accuse(report.node, address))
+            outbox = self.scheduler.accuse(report.node, address)
+            if outbox:
+                _log.warning("peer.accused", task=self.id, node=report.node, address=f"{address[0]}:{address[1]}")
+            self.post(outbox)
         return Advice(chords=tuple(chords))
 
     def segment_published(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> None:
