@@ -16,7 +16,7 @@ import attrs
 import structlog
 
 from dfly.backend import Backend
-from dfly.errors import AccessDenied, NotFound, OriginUnavailable, RateLimited
+from dfly.errors import AccessDenied, NotFound, OriginUnavailable, RateLimited, UsageError
 from dfly.globs import select
 from dfly.node.resolve import resolve
 from dfly.plugins import Plugins
@@ -85,6 +85,8 @@ class Catalog:
 
     async def resolve(self, ask: Ask, given: Given) -> Selected:
         """What `ask` means to a caller with these options. Raises what the backend raises, UsageError, AccessDenied."""
+        if not ask.recursive and (ask.include or ask.exclude):
+            raise UsageError("--include and --exclude choose among many files", hint="add -r")
         # the plugin is imported here, which may take a while
         backend_class, caller = await self._in_pool(self._caller, ask.url, given)
         self.access.check_source(ask.url, endpoints=caller.endpoints)
@@ -189,9 +191,6 @@ class Catalog:
         known.admitted[caller.secrets] = self.clock()
 
     def _select(self, known: _Known, ask: Ask) -> Selected:
-        if not ask.recursive and (ask.include or ask.exclude):
-            # says what is wrong, in the words of the embedded engine
-            resolve(known.backend, ask.url, recursive=False, include=ask.include, exclude=ask.exclude)
         chosen = known.snapshot
         if ask.include or ask.exclude:
             chosen = chosen.only(select(chosen.entries, include=ask.include, exclude=ask.exclude))
