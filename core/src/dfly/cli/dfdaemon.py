@@ -110,7 +110,7 @@ AllowSource = Annotated[
         "--allow-source",
         metavar="GLOB",
         envvar="DFLY_ALLOW_SOURCE",
-        help="Fetch only source URLs like this, hf://my-org/* for example. Repeatable (in the environment: with spaces).",
+        help="Fetch only source URLs like this, gopher://my-hole/* for example. Repeatable (in the environment: with spaces).",
         rich_help_panel=ACCESS,
     ),
 ]
