@@ -206,7 +206,8 @@ class BlobStore:
     def _folder(self, blob: str) -> str:
         if not _is_id(blob):
             raise ValueError(f"{blob[:80]!r} is no blob id")
-        return os.path.join(self.directory, "blobs", blob[:2], blob)
+        # the digest's first digits: an id begins with its kind, which is nearly always the same
+        return os.path.join(self.directory, "blobs", blob.rpartition("-")[2][:2], blob)
 
     def _let_go(self, blob: str) -> None:
         with self._lock:
