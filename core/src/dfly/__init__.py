@@ -1,7 +1,7 @@
 """dfly: P2P distribution of AI models. These are the public names; a hub plugin needs no others.
 
 >>> import dfly
->>> report = dfly.fetch("hf://owner/repo", "models/repo", recursive=True)  # doctest: +SKIP
+>>> report = dfly.fetch("https://host/model.gguf", "models/")  # doctest: +SKIP
 """
 
 from typing import TYPE_CHECKING, Any

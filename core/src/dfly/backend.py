@@ -233,7 +233,8 @@ def error_for_status(response: httpx.Response, *, what: str) -> SourceError | No
     if status < 400 or status == 416:
         return None
     url = bare_url(str(response.request.url))
-    request_id = response.headers.get("x-request-id") or response.headers.get("x-amz-request-id") or ""
+    # x-request-id, or the same with a vendor's name in it
+    request_id = next((value for name, value in response.headers.items() if name.endswith("request-id")), "")
     said = f"{what}: {url} answered {status}" + (f" (request {request_id})" if request_id else "")
     if status in (401, 403, 407):
         return AccessDenied(said, hint="check the credentials given for this source", url=url)

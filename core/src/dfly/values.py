@@ -25,7 +25,7 @@ def _lower(text: str) -> str:
 class Digest:
     r"""One content digest: `algorithm` ("sha256", "git-sha1", "md5", "crc64nvme", …) and lower-case hex `value`.
 
-    `git-sha1` is the SHA-1 of `blob <size>\0` and the content, as git and the Hugging Face Hub name small files.
+    `git-sha1` is the SHA-1 of `blob <size>\0` and the content, as git names files.
     """
 
     algorithm: str
@@ -60,7 +60,7 @@ class Entry:
     """One file of a snapshot.
 
     `path` is relative to the snapshot, with `/`; `size` in bytes, None where the origin does not tell it.
-    `url` is the file's own pinned, scheme-native URL (`hf://owner/repo@<commit>/path`): no secrets, no raw https link.
+    `url` is the file's own pinned, scheme-native URL (`gopher://hole@<revision>/path`): no secrets, no raw https link.
     `identity` names the place the content comes from, endpoint included, without revision, secrets or signatures:
     two callers' signed links to one file have one identity.
     `validator` pins the content there: a commit, version id, content hash or strong ETag; None where nothing does.
@@ -126,7 +126,7 @@ class Snapshot:
 def bare_url(url: str) -> str:
     """`url` without user-info, query and fragment: what may be logged and shown.
 
-    >>> bare_url("https://me:secret@host/a/b?X-Amz-Signature=1")
+    >>> bare_url("https://me:secret@host/a/b?signature=1")
     'https://host/a/b'
     """
     scheme, sep, rest = url.partition("://")

@@ -30,7 +30,7 @@ LONGEST_LINE = 1 << 20
 LONGEST_BODY = 8 << 20
 #: A snapshot of a million files is the largest that is passed on.
 LONGEST_SNAPSHOT = 512 << 20
-#: Prefix of the headers that carry backend options: X-Dfly-Option-<flag without dashes>, for example …-hf-token.
+#: Prefix of the headers that carry backend options: X-Dfly-Option-<flag without dashes>, for example …-gopher-token.
 OPTION_HEADER = "X-Dfly-Option-"
 
 Address = tuple[str, int]

@@ -7,7 +7,7 @@ from typing import Any
 _SECRET_KEY = re.compile(
     r"token|authorization|cookie|password|passwd|secret|api[-_]?key|credential|signature", re.IGNORECASE
 )
-_SCHEMES = re.compile(r"\b(Bearer|Basic|Token|AWS4-HMAC-SHA256)\s+[^\s'\",;]+", re.IGNORECASE)
+_SCHEMES = re.compile(r"\b(Bearer|Basic|Token|SharedKey\w*|\w+-HMAC-\w+)\s+[^\s'\",;]+", re.IGNORECASE)
 _HEADER = re.compile(
     r"((?:authorization|cookie|[\w-]*(?:token|api[-_]?key|secret|password)[\w-]*)['\"]?\s*[:=]\s*['\"]?)[^\s'\",;&)]+",
     re.IGNORECASE,
@@ -21,7 +21,7 @@ MASK = "***"
 def redact(text: str) -> str:
     """`text` without credentials: schemes with a secret, secret headers, URL queries (they may be signed), user-info.
 
-    >>> redact("GET https://me:pw@host/a?X-Amz-Signature=1 with Bearer abc")
+    >>> redact("GET https://me:pw@host/a?signature=1 with Bearer abc")
     'GET https://***@host/a?*** with Bearer ***'
     """
     text = _SCHEMES.sub(rf"\1 {MASK}", text)

@@ -138,7 +138,7 @@ def in_order(urls: Sequence[str], repository: str) -> list[str]:
 
 
 def travelling(backend: type[Backend], settings: Any) -> dict[str, str]:
-    """The options that may go to a seed peer, by option name ("hf-token"), secrets revealed: for request headers only."""
+    """The options that may go to a seed peer, by option name ("gopher-token"), secrets revealed: for request headers only."""
     found = {}
     for field in option_fields(backend):
         value = getattr(settings, field.field)

@@ -61,7 +61,7 @@ def fetch(
 
     `output` is a file path, a directory (existing or with a trailing `/`), None for the source's own name in the current
     directory, or "-" to write one file to `stdout`. `options` are backend options by prefix and field
-    (`{"hf": {"token": "…"}}`); the environment is asked for the others. `timeout` is in seconds for the whole task.
+    (`{"gopher": {"token": "…"}}`); the environment is asked for the others. `timeout` is in seconds for the whole task.
     With `joining.seed_peers` the bytes come from the swarm. `on_event` is called with frozen `dfly.events` values, one at a
     time, from worker threads. Setting `cancel` stops the task.
 

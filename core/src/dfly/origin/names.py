@@ -9,8 +9,8 @@ def origin_of(url: str | httpx.URL) -> str:
     """`scheme://host:port` with the port spelled out; for other schemes `scheme://` and what stands before the first
     `/`.
 
-    >>> origin_of("https://Hub.example/a?b"), origin_of("hf://owner/repo/file")
-    ('https://hub.example:443', 'hf://owner')
+    >>> origin_of("https://Hub.example/a?b"), origin_of("gopher://hole/file")
+    ('https://hub.example:443', 'gopher://hole')
     """
     if isinstance(url, str):
         scheme, _, rest = url.partition("://")

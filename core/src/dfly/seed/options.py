@@ -15,7 +15,7 @@ from dfly.backend import Backend, OptionField, Secret, build_options, option_fie
 from dfly.errors import UsageError
 from dfly.plugins import Plugins
 
-#: Header values by option name ("hf-token").
+#: Header values by option name ("gopher-token").
 Given = Mapping[str, tuple[str, ...]]
 
 

@@ -1,7 +1,7 @@
 """A cluster in one machine: real processes in network namespaces, joined by switches over links of a chosen speed.
 
     with Cluster(4, nic=12.5e6, root=tmp_path) as cluster:
-        hub = cluster.hub.popen([sys.executable, "-m", "dfly_hf.testing", "--host", cluster.hub.address, ...])
+        hub = cluster.hub.popen([sys.executable, "-m", "dfly_gopher.testing", "--host", cluster.hub.address, ...])
         cluster.hub.wait_until_listening(8000)
         nodes = [node.popen(["dfget", ...]) for node in cluster.nodes]
         cluster.nodes[2].cut()

@@ -17,7 +17,8 @@
             return World(file=server.url("/a.bin"), content=server.content, missing=server.url("/nowhere"))
 
 A failure names the promise in brackets (PROMISES has them all) and says what to do. What a `World` leaves out is skipped:
-read the skips once. Give every test a fresh origin, because some change it. The tests live in `dfly.testing.promises`, by subject.
+read the skips once. Give every test a fresh origin, because some change it. The tests live in `dfly.testing.promises`,
+by subject.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from dfly.testing.traffic import Counters, Traffic
 
 T = TypeVar("T")
 _ESTABLISHED, _LISTEN = "01", "0A"  # as /proc/net/tcp writes them
-_NOT_INHERITED = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "hf_token", "hugging_face_hub_token")
+_NOT_INHERITED = ("_proxy", "_token")
 
 
 class Host:
@@ -44,11 +44,11 @@ class Host:
         log: Path | None = None,
         out: Path | None = None,
     ) -> Process:
-        """Start a command. Its environment is ours with `env` on top, less proxies and hub tokens.
+        """Start a command. Its environment is ours with `env` on top, less proxies and tokens.
 
         Output goes to `out` if given, all else to `log`, by default a new file in `directory`.
         """
-        inherited = {name: value for name, value in os.environ.items() if name.lower() not in _NOT_INHERITED}
+        inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith(_NOT_INHERITED)}
         process = Process(
             ["ip", "netns", "exec", self.netns, *argv],
             log=log or self.directory / f"{len(self.processes)}.log",
