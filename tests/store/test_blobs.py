@@ -40,7 +40,7 @@ def again(store: BlobStore, boot: str) -> BlobStore:
 
 def test_a_blob_has_one_path_for_life(store, content, fill):
     partial = store.open_partial(BLOB, size=SIZE, validator="v")
-    assert partial.path == store.path(BLOB) == f"{store.directory}/blobs/sh/{BLOB}/data"
+    assert partial.path == store.path(BLOB) == f"{store.directory}/blobs/00/{BLOB}/data"
     fill(partial, content(SIZE))
     inode = os.stat(partial.path).st_ino
     held = store.commit(BLOB)
