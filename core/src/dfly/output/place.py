@@ -75,7 +75,8 @@ def _device(folder: str) -> int:
     while True:
         try:
             return os.stat(folder).st_dev
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            # what may not be seen may not be written either: the preflight says so
             folder = os.path.dirname(folder)
 
 
