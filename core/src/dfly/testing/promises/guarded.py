@@ -116,7 +116,9 @@ class GuardedPromises:
             try:
                 got = b"".join(backend.get(backend.stat(world.writable), 0, None))
             except DflyError as error:
-                broken("put", f"wrote nothing that can be read: {error}", do="return once the origin has the file")
+                broken(
+                    "put", f"wrote nothing that can be read: {error.message}", do="return once the origin has the file"
+                )
             promise(got == path.read_bytes(), "put", "reads back other bytes", do="send the file as it is")
 
     def test_close_may_be_called_twice(self, backend: Backend, world: World) -> None:

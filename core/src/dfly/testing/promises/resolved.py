@@ -83,7 +83,7 @@ class ResolvedPromises:
             try:
                 refuse_unsafe(paths)
             except UnsafePath as error:
-                broken("list.safe", str(error), do="give paths relative to what the URL names, with / between folders")
+                broken("list.safe", error.message, do="give paths relative to what the URL names, with / between folders")
             missing, extra = sorted(files.keys() - paths), sorted(set(paths) - files.keys())
             promise(
                 not extra, "list.relative", f"list({url}) has {extra}", do="give paths relative to what the URL names"
@@ -108,7 +108,10 @@ class ResolvedPromises:
                 # a file of no bytes is a promise of its own
                 got = read(backend, entry, 0, None, world) if files[entry.path] else b""
                 promise(
-                    got == files[entry.path], "list.bytes", f"{entry.url} leads to other bytes", do="check entry.url"
+                    got == files[entry.path],
+                    "list.bytes",
+                    f"{entry.url} leads to other bytes",
+                    do="make entry.url name this file",
                 )
 
     def test_a_listing_is_pinned(self, backend: Backend, world: World) -> None:
