@@ -97,6 +97,11 @@ class Arrival:
         return self.entry.size is not None and self.entry.size <= SMALLEST_PIECE
 
     @property
+    def expected(self) -> tuple[Digest, ...]:
+        """What the whole blob is held against."""
+        return promised(self.targets[0])
+
+    @property
     def directory(self) -> str:
         """The hidden directory for the partial, on the output's file system."""
         return partial_directory(self.targets[0].path, self.blob, root=self.root)
@@ -132,7 +137,7 @@ class Arrival:
         return False
 
     def _on_disk(self, size: int | None, *, wait: float = 0.0, cancel: threading.Event | None = None) -> OnDisk:
-        algorithms = {digest.algorithm for digest in promised(self.targets[0])}
+        algorithms = {digest.algorithm for digest in self.expected}
         return OnDisk.open(
             self.directory,
             blob=self.blob,
@@ -167,7 +172,7 @@ class Arrival:
         size = gathering.size()
         if self.entry.size not in (None, size):
             return self._refuse("size", f"{self.entry.size}", f"{size}")
-        expected = promised(self.targets[0]) or ((Digest("sha256", sha256),) if sha256 else ())
+        expected = self.expected or ((Digest("sha256", sha256),) if sha256 else ())
         for digest in expected:
             actual = gathering.digest(digest.algorithm)
             if actual != digest.value:
@@ -224,6 +229,11 @@ class PackArrival(Arrival):
     def label(self) -> str:
         """What events call it."""
         return f"({len(self.pack.entries)} small files)"
+
+    @property
+    def expected(self) -> tuple[Digest, ...]:
+        """Nothing that the hub tells: it knows the files, each of which is checked when it is cut out."""
+        return ()
 
     def bytes_missing(self) -> int:
         """The pack itself lies on the disk while it is unpacked."""
