@@ -37,9 +37,9 @@ def nobody(monkeypatch):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         monkeypatch.chdir(folder)
+        was = os.getresuid()
         yield Path(folder)
-        if os.getuid() == 0:
-            os.seteuid(0)
+        os.setresuid(*was)
 
 
 def test_what_does_not_fit_is_refused_before_the_first_byte(hub, dfget, small_disk):
@@ -92,7 +92,7 @@ def test_a_folder_that_may_not_be_written_is_refused_before_the_first_byte(hub, 
     (nobody / "closed").mkdir(mode=0o555)
     (nobody / "hidden").mkdir(mode=0o700)
     if os.getuid() == 0:
-        os.seteuid(65534)
+        os.setresuid(65534, 65534, 0)
     else:
         (nobody / "hidden").chmod(0)
     with pytest.raises(OutputError, match="no permission to write"):

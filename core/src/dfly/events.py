@@ -92,7 +92,7 @@ class FileVerified(Event):
 
 @attrs.frozen(kw_only=True)
 class FileFinished(Event):
-    """`path` is complete at its final place `output`."""
+    """`path` is complete at its final place `output`. A second file of the same content has only this event."""
 
     name = "file.finished"
     path: str
