@@ -20,12 +20,14 @@ from dfly.values import bare_url
 
 @attrs.frozen(kw_only=True)
 class Whereabouts:
-    """How other nodes reach this one: its id, the port its session listens on, addresses to advertise besides the one
-    that the seed peer sees, and `location` ("zone/rack") for the order of the ring.
+    """How other nodes reach this one: its id, the port its session listens on, the port where it would stand in for a
+    seed peer (0: it would not), addresses to advertise besides the one that the seed peer sees, and `location`
+    ("zone/rack") for the order of the ring.
     """
 
     node: str
     port: int
+    control: int = 0
     advertise: tuple[str, ...] = ()
     location: str = ""
 
@@ -56,6 +58,7 @@ class SeedPeer:
             "after": after,
             "node": me.node,
             "port": str(me.port),
+            "control": str(me.control),
             "advertise": ",".join(me.advertise),
             "location": me.location,
         }
@@ -83,8 +86,12 @@ class SeedPeer:
         reply = self._send("POST", f"/v1/snapshots/{task}/report", content=report.encode(), timeout=10.0)
         return wire.Advice.decode(reply.content)
 
+    def have(self, task: str, have: wire.Have) -> None:
+        """Carry over what an earlier seed peer published and this node holds."""
+        self._send("POST", f"/v1/snapshots/{task}/have", content=have.encode(), timeout=30.0)
+
     def hashes(self, task: str, blob: str) -> bytes:
-        """20 bytes a piece, for a blob that is complete."""
+        """20 bytes a piece, for a blob that is complete; then 16 bytes a segment, its MAC, where the cluster has a secret."""
         return self._send("GET", f"/v1/snapshots/{task}/hashes/{blob}", timeout=60.0).content
 
     def web_seed(self, grant: str, blob: str) -> str:

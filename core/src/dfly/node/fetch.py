@@ -29,6 +29,7 @@ from dfly.wire import Ask
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
+    from dfly.node.reserve import Source
 
 __all__ = ["Options", "Planned", "Report", "fetch"]
 
@@ -84,7 +85,10 @@ def fetch(
         sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
         tasks = []
         for source in sources:
-            joined = None if where == "-" else source.join(wanted, joining, said)
+            joined = None
+            if where != "-" and joining.seed_peers:
+                reserve = source.in_reserve(plugins, network or Network(), settings or Fetch(), patience)
+                joined = source.join(wanted, joining, said, reserve)
             snapshot = joined.snapshot if joined else source.resolve(wanted)
             expect(snapshot, digest=demanded, max_files=max_files, url=source.url)
             task = Task(
@@ -150,21 +154,27 @@ class _Source:
             exclude=wanted.exclude,
         )
 
-    def join(self, wanted: _Wanted, joining: Joining, tally: Tally) -> "Joined | None":
-        """The task at a seed peer; None without one, or where none answers and back-to-source is allowed."""
-        if not joining.seed_peers:
-            return None
+    def in_reserve(self, plugins: Plugins, network: Network, settings: Fetch, patience: Patience) -> "Source":
+        """What this process could serve others with, if every seed peer were gone."""
+        from dfly.node.reserve import Source
+
+        return Source(
+            backend=self.backend, plugins=plugins, network=network, settings=settings, patience=patience
+        )
+
+    def join(self, wanted: _Wanted, joining: Joining, tell: Listener, source: "Source") -> "Joined | None":
+        """The task at a seed peer; None where none answers and back-to-source is allowed."""
         # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
         from dfly.node.joining import join
 
         ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
         options = travelling(self.backend_class, self.settings)
         try:
-            return join(ask, options, joining, client=self.backends.clients.data)
+            return join(ask, options, joining, client=self.backends.clients.data, source=source)
         except SwarmError as error:
             if not joining.back_to_source:
                 raise
-            tally(Warned(message=f"{error.message}; going back to the source"))
+            tell(Warned(message=f"{error.message}; going back to the source"))
             return None
 
 

@@ -23,6 +23,7 @@ class Flow:
     attempt: int = 1
     layout: Layout | None = None
     hashes: dict[int, bytes] = attrs.field(factory=dict)
+    macs: dict[int, str] = attrs.field(factory=dict)
     waiting: list[int] = attrs.field(factory=list)
     ongoing: dict[int, Ongoing] = attrs.field(factory=dict)
     held: set[int] = attrs.field(factory=set)
@@ -42,7 +43,7 @@ class Flow:
         assert isinstance(gathering, OnDisk)
         return gathering
 
-    def announce(self, index: int, size: int, hashes: bytes) -> bool:
+    def announce(self, index: int, size: int, hashes: bytes, mac: str = "") -> bool:
         """Note that a segment can be had. True where its bytes are here already, from an earlier run.
 
         Raises WireError where it does not fit the blob.
@@ -54,6 +55,8 @@ class Flow:
         fits = size == self.layout.size and index < self.layout.segments
         if not fits or len(hashes) != 20 * len(self.layout.segment_pieces(index)):
             raise wire.WireError(f"segment {index} of {self.blob} does not fit a blob of {self.layout.size} bytes")
+        if mac:
+            self.macs[index] = mac
         if index in self.hashes:
             return False
         self.hashes[index] = hashes
@@ -64,15 +67,38 @@ class Flow:
         heapq.heappush(self.waiting, index)
         return False
 
-    def announce_all(self, size: int, hashes: bytes) -> Iterator[int]:
-        """As `announce` for every segment of the blob; yields those that are here already."""
+    def announce_all(self, size: int, told: bytes) -> Iterator[int]:
+        """As `announce` for every segment of a complete blob; yields those that are here already.
+
+        `told` is 20 bytes a piece, and where the cluster has a secret 16 more a segment.
+        """
         layout = Layout(size)
-        if len(hashes) != 20 * layout.pieces:
+        hashes, macs = told[: 20 * layout.pieces], told[20 * layout.pieces :]
+        if len(hashes) != 20 * layout.pieces or len(macs) not in (0, 16 * layout.segments):
             raise wire.WireError(f"the hashes of {self.blob} do not fit a blob of {size} bytes")
         for index in range(layout.segments):
             pieces = layout.segment_pieces(index)
-            if self.announce(index, size, hashes[20 * pieces.start : 20 * pieces.stop]):
+            mac = macs[16 * index : 16 * (index + 1)].hex()
+            if self.announce(index, size, hashes[20 * pieces.start : 20 * pieces.stop], mac):
                 yield index
+
+    def records(self, *, held_only: bool) -> list[wire.Segment]:
+        """The announced segments as messages, for a seed peer that does not know them. May be called from any thread."""
+        if self.layout is None:
+            return []
+        known = list(self.hashes.items())
+        return [
+            wire.Segment(
+                blob=self.blob,
+                index=index,
+                size=self.layout.size,
+                hashes=hashes,
+                attempt=self.attempt,
+                mac=self.macs.get(index, ""),
+            )
+            for index, hashes in known
+            if not held_only or index in self.held
+        ]
 
     def take_duties(self) -> Iterator[int]:
         """Announced segments that this node is to bring into the ring: they go before the window."""
@@ -104,7 +130,7 @@ class Flow:
         if self.layout is not None:
             self.gathered().reset()
         if attempt != self.attempt:
-            self.hashes, self.duties, self.sha256 = {}, set(), ""
+            self.hashes, self.macs, self.duties, self.sha256 = {}, {}, set(), ""
         self.ongoing, self.held, self.journalled = {}, set(), set()
         self.waiting = sorted(self.hashes)
         self.attempt = attempt

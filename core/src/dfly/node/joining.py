@@ -6,7 +6,7 @@ Builds what a task in the swarm needs (control client, libtorrent session, event
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +21,10 @@ from dfly.errors import SwarmError, UsageError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
 from dfly.node.control import SeedPeer, Whereabouts, in_order
+from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling
+from dfly.node.succession import Seat, Succession
+from dfly.output.place import waiting_place
 from dfly.output.plan import Target
 from dfly.packs import Freight
 from dfly.swarm import Swarm, SwarmSettings, raise_file_limit
@@ -30,70 +33,88 @@ from dfly.values import Snapshot
 
 @attrs.frozen(kw_only=True)
 class Joined:
-    """A task that a seed peer has resolved: `snapshot` is what to fetch, `task` where to meet the others."""
+    """A task that a seed peer has resolved: `seat` is where to meet the others, `resolved` what to fetch.
 
-    seed_peer: SeedPeer
-    task: str
-    snapshot: Snapshot
+    `candidates` are all seed peers in this task's order; `source` builds this node's own backend, for a stand-in.
+    """
+
+    seat: Seat
+    candidates: tuple[SeedPeer, ...]
+    ask: wire.Ask
+    options: Mapping[str, str] = attrs.field(repr=False)
+    joining: Joining
+    source: Source
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What to fetch."""
+        return self.seat.resolved.snapshot
 
     def arrivals(self, targets: Sequence[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:
         """What has to travel for `targets`, by blob id."""
-        return swarm_arrivals(Freight.of(self.snapshot, task=self.task), targets, root=root, emit=emit)
+        return swarm_arrivals(Freight.of(self.snapshot, task=self.seat.task), targets, root=root, emit=emit)
 
     @contextmanager
     def rolling(
-        self, arrivals: Mapping[str, Arrival], joining: Joining, *, emit: Listener, stop: threading.Event
+        self, arrivals: Mapping[str, Arrival], *, root: str, emit: Listener, stop: threading.Event
     ) -> Iterator[Rolling]:
         """A session in the swarm; `bring` the arrivals with it, then `linger`. Closes the arrivals at the end."""
         raise_file_limit()
-        inbox: SimpleQueue[Any] = SimpleQueue()
+        joining, inbox = self.joining, SimpleQueue[Any]()
         settings = SwarmSettings(
             listen_port=joining.port,
             interfaces=(joining.interface,) if joining.interface else (),
             upload_limit=joining.upload_limit,
         )
-        try:
-            with Swarm(settings, on_event=inbox.put) as swarm:
-                me = Whereabouts(
-                    node=secrets.token_hex(8), port=swarm.port, advertise=joining.advertise, location=joining.location
-                )
-                rolling = Rolling(
-                    arrivals,
-                    seed_peer=self.seed_peer,
-                    task=self.task,
-                    me=me,
-                    swarm=swarm,
-                    inbox=inbox,
-                    emit=emit,
-                    stop=stop,
-                )
-                with rolling:
-                    yield rolling
-        finally:
+        with ExitStack() as stack:
             for arrival in arrivals.values():
-                arrival.close()
+                stack.callback(arrival.close)
+            swarm = stack.enter_context(Swarm(settings, on_event=inbox.put))
+            reserve = stack.enter_context(closing(Reserve(self, data_dir=waiting_place(root))))
+            me = Whereabouts(
+                node=secrets.token_hex(8),
+                port=swarm.port,
+                control=reserve.port,
+                advertise=joining.advertise,
+                location=joining.location,
+            )
+            succession = Succession(
+                seat=self.seat,
+                candidates=self.candidates,
+                ask=attrs.evolve(self.ask, url=self.snapshot.source) if self.seat.resolved.seal else self.ask,
+                options=self.options,
+                peer_at=reserve.peer_at,
+                own_port=reserve.port,
+                stand_in=reserve.serve,
+                settle=joining.settle,
+            )
+            rolling = Rolling(arrivals, succession=succession, me=me, swarm=swarm, inbox=inbox, emit=emit, stop=stop)
+            reserve.known = rolling.known_segments
+            yield stack.enter_context(rolling)
+            reserve.wait_for_others(stop)
 
 
-def join(ask: wire.Ask, options: Mapping[str, str], joining: Joining, *, client: httpx.Client) -> Joined:
+def join(
+    ask: wire.Ask, options: Mapping[str, str], joining: Joining, *, client: httpx.Client, source: Source
+) -> Joined:
     """Ask the seed peers for `ask`, in the order that all nodes use for this repository.
 
     `options` are backend options that may travel, secrets among them: they are refused over plain HTTP to another machine
     unless `joining.insecure`. Raises what the seed peer's backend raised; SwarmError where no seed peer answers.
     """
+    token = Secret(joining.cluster_token) if joining.cluster_token else None
+    urls = [url.rstrip("/") for url in in_order(joining.seed_peers, ask.url.partition("@")[0])]
+    for url in urls:
+        require_private(url, options, joining)
+    candidates = tuple(SeedPeer(url=url, client=client, cluster_token=token) for url in urls)
     last: SwarmError | None = None
-    for url in in_order(joining.seed_peers, ask.url.partition("@")[0]):
-        peer = SeedPeer(
-            url=url.rstrip("/"),
-            client=client,
-            cluster_token=Secret(joining.cluster_token) if joining.cluster_token else None,
-        )
-        require_private(peer.url, options, joining)
+    for peer in candidates:
         try:
-            resolved = peer.resolve(ask, options)
+            seat = Seat(seed_peer=peer, resolved=peer.resolve(ask, options))
         except SwarmError as error:
             last = error
-            continue
-        return Joined(seed_peer=peer, task=resolved.task, snapshot=resolved.snapshot)
+        else:
+            return Joined(seat=seat, candidates=candidates, ask=ask, options=options, joining=joining, source=source)
     assert last is not None, "join without seed peers"
     raise last
 

@@ -9,8 +9,9 @@ from typing import Any
 import attrs
 
 from dfly import wire
-from dfly.errors import DflyError
-from dfly.node.control import SeedPeer, Whereabouts
+from dfly.errors import DflyError, NotFound
+from dfly.node.control import Whereabouts
+from dfly.node.succession import Seat, Succession
 
 
 @attrs.frozen
@@ -20,15 +21,26 @@ class StreamLost:
     error: DflyError | None
 
 
+@attrs.frozen
+class Moved:
+    """The task goes on at another seat: a seed peer that was restarted, the next one, or a stand-in."""
+
+    seat: Seat
+    restarted: bool
+
+
+@attrs.frozen
+class Alone:
+    """Nobody is left to ask."""
+
+
 @attrs.define(kw_only=True, eq=False)
 class EventStream:
-    """Reconnects with jitter, and goes on after the last line it has seen."""
+    """Reconnects with jitter and goes on after the last line it has seen; where that is no use, moves to the next seat."""
 
-    seed_peer: SeedPeer
-    task: str
+    succession: Succession
     me: Whereabouts
     put: Callable[[Any], None]
-    _left: threading.Event = attrs.field(factory=threading.Event)
     _epoch: str = ""
     _seq: int = 0
 
@@ -38,26 +50,41 @@ class EventStream:
 
     def leave(self) -> None:
         """Stop after the line that is being read; the thread ends with its connection."""
-        self._left.set()
+        self.succession.left.set()
 
     def _run(self) -> None:
-        tries = 0
-        while not self._left.is_set():
+        left, tries = self.succession.left, 0
+        while not left.is_set():
             began = time.monotonic()
-            lost = self._listen()
-            if self._left.is_set():
+            lost = self._listen(self.succession.seat)
+            if left.is_set():
                 return
             self.put(StreamLost(lost))
             tries = 0 if time.monotonic() - began > 5 else tries + 1
-            self._left.wait(random.uniform(0.1, min(0.25 * 2**tries, 5.0)))
+            if tries > 1 or isinstance(lost, NotFound):
+                tries = 0
+                if not self._move() and not left.is_set():
+                    self.put(Alone())
+            left.wait(random.uniform(0.05, min(0.25 * 2**tries, 5.0)))
 
-    def _listen(self) -> DflyError | None:
+    def _move(self) -> bool:
+        """Find the seat to go on at."""
+        before = self.succession.seat.seed_peer.url
+        seat = self.succession.again()
+        if seat is None:
+            return False
+        self._epoch, self._seq = "", 0
+        self.put(Moved(seat, restarted=seat.seed_peer.url == before))
+        return True
+
+    def _listen(self, seat: Seat) -> DflyError | None:
         try:
-            with self.seed_peer.events(self.task, self.me, after=f"{self._epoch}.{self._seq}") as messages:
+            after = f"{self._epoch}.{self._seq}" if self._epoch else ""
+            with seat.seed_peer.events(seat.task, self.me, after=after) as messages:
                 for message in messages:
                     self._note(message)
                     self.put(message)
-                    if self._left.is_set():
+                    if self.succession.left.is_set():
                         break
         except DflyError as error:
             return error
@@ -66,5 +93,7 @@ class EventStream:
     def _note(self, message: wire.Message) -> None:
         if isinstance(message, wire.Hello) and message.epoch != self._epoch:
             self._epoch, self._seq = message.epoch, 0
+        elif isinstance(message, wire.Ring):
+            self.succession.stand_ins = message.stand_ins
         elif message.seq:
             self._seq = message.seq

@@ -18,19 +18,22 @@ from typing import Any, Self
 import attrs
 
 from dfly import wire
-from dfly.errors import Cancelled, DflyError, SwarmError
+from dfly.errors import AccessDenied, Cancelled, DflyError, SwarmError
 from dfly.events import BytesArrived, Listener, SegmentFinished, Stalled, Warned
 from dfly.node.arrival import Arrival
-from dfly.node.control import SeedPeer, Whereabouts, revive
+from dfly.node.control import Whereabouts, revive
 from dfly.node.flow import Flow
-from dfly.node.listening import EventStream, StreamLost
+from dfly.node.listening import Alone, EventStream, Moved, StreamLost
 from dfly.node.reporting import Reports
+from dfly.node.succession import Succession
 from dfly.node.window import Ongoing, Window
 from dfly.swarm import PeerBanned, SegmentKey, SegmentReadable, StorageFailed, Swarm, WebSeedFailed
 
-#: The seed peer may be away this long (seconds) before a node that also gets nothing from its neighbours gives up.
-AWAY = 15.0
+#: A node without any seed peer gives up once its neighbours have been silent too, for this long (seconds).
+QUIET = 5.0
 TICK = 0.25
+#: Records in one message to a successor.
+CARRY_AT_ONCE = 500
 
 
 @attrs.frozen
@@ -51,8 +54,7 @@ class Rolling:
         self,
         arrivals: Mapping[str, Arrival],
         *,
-        seed_peer: SeedPeer,
-        task: str,
+        succession: Succession,
         me: Whereabouts,
         swarm: Swarm,
         inbox: "SimpleQueue[Any]",
@@ -60,10 +62,10 @@ class Rolling:
         stop: threading.Event,
     ) -> None:
         self._flows = {blob: Flow(arrival) for blob, arrival in arrivals.items()}
-        self._seed_peer, self._task = seed_peer, task
+        self._seat = succession.seat
         self._swarm, self._inbox = swarm, inbox
         self._emit, self._stop = emit, stop
-        self._stream = EventStream(seed_peer=seed_peer, task=task, me=me, put=inbox.put)
+        self._stream = EventStream(succession=succession, me=me, put=inbox.put)
         self._reports = Reports(me.node)
         self._window = Window()
         self._grant = ""
@@ -71,7 +73,9 @@ class Rolling:
         self._chords: set[wire.Address] = set()
         self._seed_hosts: tuple[str, ...] = ()
         self._released = False
-        self._away_since: float | None = None
+        self._away = self._alone = False
+        # announced by an earlier seed peer and not yet by the present one: it has to hear from us what we hold of these
+        self._carried: set[SegmentKey] = set()
         self._looked = self._progressed = self._said_stalled = time.monotonic()
         self._waiting_for = ""
         # one hasher, because a blob's digests advance in order; talkers, because a report must not wait for a hash
@@ -87,6 +91,8 @@ class Rolling:
             wire.Released: self._on_released,
             wire.Heartbeat: self._on_heartbeat,
             StreamLost: self._on_stream_lost,
+            Moved: self._on_moved,
+            Alone: self._on_alone,
             SegmentReadable: self._on_readable,
             PeerBanned: self._on_banned,
             WebSeedFailed: self._on_web_seed_failed,
@@ -118,11 +124,11 @@ class Rolling:
         """Serve on until both neighbours have everything, at most `seconds`; then say goodbye."""
         until = time.monotonic() + seconds
         self._report(done=True)
-        while not self._released and self._ring.neighbours and self._away_since is None and time.monotonic() < until:
+        while not self._released and self._ring.neighbours and not self._away and time.monotonic() < until:
             self._turn()
         self._stream.leave()
         try:
-            self._seed_peer.report(self._task, self._reports.make(time.monotonic(), done=True, goodbye=True))
+            self._seat.seed_peer.report(self._seat.task, self._reports.make(time.monotonic(), done=True, goodbye=True))
         except DflyError:
             return  # a seed peer that is gone needs no goodbye
 
@@ -151,7 +157,7 @@ class Rolling:
     # The seed peer's messages
 
     def _on_hello(self, hello: wire.Hello) -> None:
-        self._away_since = None
+        self._away = self._alone = False
         self._grant, self._seed_hosts = hello.grant, hello.seed_peers
         self._reports.retell((flow.blob, index) for flow in self._flows.values() for index in flow.held)
         self._admit()
@@ -175,7 +181,8 @@ class Rolling:
             return
         if segment.attempt > flow.attempt:
             self._restart(flow, segment.attempt)
-        if flow.announce(segment.index, segment.size, segment.hashes):
+        self._carried.discard(SegmentKey(segment.blob, segment.index))
+        if flow.announce(segment.index, segment.size, segment.hashes, segment.mac):
             self._serve(flow, segment.index)
             self._settle_if_whole(flow)
 
@@ -194,12 +201,12 @@ class Rolling:
         flow.sha256 = blob.sha256
         if flow.layout is None or len(flow.hashes) < flow.layout.segments:
 
-            def announce(hashes: bytes) -> None:
-                for index in flow.announce_all(blob.size, hashes):
+            def announce(told: bytes) -> None:
+                for index in flow.announce_all(blob.size, told):
                     self._serve(flow, index)
                 self._settle_if_whole(flow)
 
-            self._work(self._talkers, announce, self._seed_peer.hashes, self._task, blob.blob)
+            self._work(self._talkers, announce, self._seat.seed_peer.hashes, self._seat.task, blob.blob)
         self._settle_if_whole(flow)
 
     def _on_duty(self, duty: wire.EntryDuty) -> None:
@@ -221,9 +228,31 @@ class Rolling:
         self._waiting_for = heartbeat.waiting_for
 
     def _on_stream_lost(self, lost: StreamLost) -> None:
-        if lost.error is not None and not isinstance(lost.error, SwarmError):
+        if isinstance(lost.error, AccessDenied):
             raise lost.error
-        self._away_since = self._away_since or time.monotonic()
+        self._away = True
+
+    def _on_moved(self, moved: Moved) -> None:
+        """Another seed peer, or the same with no memory: what it once published is carried over to it."""
+        before, self._seat = self._seat.seed_peer.url, moved.seat
+        if not moved.restarted:
+            here = moved.seat.seed_peer.url
+            self._emit(Warned(message=f"the seed peer {before} is gone; going on with {here}"))
+        self._carried = {SegmentKey(flow.blob, index) for flow in self._flows.values() for index in flow.hashes}
+        records = [record for flow in self._flows.values() for record in flow.records(held_only=True)]
+        self._carry_over(records)
+
+    def _carry_over(self, records: list[wire.Segment]) -> None:
+        for at in range(0, len(records), CARRY_AT_ONCE):
+            have = wire.Have(node=self._reports.node, segments=tuple(records[at : at + CARRY_AT_ONCE]))
+            self._work(self._talkers, lambda _: None, self._seat.seed_peer.have, self._seat.task, have)
+
+    def _on_alone(self, _: Alone) -> None:
+        self._alone = True
+
+    def known_segments(self) -> list[wire.Segment]:
+        """Every segment that a seed peer has announced to this node. May be called from any thread."""
+        return [record for flow in self._flows.values() for record in flow.records(held_only=False)]
 
     # The life of a segment
 
@@ -263,7 +292,7 @@ class Rolling:
         )
 
     def _web_seed(self, flow: Flow) -> str:
-        return self._seed_peer.web_seed(self._grant, flow.blob)
+        return self._seat.seed_peer.web_seed(self._grant, flow.blob)
 
     def _on_readable(self, readable: SegmentReadable) -> None:
         key = readable.key
@@ -275,6 +304,8 @@ class Rolling:
         self._window.finished(flow.ongoing.pop(key.index).began, now)
         flow.held.add(key.index)
         self._reports.hold(key.blob, key.index, urgent=key.index in flow.duties)
+        if key in self._carried:
+            self._carry_over([record for record in flow.records(held_only=True) if record.index == key.index])
         self._emit(SegmentFinished(path=flow.arrival.label, index=key.index))
         attempt = flow.attempt
 
@@ -327,16 +358,15 @@ class Rolling:
         if stalled:
             self._ask_for_chords(stalled)
         quiet = now - self._progressed
-        away = now - (self._away_since or now)
-        if min(away, quiet) > AWAY:
+        if self._alone and quiet > QUIET:
             raise SwarmError(
-                f"the seed peer {self._seed_peer.url} has been away for {away:.0f} s, and no node sends anything",
+                f"no seed peer answers, and no node has sent anything for {quiet:.0f} s",
                 hint="what has arrived is kept; run the same command again to go on",
             )
         if quiet > 10 and now - self._said_stalled > 10:
             self._said_stalled = now
             label = next((f.arrival.label for f in self._flows.values() if not f.arrival.settled), "")
-            cause = "the seed peer is away" if away else self._waiting_for or "no peer sends anything"
+            cause = "the seed peer is away" if self._away else self._waiting_for or "no peer sends anything"
             self._emit(Stalled(path=label, seconds=round(quiet, 1), cause=cause))
 
     def _count(self, flow: Flow, index: int, now: float) -> None:
@@ -366,7 +396,7 @@ class Rolling:
 
         now = time.monotonic()
         told = self._reports.make(now, stalled=tuple((flow.blob, index) for flow, index in stalled[:100]))
-        self._work(self._talkers, got, self._seed_peer.report, self._task, told)
+        self._work(self._talkers, got, self._seat.seed_peer.report, self._seat.task, told)
 
     def _on_banned(self, banned: PeerBanned) -> None:
         self._reports.bad_peers.add(banned.address)
@@ -395,7 +425,7 @@ class Rolling:
 
         def send() -> bool:
             try:
-                self._seed_peer.report(self._task, told)
+                self._seat.seed_peer.report(self._seat.task, told)
             except DflyError:
                 return False  # it is told again with the next one
             return True

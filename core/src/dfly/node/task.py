@@ -132,7 +132,7 @@ class Task:
             [target.path for target in wanted], root=root, needed=sum(a.bytes_missing() for a in arrivals.values())
         )
         try:
-            with self.joined.rolling(arrivals, self.joining, emit=self.tally, stop=self.stop) as rolling:
+            with self.joined.rolling(arrivals, root=root, emit=self.tally, stop=self.stop) as rolling:
                 rolling.bring()
                 report = self._finished(began)
                 rolling.linger(self.joining.seed_time)

@@ -56,6 +56,11 @@ def place(commit: Callable[[str], None], final: str, *, entry: Entry | None = No
         record(final, key)
 
 
+def waiting_place(root: str) -> str:
+    """The hidden folder below `root` where what is not finished waits."""
+    return os.path.join(root, PARTIALS)
+
+
 def clean(root: str) -> None:
     """Remove the waiting place below `root` if nothing is left in it."""
     with contextlib.suppress(OSError):
