@@ -28,7 +28,7 @@ def top(api: HubApi, at: RepoUrl, *, recursive: bool) -> Page:
     into. Raises NotFound for a missing revision, Changed where a branch has the name of another commit.
     """
     page = api.level(at, "", recursive=recursive)
-    suspect = at.pinned and page.tip != "" and not same_tip(page.tip, str(at.revision).lower())
+    suspect = at.pinned and page.tip != "" and not same_tip(page.tip, str(at.revision))
     if page.rows and not suspect:
         return page
     names = api.names(at)
@@ -114,9 +114,7 @@ def near(name: str, names: Iterable[str]) -> str:
 
 def pinned(at: RepoUrl, page: Page) -> RepoUrl:
     """`at` with the commit that `page`, the repository's own level, shows; unchanged where the hub does not tell."""
-    if at.pinned:
-        return attrs.evolve(at, revision=str(at.revision).lower())
-    return attrs.evolve(at, revision=page.commit or at.revision)
+    return at if at.pinned else attrs.evolve(at, revision=page.commit or at.revision)
 
 
 def _names(at: RepoUrl, names: list[str]) -> str:

@@ -123,10 +123,10 @@ Parts = tuple[str, str, str | None, str, str]
 
 
 def checked_revision(revision: str) -> str:
-    """`revision`, or UsageError where git could not have it."""
+    """`revision`, a commit's hash in lower case, or UsageError where git could not have it."""
     if not revision or revision == "." or ".." in revision or any(ord(c) < 33 or ord(c) == 127 for c in revision):
         raise UsageError(f"{revision!r} is not a revision", hint="give a branch, a tag or a commit hash")
-    return revision
+    return revision.lower() if _COMMIT.fullmatch(revision) else revision
 
 
 def _from_body(text: str, body: str) -> Parts:
