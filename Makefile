@@ -3,15 +3,16 @@
 #   make test   everything that must hold
 PYTHON ?= python3
 VENV := .venv
-UV := PYTHONPATH=.uv $(PYTHON) -m uv
+# the system's certificates, as pip: a company may have its own
+UV := PYTHONPATH=.uv UV_SYSTEM_CERTS=1 $(PYTHON) -m uv
 RUN := $(VENV)/bin
 MEMBERS := $(foreach member,core $(wildcard plugins/*),-e ./$(member))
 
-.PHONY: demo test test-all lint check clean
+.PHONY: demo test test-all lint pins clean
 
 $(VENV)/.ready: constraints.txt pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("dfly needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .uv uv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade --target .uv --constraint constraints.txt uv
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	@$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt $(MEMBERS) --group dev
 	@touch $@
@@ -30,6 +31,12 @@ test: lint
 
 test-all: lint
 	$(RUN)/pytest -m "not real"
+
+# writes the versions that are installed now; for newer ones, empty constraints.txt and `make clean pins`
+pins: $(VENV)/.ready
+	@{ echo "# Everything that make installs, pinned. Written by: make pins"; \
+	   { $(UV) pip freeze --python $(RUN)/python --exclude-editable; echo "uv==$$($(UV) --version | cut -d' ' -f2)"; } \
+	   | sort; } > .pins && mv .pins constraints.txt
 
 clean:
 	rm -rf $(VENV) .uv .demo build dist
