@@ -11,16 +11,18 @@ import base64
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import attrs
-import httpx
 
 from dfly import Changed, OriginUnavailable, Secret, SourceError, UsageError, bare_url
 from dfly_modelscope.envelope import Asked, not_a_hub, parse, refusal
 from dfly_modelscope.rows import Page, Row, merged, row_of, same_tip, tip_of
 from dfly_modelscope.urls import Endpoint, RepoUrl
+
+if TYPE_CHECKING:
+    import httpx
 
 #: The hub lists no more of a model than this, says nothing about it, and has no pages.
 MODEL_CAP = 3000
@@ -169,6 +171,9 @@ class HubApi:
         return Asked(about, self.endpoint, self._token_given)
 
     def _unreadable(self, at: RepoUrl, why: str) -> SourceError:
+        # imported here, because `dfget --help` shows this plugin's flags and must not wait for an HTTP client
+        import httpx
+
         return not_a_hub(httpx.Response(200), self.endpoint, f"{why}, for {at}")
 
     def _reachable(self) -> _Reachable:
@@ -185,6 +190,8 @@ class _Reachable:
         return
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        import httpx
+
         if isinstance(error, httpx.HTTPError):
             raise OriginUnavailable(
                 f"no answer from {self._url}: {type(error).__name__}: {bare_url(str(error))}",

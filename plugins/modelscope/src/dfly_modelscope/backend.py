@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import attrs
-import httpx
 
 from dfly import (
     AccessDenied,
@@ -39,11 +38,17 @@ from dfly_modelscope.rows import Row
 from dfly_modelscope.settings import ModelScopeSettings
 from dfly_modelscope.urls import DEFAULT_REVISION, INTERNATIONAL, Endpoint, RepoUrl, checked_revision
 
+if TYPE_CHECKING:
+    import httpx
+
 T = TypeVar("T")
 
 
 class ModelScopeBackend(Backend):
-    """The public sites, or the one hub that is given, with one token. `sleep` waits between tries of a denied page."""
+    """ModelScope
+
+    The public sites, or the one hub that is given, with one token. `sleep` waits between tries of a denied page.
+    """
 
     schemes: ClassVar[tuple[str, ...]] = ("modelscope",)
     options: ClassVar[type] = ModelScopeSettings
@@ -205,6 +210,9 @@ def _is_message(entry: Entry, response: httpx.Response) -> bool:
 
 def _read(response: httpx.Response) -> bytes:
     """At most 64 KiB of a body that is not a file."""
+    # imported here, because `dfget --help` shows this plugin's flags and must not wait for an HTTP client
+    import httpx
+
     if response.is_stream_consumed:
         return response.content
     body = b""

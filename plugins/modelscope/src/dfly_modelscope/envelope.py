@@ -8,13 +8,15 @@ status; only a 5xx stays what it is, for it is worth another try whatever its bo
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import httpx
 
 from dfly import AccessDenied, NotFound, OriginUnavailable, RateLimited, SourceError, Unsupported, error_for_status
 from dfly_modelscope.urls import INTERNATIONAL, Endpoint, RepoUrl
+
+if TYPE_CHECKING:
+    import httpx
 
 BAD_TOKEN = 10010103009
 #: A repository that is not there.

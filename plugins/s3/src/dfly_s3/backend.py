@@ -17,10 +17,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
-import httpx
 
 from dfly import (
     AccessDenied,
@@ -36,12 +35,12 @@ from dfly import (
     Tools,
     UsageError,
 )
-from dfly_s3.account import Account
 from dfly_s3.answers import Facts, Row
-from dfly_s3.api import S3Api
 from dfly_s3.settings import S3Settings, is_true
-from dfly_s3.upload import upload
 from dfly_s3.urls import S3Url
+
+if TYPE_CHECKING:
+    import httpx
 
 #: A listing of more objects is not asked about object by object.
 MOST_HEADS = 1000
@@ -61,6 +60,10 @@ class S3Backend(Backend):
 
     def __init__(self, settings: S3Settings, tools: Tools) -> None:
         super().__init__(settings, tools)
+        # imported here, because `dfget --help` shows this plugin's flags and must not wait for an HTTP client
+        from dfly_s3.account import Account
+        from dfly_s3.api import S3Api
+
         account = Account(settings)
         self._api = S3Api(client=tools.client, account=account, requester_pays=is_true(settings.requester_pays))
 
@@ -136,6 +139,8 @@ class S3Backend(Backend):
         at = S3Url.parse(url)
         if at.is_prefix or at.version is not None:
             raise UsageError(f"{url} names no object that a file could become", hint="write s3://bucket/key")
+        from dfly_s3.upload import upload
+
         upload(self._api, path, at)
 
     def _has_any(self, below: S3Url) -> bool:
