@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -63,3 +65,20 @@ class BareEnvironment:
     def run(self, name: str, *argv: str | Path, **env: str) -> str:
         """What an installed command prints."""
         return run(self.command(name), *argv, cwd=self.path.parent, **env)
+
+    @contextmanager
+    def seed_peer(self, data: Path, **env: str) -> Iterator[str]:
+        """A seed peer on loopback, until the block ends; its URL."""
+        argv = [self.command("dfdaemon"), "--seed-peer", "--listen", "127.0.0.1:0", "--data-dir", data]
+        with subprocess.Popen(
+            [str(part) for part in argv],
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            try:
+                assert process.stdout is not None
+                yield process.stdout.readline().split()[-1]
+            finally:
+                process.kill()

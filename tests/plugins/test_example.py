@@ -36,6 +36,10 @@ def shelves(project, monkeypatch):
     sys.modules.pop("shelves")
 
 
+def files_of(folder) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_its_flags_and_variables_are_in_the_help(bare):
     text = bare.run("dfget", "--help", COLUMNS="100")
     assert "shelf://  Shelves of files" in text
@@ -49,9 +53,7 @@ def test_it_downloads_with_its_flags(bare, shelves, tmp_path):
         "dfget", "shelf://tales", "-O", tmp_path / "out", "-r",
         "--shelf-endpoint", shelves.url, "--shelf-token", shelves.token,
     )  # fmt: skip
-    out = tmp_path / "out"
-    got = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert got == FILES
+    assert files_of(tmp_path / "out") == FILES
 
 
 def test_it_downloads_with_its_variables_and_says_nothing_of_the_token(bare, shelves, tmp_path):
@@ -60,6 +62,19 @@ def test_it_downloads_with_its_variables_and_says_nothing_of_the_token(bare, she
     assert (tmp_path / "frog").read_bytes() == FILES["frog.bin"]
     assert '"file.finished"' in told
     assert shelves.token not in told
+
+
+def test_a_swarm_brings_its_files_and_the_token_goes_with_the_user(bare, shelves, tmp_path):
+    env = {"SHELF_TOKEN": shelves.token}
+    with bare.seed_peer(tmp_path / "seed", SHELF_ENDPOINT=shelves.url) as seed_peer:
+        for node in ("one", "two"):
+            told = bare.run(
+                "dfget", "shelf://tales", "-O", tmp_path / node, "-r", "--json", "--no-back-to-source",
+                "--seed-peer", seed_peer, "--shelf-endpoint", shelves.url, **env,
+            )  # fmt: skip
+            assert files_of(tmp_path / node) == FILES
+            assert '"source": "hub"' not in told
+    assert [seen.range for seen in shelves.asked("tales@1/frog.bin")] == [None], "the hub gave it more than once"
 
 
 def test_its_own_contract_test_passes(bare, project):
