@@ -1,0 +1,75 @@
+"""Every flag, error, event and field is in the docs, and the generated page is what the code would write now."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import attrs
+import pytest
+
+from dfly import errors, events
+from dfly.backend import option_fields
+from dfly.cli import dfget, output
+from dfly.cli.options import declared_flags
+from dfly.plugins import Plugins
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+
+
+def classes(module, root: type) -> list[type]:
+    found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, root)]
+    return [kind for kind in found if kind.__module__ == module.__name__]
+
+
+def test_the_reference_is_what_the_code_says_now():
+    code = "import docs.generate; print(docs.generate.page(), end='')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == REFERENCE, "run: make docs"
+
+
+def test_every_flag_of_dfget_is_described():
+    for flag in declared_flags(dfget.dfget):
+        assert f"`{flag}`" in REFERENCE
+
+
+def test_every_option_of_every_plugin_is_described_with_its_variables():
+    for backend in Plugins().load_all().values():
+        for field in option_fields(backend):
+            assert f"`{field.flag}`" in REFERENCE
+            assert all(f"`{name}`" in REFERENCE for name in field.env)
+
+
+@pytest.mark.parametrize("program", ["dfget", "dfctl", "dfdaemon"])
+def test_every_flag_that_help_shows_is_described(program):
+    command = str(Path(sys.executable).parent / program)
+    shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
+    flags = set(re.findall(r"^│ (?:\* +)?(--[a-z][\w-]*)", shown, re.MULTILINE)) - {"--help"}
+    assert flags
+    assert not [flag for flag in flags if f"`{flag}`" not in REFERENCE]
+
+
+@pytest.mark.parametrize("error", classes(errors, errors.DflyError))
+def test_every_error_is_there_with_its_exit_code(error):
+    assert re.search(rf"^\| (?:&ensp;)*`{error.__name__}` \| {error.exit_code} \|", REFERENCE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "event", classes(events, events.Event)[1:] + classes(output, events.Event), ids=lambda e: e.name
+)
+def test_every_event_is_there_with_its_fields(event):
+    section = REFERENCE.partition(f"### {event.name}\n")[2].partition("\n#")[0]
+    assert section
+    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == [field.name for field in attrs.fields(event)]
+
+
+def test_what_is_installed_is_pinned():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.lower().split("==") for line in lines if "==" in line)
+    for distribution in metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+        if name.startswith("dfly"):
+            continue
+        assert pins.get(name) == distribution.version.lower(), f"{name}: run make pins"

@@ -1,0 +1,105 @@
+"""The README is true: its commands run as written, its tables agree with the code, its links lead somewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dfly.cli.manual import EXIT_CODES
+from dfly_hf.testing import FixtureHub
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/plugins.md", "docs/reference.md")
+]
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def hub():
+    with FixtureHub() as running:
+        model = {"config.json": b"{}", "model.safetensors": b"weights", "figures/a.json": b"[]"}
+        running.repo("deepseek-ai/DeepSeek-R1", model).tag("v2.0")
+        running.repo("datasets/huggingface/squad", {"train.json": b"{}"})
+        running.repo("owner/private-model", {"weights.bin": b"private"}, private=True)
+        running.token("hf_x", grants=["owner/private-model"])
+        yield running
+
+
+def run(command: list[str], hub: FixtureHub, cwd: Path) -> str:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "DFLY_"))}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**kept, "PATH": path, "HF_ENDPOINT": hub.url, "HF_HOME": str(cwd / "hf-home")}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_commands_work_as_written(hub, tmp_path):
+    first, lines = blocks("sh")
+    run(["bash", "-euo", "pipefail", "-c", first], hub, tmp_path)
+    out = run(["bash", "-euxo", "pipefail", "-c", lines], hub, tmp_path)
+    assert "the rest is there" in out or "(already there)" in out
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {
+        "models/DeepSeek-R1/config.json",
+        "models/DeepSeek-R1/model.safetensors",
+        "models/DeepSeek-R1/figures/a.json",
+        "models/model.safetensors",
+        "models/R1-v2/config.json",
+        "data/train.json",
+        "weights.bin",
+    }
+
+
+def test_the_python_works_as_written(hub, tmp_path):
+    (code,) = blocks("python")
+    out = run([sys.executable, "-c", code], hub, tmp_path)
+    assert out.startswith("3 11 {'hub': 11}")
+
+
+def test_pip_alone_is_enough(hub, tmp_path):
+    (lines,) = blocks("sh pip")
+    for name in ("constraints.txt", "core", "plugins"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    lines = lines.replace("python3 -m venv", f"{sys.executable} -m venv")
+    assert "dfly 0.1" in run(["bash", "-euo", "pipefail", "-c", lines], hub, tmp_path)
+    run([str(tmp_path / "env/bin/dfget"), "hf://deepseek-ai/DeepSeek-R1/config.json"], hub, tmp_path)
+    assert (tmp_path / "config.json").read_bytes() == b"{}"
+
+
+def test_make_has_the_targets_that_are_named():
+    named = set(re.findall(r"^\$ make (\w+)", "".join(blocks("console")), re.MULTILINE))
+    assert named == {"demo", "test"}
+    assert named <= set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_exit_codes_are_all_there():
+    section = README.partition("## When it fails")[2].partition("\n## ")[0]
+    cells = re.findall(r"\| (\d+) \| ([^|]+?) (?=\|)", section)
+    assert {int(code): what.replace("`", "") for code, what in cells} == EXIT_CODES
+
+
+def anchors(page: str) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        if anchor and linked.suffix == ".md":
+            assert anchor in anchors(linked.read_text(encoding="utf-8")), target
