@@ -304,7 +304,7 @@ class ClosesOnce(MemoryBackend):
 
 BROKEN = [
     (ShoutsItsScheme, "schemes", "a tuple of lower-case words"),
-    (LeavesOutItsEntryPoint, "entry-point", "add memory = \"<module>\" to [project.entry-points.dfly]"),
+    (LeavesOutItsEntryPoint, "entry-point", 'add memory = "<module>" to [project.entry-points.dfly]'),
     (HidesAnOption, "options.flags", "no flag for ['region']"),
     (DemandsASetting, "options.defaults", "give each option a default"),
     (ShowsItsToken, "options.secret", "--memory-token shows its value"),

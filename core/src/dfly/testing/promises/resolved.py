@@ -83,7 +83,9 @@ class ResolvedPromises:
             try:
                 refuse_unsafe(paths)
             except UnsafePath as error:
-                broken("list.safe", error.message, do="give paths relative to what the URL names, with / between folders")
+                broken(
+                    "list.safe", error.message, do="give paths relative to what the URL names, with / between folders"
+                )
             missing, extra = sorted(files.keys() - paths), sorted(set(paths) - files.keys())
             promise(
                 not extra, "list.relative", f"list({url}) has {extra}", do="give paths relative to what the URL names"
