@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(reply)
 
-    do_GET = do_HEAD = do_POST = handle_any  # noqa: N815 - the base class looks for these names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - the base class looks for these names
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)

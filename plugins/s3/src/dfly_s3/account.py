@@ -9,7 +9,9 @@ A key is safe with a stranger's endpoint: a signature holds for the host, path, 
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,8 +64,8 @@ class Account:
                 addressing = style if style in ADDRESSINGS else "auto"
         if given:
             return Endpoint.custom(given, addressing=addressing)
-        suffix = self._of_aws(self.region()).get("dnsSuffix", "amazonaws.com")
-        return Endpoint(self._aws_base, f"https://s3.{suffix}", regional=True, addressing=addressing)
+        name = f"https://s3.{self._aws_suffix(self.region())}"
+        return Endpoint(self._aws_base, name, regional=True, addressing=addressing)
 
     def sign(self, request: httpx.Request, region: str) -> None:
         """Add the headers that prove who asks, for exactly this request; nothing where nobody does.
@@ -126,6 +128,7 @@ class Account:
             if self._session is None:
                 import botocore.session
 
+                _keep_secrets_out_of_logs()
                 self._session = botocore.session.Session(profile=self._settings.profile)
             return self._session
 
@@ -150,18 +153,17 @@ class Account:
         found: str | None = of_s3.get("endpoint_url") or scoped.get("endpoint_url")
         return found
 
-    def _of_aws(self, region: str) -> dict[str, Any]:
-        with self._lock:
-            known = self._opened().get_component("endpoint_resolver")
-            variants = {
-                "use_dualstack_endpoint": bool(self._config("use_dualstack_endpoint")),
-                "use_fips_endpoint": bool(self._config("use_fips_endpoint")),
-            }
-            found: dict[str, Any] = known.construct_endpoint("s3", region, **variants) or {}
-            return found
-
     def _aws_base(self, region: str) -> str:
-        return f"https://{self._of_aws(region).get('hostname') or f's3.{region}.amazonaws.com'}"
+        dual = ".dualstack" if self._config("use_dualstack_endpoint") else ""
+        fips = "-fips" if self._config("use_fips_endpoint") else ""
+        return f"https://s3{fips}{dual}.{region}.{self._aws_suffix(region)}"
+
+    def _aws_suffix(self, region: str) -> str:
+        """Where the part of AWS that has this region is: China and others have names of their own."""
+        with self._lock:
+            partitions = self._opened().get_data("partitions")["partitions"]
+        suffixes = [part["outputs"]["dnsSuffix"] for part in partitions if re.fullmatch(part["regionRegex"], region)]
+        return suffixes[0] if suffixes else "amazonaws.com"
 
     def _frozen(self) -> Any:
         with self._lock, _told():
@@ -204,6 +206,21 @@ class Signature(httpx.Auth):
         """Sign and send, once."""
         self.account.sign(request, self.region)
         yield request
+
+
+class _Mute(logging.Filter):
+    """Lets no record through."""
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the base class's words
+        return False
+
+
+def _keep_secrets_out_of_logs() -> None:
+    # at level DEBUG these two write signatures, session tokens, and the keys that a role was given
+    for name in ("botocore.auth", "botocore.parsers"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(old, _Mute) for old in logger.filters):
+            logger.addFilter(_Mute())
 
 
 def _section(value: Any) -> dict[str, Any]:

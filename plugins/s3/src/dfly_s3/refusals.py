@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import attrs
@@ -49,6 +50,7 @@ class Complaint:
     code: str = ""
     message: str = ""
     region: str = ""
+    time: str = ""
 
     @classmethod
     def of(cls, body: bytes) -> Complaint:
@@ -59,7 +61,7 @@ class Complaint:
             return cls()
         if root.tag != "Error":
             return cls()
-        said = [_clean(root.findtext(name, "")) for name in ("Code", "Message", "Region")]
+        said = [_clean(root.findtext(name, "")) for name in ("Code", "Message", "Region", "ServerTime")]
         return cls(*said)
 
 
@@ -118,7 +120,8 @@ def _known(
         return AccessDenied(f"{about} is archived (Glacier) and cannot be read now", hint=hint)
     if code in _SKEWED:
         return AccessDenied(
-            f"{about}: this machine's clock is wrong{_skew(response, now)}", hint="set the clock, by NTP for example"
+            f"{about}: this machine's clock is wrong{_skew(said, response, now)}",
+            hint="set the clock, by NTP for example",
         )
     if code in EXPIRED:
         return AccessDenied(
@@ -148,13 +151,16 @@ def _denied(about: S3Url, account: Account, *, requester_pays: bool) -> AccessDe
     return AccessDenied(f"{about}: the credentials of {account.source} do not open it", hint=hint)
 
 
-def _skew(response: httpx.Response, now: Callable[[], float]) -> str:
+def _skew(said: Complaint, response: httpx.Response, now: Callable[[], float]) -> str:
     try:
-        there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+        if said.time:
+            there = datetime.fromisoformat(said.time).timestamp()
+        else:
+            there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     except (TypeError, ValueError):
         return ""
     seconds = round(now() - there)
-    return f" by {abs(seconds)} s: it is {'ahead of' if seconds > 0 else 'behind'} the store's"
+    return f": {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the store's"
 
 
 def _clean(text: str) -> str:

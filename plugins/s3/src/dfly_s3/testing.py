@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,10 +57,12 @@ class SeaweedFS:
         keys = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
         config = {"identities": [{"name": "admin", "credentials": keys, "actions": _ACTIONS}]}
         (folder / "s3.json").write_text(json.dumps(config))
+        # seven volumes for each bucket is what it would make else, and make slowly
+        (folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
         (folder / "log").mkdir()
         argv = [weed, f"-logdir={folder}/log", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         argv += [f"-master.port={master}", "-master.telemetry=false", "-master.volumeSizeLimitMB=256"]
-        argv += [f"-volume.port={volume}", "-volume.max=0"]
+        argv += [f"-volume.port={volume}", "-volume.max=2000"]
         argv += ["-filer", f"-filer.port={filer}", f"-filer.localSocket={folder}/f.sock"]
         argv += ["-s3", f"-s3.port={s3}", f"-s3.localSocket={folder}/s.sock", f"-s3.config={folder}/s3.json"]
         argv += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
@@ -104,20 +107,21 @@ class SeaweedFS:
         keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region_name": REGION}
         return boto3.client("s3", **{"endpoint_url": self.url, **keys, **more})
 
+    @cached_property
+    def boto3(self) -> Any:
+        """One such client, kept."""
+        return self.client()
+
     def bucket(self) -> str:
         """The name of a new, empty bucket."""
         name = f"bucket-{next(self._buckets)}"
-        self.client().create_bucket(Bucket=name)
+        self.boto3.create_bucket(Bucket=name)
         return name
 
     def close(self) -> None:
         """Stop it and remove what it stored."""
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()  # there is nothing to save
+        self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
