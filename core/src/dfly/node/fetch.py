@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
+import httpx
 
 from dfly.backend import Backend, build_options
 from dfly.config import Fetch, Joining, Network, Patience
@@ -21,6 +22,7 @@ from dfly.node.control import travelling
 from dfly.node.resolve import expect, resolve
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
+from dfly.origin.client import open_clients
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported
@@ -81,6 +83,7 @@ def fetch(
     with (
         _stop_signal(timeout, cancel) as stop,
         Backends(plugins, network=network or Network(), patience=patience, cancel=stop, on_retry=on_retry) as backends,
+        _control(backends, network or Network(), patience, joining) as control,
     ):
         sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
         tasks = []
@@ -88,7 +91,7 @@ def fetch(
             joined = None
             if where != "-" and joining.seed_peers:
                 reserve = source.in_reserve(plugins, network or Network(), settings or Fetch(), patience)
-                joined = source.join(wanted, joining, said, reserve)
+                joined = source.join(wanted, joining, said, reserve, control)
             snapshot = joined.snapshot if joined else source.resolve(wanted)
             expect(snapshot, digest=demanded, max_files=max_files, url=source.url)
             task = Task(
@@ -158,11 +161,11 @@ class _Source:
         """What this process could serve others with, if every seed peer were gone."""
         from dfly.node.reserve import Source
 
-        return Source(
-            backend=self.backend, plugins=plugins, network=network, settings=settings, patience=patience
-        )
+        return Source(backend=self.backend, plugins=plugins, network=network, settings=settings, patience=patience)
 
-    def join(self, wanted: _Wanted, joining: Joining, tell: Listener, source: "Source") -> "Joined | None":
+    def join(
+        self, wanted: _Wanted, joining: Joining, tell: Listener, source: "Source", control: httpx.Client
+    ) -> "Joined | None":
         """The task at a seed peer; None where none answers and back-to-source is allowed."""
         # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
         from dfly.node.joining import join
@@ -170,12 +173,22 @@ class _Source:
         ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
         options = travelling(self.backend_class, self.settings)
         try:
-            return join(ask, options, joining, client=self.backends.clients.data, source=source)
+            return join(ask, options, joining, client=control, source=source)
         except SwarmError as error:
             if not joining.back_to_source:
                 raise
             tell(Warned(message=f"{error.message}; going back to the source"))
             return None
+
+
+@contextmanager
+def _control(backends: Backends, network: Network, patience: Patience, joining: Joining) -> Iterator[httpx.Client]:
+    """The client for seed peers. It leaves by the session's interface: where a seed peer sees it, other nodes dial it."""
+    if not joining.interface or not joining.seed_peers:
+        yield backends.clients.data
+        return
+    with open_clients(network, patience=patience, pauses=backends.pauses, interface=joining.interface) as clients:
+        yield clients.data
 
 
 @contextmanager

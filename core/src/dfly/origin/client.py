@@ -7,8 +7,10 @@
 `data` does not retry, because a file resumes at the offset it has reached, which only `dfly.origin.patience` knows.
 """
 
+import ipaddress
 import logging
 import os
+import socket
 import ssl
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -53,14 +55,18 @@ def open_clients(
     pauses: Pauses,
     cancel: threading.Event | None = None,
     on_retry: OnRetry = silently,
+    interface: str = "",
 ) -> Clients:
-    """Build the clients. `cancel` ends the waits of API calls. Raises UsageError for a bad certificate or proxy."""
+    """Build the clients. `cancel` ends the waits of API calls; `interface` is the address or device that they leave by.
+
+    Raises UsageError for a bad certificate or proxy.
+    """
     context = tls_context(network)
 
     def pool(proxy: str | None) -> httpx.BaseTransport:
         # how many connections there are is decided by the workers, not by the pool
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
-        return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy)
+        return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy, **_leaving_by(interface))
 
     _keep_secrets_out_of_logs()
     files = SafeRedirects(Reconnecting(Proxies(pool, proxy=network.proxy)))
@@ -87,6 +93,16 @@ def tls_context(network: Network) -> ssl.SSLContext:
             hint="--cert and --key are PEM files that belong together",
         ) from error
     return context
+
+
+def _leaving_by(interface: str) -> dict[str, Any]:
+    """What binds a transport's sockets to an address, or to the device of that name."""
+    if not interface:
+        return {}
+    try:
+        return {"local_address": str(ipaddress.ip_address(interface))}
+    except ValueError:
+        return {"socket_options": [(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())]}
 
 
 def _client(transport: httpx.BaseTransport, network: Network) -> httpx.Client:
