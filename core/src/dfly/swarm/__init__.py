@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dfly.swarm.events import (
     Address,
     AlertsDropped,
+    Flooded,
     Key,
     ListenFailed,
     Listening,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "AlertsDropped",
+    "Flooded",
     "Key",
     "ListenFailed",
     "Listening",

@@ -9,7 +9,9 @@ from typing import Any
 
 import libtorrent as lt
 
+from dfly.swarm.callers import Callers
 from dfly.swarm.events import (
+    Address,
     AlertsDropped,
     PeerBanned,
     PeerConnected,
@@ -41,13 +43,15 @@ class AlertReader:
     def __init__(self, *, torrents: Torrents, no_delay: NoDelay) -> None:
         self._torrents = torrents
         self._no_delay = no_delay
+        self._callers = Callers()
+        self._banned_just_now: list[tuple[Torrent, Address]] = []
         self._about_torrents: dict[type, Callable[[Torrent, Any], Iterable[SwarmEvent]]] = {
             lt.torrent_finished_alert: self._finished,
             lt.cache_flushed_alert: self._flushed,
             lt.peer_connect_alert: self._connected,
             lt.peer_disconnected_alert: self._disconnected,
-            lt.peer_ban_alert: lambda torrent, alert: [PeerBanned(torrent.key, alert.endpoint)],
-            lt.hash_failed_alert: lambda torrent, alert: [PieceFailed(torrent.key, alert.piece_index)],
+            lt.peer_ban_alert: self._banned,
+            lt.hash_failed_alert: self._piece_failed,
             lt.url_seed_alert: self._web_seed_failed,
             lt.file_error_alert: self._storage_failed,
             lt.torrent_error_alert: self._storage_failed,
@@ -57,7 +61,11 @@ class AlertReader:
         """The events of a batch, in order. Consume it before the next `pop_alerts`."""
         for alert in alerts:
             kind = type(alert)
-            if kind in self._about_torrents:
+            if kind is lt.incoming_connection_alert:
+                yield from self._callers.called(alert.endpoint, torrents=len(self._torrents))
+            elif kind in self._about_torrents:
+                if kind is lt.peer_disconnected_alert:
+                    self._callers.hung_up(alert.endpoint)
                 torrent = self._torrents.of(alert.handle)
                 if torrent is not None:
                     yield from self._about_torrents[kind](torrent, alert)
@@ -65,7 +73,11 @@ class AlertReader:
                 self._statuses(alert.status)
             elif kind is lt.alerts_dropped_alert:
                 yield AlertsDropped()
+                self._callers.forget()
                 self.reconcile()
+        for torrent, address in self._banned_just_now:
+            yield self._ban(torrent, address, piece=None)
+        self._banned_just_now = []
 
     def reconcile(self) -> None:
         """Ask libtorrent which torrents finished, and to flush those again: the answer is the alert that was lost."""
@@ -88,6 +100,22 @@ class AlertReader:
         torrent.readable = True
         torrent.ledger.record_status(torrent.handle.status(0))
         yield SegmentReadable(torrent.key) if isinstance(torrent.key, SegmentKey) else WholeReadable(torrent.key)
+
+    def _banned(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        # whoever gave all of a wrong piece is banned first, and then the piece is named
+        self._banned_just_now.append((torrent, alert.endpoint))
+        return ()
+
+    def _piece_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        guilty = [address for of, address in self._banned_just_now if of is torrent]
+        self._banned_just_now = [pair for pair in self._banned_just_now if pair[0] is not torrent]
+        yield PieceFailed(torrent.key, alert.piece_index)
+        for address in guilty:
+            yield self._ban(torrent, address, piece=alert.piece_index)
+
+    def _ban(self, torrent: Torrent, address: Address, *, piece: int | None) -> PeerBanned:
+        web_seed = address not in torrent.peers and address[1] in torrent.web_seed_ports
+        return PeerBanned(torrent.key, address, piece, web_seed)
 
     def _connected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         address = alert.endpoint

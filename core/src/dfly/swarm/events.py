@@ -65,7 +65,7 @@ class WholeReadable(SwarmEvent):
 
 @attrs.frozen
 class PieceFailed(SwarmEvent):
-    """A piece did not match its hash and is fetched again. libtorrent does not tell from whom; see PeerBanned."""
+    """A piece did not match its hash and is fetched again. From whom it came, where libtorrent knows, PeerBanned says."""
 
     key: Key
     piece: int
@@ -73,10 +73,23 @@ class PieceFailed(SwarmEvent):
 
 @attrs.frozen
 class PeerBanned(SwarmEvent):
-    """A peer sent wrong bytes. libtorrent's ban is per torrent and by port: `Swarm.deny` makes it hold."""
+    """A peer, or a web seed, sent wrong bytes: of `piece` (a number within the blob), or None where that is not known.
+
+    libtorrent's ban is per torrent and by port: `Swarm.deny` makes it hold.
+    """
 
     key: Key
     address: Address
+    piece: int | None = None
+    web_seed: bool = False
+
+
+@attrs.frozen
+class Flooded(SwarmEvent):
+    """A host held open more connections to this session than any use explains, and was denied."""
+
+    host: str
+    connections: int
 
 
 @attrs.frozen

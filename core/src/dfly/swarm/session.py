@@ -15,13 +15,13 @@ from dfly.errors import SwarmError
 from dfly.layout import Layout
 from dfly.swarm.admission import Admission
 from dfly.swarm.alerts import AlertReader
-from dfly.swarm.events import Address, Key, SegmentKey, SwarmEvent, WholeKey
+from dfly.swarm.events import Address, Flooded, Key, SegmentKey, SwarmEvent, WholeKey
 from dfly.swarm.metainfo import segment_info, whole_info
 from dfly.swarm.nodelay import NoDelay
 from dfly.swarm.opening import limit_local_peers, listening_session
 from dfly.swarm.settings import SwarmSettings
 from dfly.swarm.torrents import Torrent, Torrents, segment_params, whole_params
-from dfly.swarm.traffic import SwarmStats, Traffic, joined, summed
+from dfly.swarm.traffic import WEB_SEED, SwarmStats, Traffic, joined, summed
 
 log = structlog.get_logger()
 
@@ -190,6 +190,19 @@ class Swarm:
             traffic = self._torrents[key].ledger.traffic()
         return {"seed-peer": traffic.from_web_seed, "peer": traffic.from_peers}
 
+    def owed(self, key: Key) -> dict[Address, tuple[int, int]]:
+        """What a torrent's peers were asked for and have not sent: address → (blocks, bytes they sent so far).
+
+        Blocks for one round trip to libtorrent's network thread. KeyError where there is no such torrent.
+        """
+        with self._lock:
+            peers = self._torrents[key].handle.get_peer_info()
+        return {
+            peer.remote_endpoint(): (peer.download_queue_length, peer.total_download)
+            for peer in peers
+            if peer.connection_type != WEB_SEED
+        }
+
     def close(self) -> None:
         """Leave all swarms, write out what waits for the disk and stop. Blocks, other threads too, for some 0.1 s."""
         if self._closing.is_set():
@@ -241,6 +254,7 @@ class Swarm:
             try:
                 with self._lock:
                     events.extend(self._reader.read(session.pop_alerts()))
+                    self.deny([event.host for event in events if isinstance(event, Flooded)])
                     if time.monotonic() >= next_sample:
                         next_sample = time.monotonic() + SAMPLE
                         self._sample(session)

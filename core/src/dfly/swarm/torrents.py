@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 import libtorrent as lt
@@ -98,6 +99,12 @@ class Torrent:
     finished: bool = False
     readable: bool = False
     ledger: Ledger = attrs.field(factory=Ledger)
+
+    @property
+    def web_seed_ports(self) -> set[int]:
+        """The ports of its web seeds, whose hosts may be names."""
+        found = map(urlsplit, self.urls)
+        return {url.port or (443 if url.scheme == "https" else 80) for url in found}
 
     def measure(self) -> None:
         """Record the present totals; blocks for one round trip to libtorrent's network thread."""

@@ -14,8 +14,8 @@ import attrs
 
 from dfly.swarm.events import Address, Key
 
-#: peer_info.connection_type of a BEP 19 web seed
-_WEB_SEED = 2
+#: `peer_info.connection_type` of a BEP 19 web seed
+WEB_SEED = 2
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +76,7 @@ class Ledger:
     def record_peers(self, peers: Iterable[Any]) -> None:
         """Take what each web seed's connection has given so far from a list of `peer_info`."""
         for peer in peers:
-            if peer.connection_type == _WEB_SEED:
+            if peer.connection_type == WEB_SEED:
                 connection = (peer.remote_endpoint(), peer.local_endpoint())
                 self._web[connection] = max(peer.total_download, self._web.get(connection, 0))
 
