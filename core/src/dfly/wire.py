@@ -210,6 +210,15 @@ class Released(Message):
 
 
 @attrs.frozen(kw_only=True)
+class Doubted(Message):
+    """Another node got wrong bytes of segment `index` of `blob` from this one: it is to look at what its disk gives."""
+
+    kind = "doubted"
+    blob: str
+    index: int
+
+
+@attrs.frozen(kw_only=True)
 class Heartbeat(Message):
     """The stream is alive. `waiting_for` says what the seed peer itself waits for, empty when all is well."""
 
@@ -222,13 +231,18 @@ class Report:
     """What a node tells, once a second or when it has something to say.
 
     `held` maps a blob to the segments finished since the last report that was answered; `stalled` are (blob, segment) without
-    progress; `bad_peers` are addresses that sent wrong pieces; `sources` are bytes by source since the start.
+    progress; `bad_peers` are addresses that sent so many wrong pieces that they are shut out, `silent_peers` those that were
+    asked and sent nothing; `doubts` are single wrong pieces, as (blob, segment, host, port); `bad_segments` are (blob, segment)
+    of which the web seed itself sent wrong bytes; `sources` are bytes by source since the start.
     """
 
     node: str
     held: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     stalled: tuple[tuple[str, int], ...] = ()
     bad_peers: tuple[Address, ...] = ()
+    silent_peers: tuple[Address, ...] = ()
+    doubts: tuple[tuple[str, int, str, int], ...] = ()
+    bad_segments: tuple[tuple[str, int], ...] = ()
     sources: Mapping[str, int] = attrs.field(factory=dict)
     done: bool = False
     goodbye: bool = False
@@ -247,6 +261,9 @@ class Report:
             held={str(b): _unruns(s) for b, s in held.items()},
             stalled=tuple((_is(b, str), _is(i, int)) for b, i in _pairs(d, "stalled")),
             bad_peers=_addresses(d, "bad_peers"),
+            silent_peers=_addresses(d, "silent_peers"),
+            doubts=_doubts(d),
+            bad_segments=tuple((_is(b, str), _is(i, int)) for b, i in _pairs(d, "bad_segments")),
             sources={str(k): _is(v, int) for k, v in _get(d, "sources", dict, {}).items()},
             done=_get(d, "done", bool, False),
             goodbye=_get(d, "goodbye", bool, False),
@@ -343,6 +360,7 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
     ),
     "entry": lambda d: EntryDuty(blob=_get(d, "blob", str), index=_count(d, "index")),
     "released": lambda _: Released(),
+    "doubted": lambda d: Doubted(blob=_get(d, "blob", str), index=_count(d, "index")),
     "heartbeat": lambda d: Heartbeat(waiting_for=_get(d, "waiting_for", str, "")),
 }
 
@@ -445,6 +463,13 @@ def _addresses(d: Mapping[str, Any], key: str) -> tuple[Address, ...]:
     if any(not 0 < port < 65536 for _, port in found):
         raise WireError(f"{key!r} has a port out of range")
     return found
+
+
+def _doubts(d: Mapping[str, Any]) -> tuple[tuple[str, int, str, int], ...]:
+    rows = _get(d, "doubts", list, [])
+    if any(not isinstance(row, list) or len(row) != 4 for row in rows):
+        raise WireError("'doubts' is not a list of rows of four")
+    return tuple((_is(b, str), _is(i, int), _is(host, str), _is(port, int)) for b, i, host, port in rows)
 
 
 def _plain(value: Any) -> Any:
