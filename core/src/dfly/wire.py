@@ -15,14 +15,17 @@ the selected snapshot, with a random tail where its content is not pinned.
 """
 
 import base64
+import ipaddress
 import json
+import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import attrs
 
 from dfly.errors import DflyError
-from dfly.values import Digest, Entry, Snapshot
+from dfly.values import LAYOUT_VERSION, Digest, Entry, Snapshot
 
 #: Spoken by this release; a seed peer answers a node of the version before it as well.
 WIRE_VERSION = 1
@@ -32,6 +35,13 @@ LONGEST_BODY = 8 << 20
 LONGEST_SNAPSHOT = 512 << 20
 #: Prefix of the headers that carry backend options: X-Dfly-Option-<flag without dashes>, for example …-gopher-token.
 OPTION_HEADER = "X-Dfly-Option-"
+#: Segments that one report may name: some two thousand of the largest blobs.
+MOST_HELD = 1 << 20
+_LARGEST = 1 << 60
+_LONGEST_HASHES = 20 * 16
+#: Task ids and grants become part of a URL's path.
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,512}")
+_DIGEST = re.compile(r"[a-z0-9][a-z0-9-]{0,31}:[0-9a-f]{8,128}")
 
 Address = tuple[str, int]
 T = TypeVar("T")
@@ -101,7 +111,7 @@ class Resolved:
     def from_json(cls, d: Mapping[str, Any]) -> Self:
         """Raises WireError."""
         return cls(
-            task=_get(d, "task", str),
+            task=_word(d, "task"),
             snapshot=snapshot_from_json(_get(d, "snapshot", dict)),
             seal=_get(d, "seal", str, ""),
         )
@@ -258,7 +268,7 @@ class Report:
         held = _get(d, "held", dict, {})
         return cls(
             node=_get(d, "node", str),
-            held={str(b): _unruns(s) for b, s in held.items()},
+            held=_held(held),
             stalled=tuple((_is(b, str), _is(i, int)) for b, i in _pairs(d, "stalled")),
             bad_peers=_addresses(d, "bad_peers"),
             silent_peers=_addresses(d, "silent_peers"),
@@ -323,17 +333,17 @@ def decode_message(line: bytes) -> Message | None:
 _MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
     "hello": lambda d: Hello(
         epoch=_get(d, "epoch", str),
-        grant=_get(d, "grant", str),
-        expires=float(_get(d, "expires", (int, float))),
-        seed_peers=_strings(d, "seed_peers"),
-        heartbeat=float(_get(d, "heartbeat", (int, float), 5.0)),
+        grant=_word(d, "grant"),
+        expires=_seconds(d, "expires"),
+        seed_peers=tuple(map(_ip, _strings(d, "seed_peers"))),
+        heartbeat=_seconds(d, "heartbeat", 5.0),
     ),
     "segment": lambda d: Segment(
         seq=_get(d, "seq", int, 0),
         blob=_get(d, "blob", str),
         index=_count(d, "index"),
         size=_count(d, "size"),
-        hashes=_bytes(d, "hashes"),
+        hashes=_hashes(d),
         attempt=_get(d, "attempt", int, 1),
         mac=_get(d, "mac", str, ""),
     ),
@@ -341,7 +351,7 @@ _MESSAGES: dict[str, Callable[[dict[str, Any]], Message]] = {
         seq=_get(d, "seq", int, 0),
         blob=_get(d, "blob", str),
         state=_get(d, "state", str),
-        size=_get(d, "size", int, 0),
+        size=_count(d, "size", 0),
         attempt=_get(d, "attempt", int, 1),
         sha256=_get(d, "sha256", str, ""),
     ),
@@ -385,20 +395,21 @@ def snapshot_from_json(d: Mapping[str, Any]) -> Snapshot:
         entries.append(
             Entry(
                 path=_is(path, str),
-                size=None if size is None else _is(size, int),
+                size=None if size is None else _size(size),
                 url=_is(url, str),
                 identity=_is(identity, str),
-                digests=tuple(Digest(_is(a, str), _is(v, str)) for a, v in _is(digests, list)),
+                digests=tuple(_digest(a, v) for a, v in _pairs({"digests": digests}, "digests")),
                 validator=None if validator is None else _is(validator, str),
             )
         )
+    if _get(d, "layout", int) != LAYOUT_VERSION:
+        raise WireError(f"pieces are cut by rule {d['layout']}, this dfly knows rule {LAYOUT_VERSION}")
     return Snapshot(
         source=_get(d, "source", str),
         name=_get(d, "name", str),
         entries=entries,
         revision=None if d.get("revision") is None else _get(d, "revision", str),
         public=_get(d, "public", bool, False),
-        layout=_get(d, "layout", int),
     )
 
 
@@ -420,6 +431,8 @@ def _object(body: bytes, *, cap: int = LONGEST_BODY) -> dict[str, Any]:
 def _is(value: Any, kind: Any) -> Any:
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise WireError(f"{str(value)[:60]!r} is not {getattr(kind, '__name__', 'of the right type')}")
+    if kind is int and not -_LARGEST < value < _LARGEST:
+        raise WireError("a number is out of range")
     return value
 
 
@@ -433,11 +446,53 @@ def _get(d: Mapping[str, Any], key: str, kind: Any, default: Any = _MISSING) -> 
     return value if value is default else _is(value, kind)
 
 
-def _count(d: Mapping[str, Any], key: str) -> int:
-    value: int = _get(d, key, int)
-    if not 0 <= value < 1 << 60:
+def _count(d: Mapping[str, Any], key: str, default: Any = _MISSING) -> int:
+    return _size(_get(d, key, int, default))
+
+
+def _size(value: Any) -> int:
+    size: int = _is(value, int)
+    if size < 0:
+        raise WireError("a size or count is negative")
+    return size
+
+
+def _seconds(d: Mapping[str, Any], key: str, default: Any = _MISSING) -> float:
+    value = _get(d, key, (int, float), default)
+    # a Python int may be too large for a float, and JSON's own floats may be infinite or no number at all
+    if isinstance(value, bool) or not 0 <= value < _LARGEST or math.isnan(value):
         raise WireError(f"{key!r} is out of range")
+    return float(value)
+
+
+def _word(d: Mapping[str, Any], key: str) -> str:
+    value: str = _get(d, key, str)
+    if not _WORD.fullmatch(value):
+        raise WireError(f"{key!r} is not one word of a URL's path")
     return value
+
+
+def _digest(algorithm: Any, value: Any) -> Digest:
+    digest = Digest(_is(algorithm, str), _is(value, str))
+    # a digest names a blob, and a blob's id names a torrent
+    if not _DIGEST.fullmatch(str(digest)):
+        raise WireError(f"{str(digest)[:60]!r} is not a digest")
+    return digest
+
+
+def _hashes(d: Mapping[str, Any]) -> bytes:
+    hashes = _bytes(d, "hashes")
+    if len(hashes) % 20 or not 0 < len(hashes) <= _LONGEST_HASHES:
+        raise WireError("'hashes' are not those of a segment's pieces")
+    return hashes
+
+
+def _ip(text: str) -> str:
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError as error:
+        raise WireError(f"{text[:60]!r} is not an IP address") from error
+    return text
 
 
 def _strings(d: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -459,7 +514,7 @@ def _pairs(d: Mapping[str, Any], key: str) -> list[tuple[Any, Any]]:
 
 
 def _addresses(d: Mapping[str, Any], key: str) -> tuple[Address, ...]:
-    found = tuple((_is(host, str), _is(port, int)) for host, port in _pairs(d, key))
+    found = tuple((_ip(_is(host, str)), _is(port, int)) for host, port in _pairs(d, key))
     if any(not 0 < port < 65536 for _, port in found):
         raise WireError(f"{key!r} has a port out of range")
     return found
@@ -487,10 +542,15 @@ def _runs(segments: tuple[int, ...]) -> list[list[int]]:
     return runs
 
 
-def _unruns(runs: Any) -> tuple[int, ...]:
-    found: list[int] = []
-    for first, last in _pairs({"held": runs}, "held"):
-        if not 0 <= _is(first, int) <= _is(last, int) or last - first > 1 << 16 or len(found) > 1 << 16:
-            raise WireError("'held' is out of range")
-        found.extend(range(first, last + 1))
-    return tuple(found)
+def _held(rows: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The runs of every blob as numbers. The cap is on their sum: a run is a few bytes, and what it says may be a lot."""
+    found: dict[str, tuple[int, ...]] = {}
+    left = MOST_HELD
+    for blob, runs in rows.items():
+        numbers: list[int] = []
+        for first, last in _pairs({"held": runs}, "held"):
+            if not 0 <= _is(first, int) <= _is(last, int) or (left := left - (last - first + 1)) < 0:
+                raise WireError("'held' is out of range")
+            numbers.extend(range(first, last + 1))
+        found[blob] = tuple(numbers)
+    return found
