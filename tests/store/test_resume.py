@@ -71,7 +71,8 @@ def test_a_killed_process_loses_only_the_segment_it_was_in(tmp_path, open_partia
 
 def test_a_process_killed_at_any_moment_leaves_what_it_told(tmp_path, open_partial, fill):
     for last in ("0", "1", "2"):
-        with _child(tmp_path / "p", stop_in=-1) as process:
+        # it cannot get past the last segment, where it would commit
+        with _child(tmp_path / "p", stop_in=3, final=tmp_path / "final") as process:
             _until(process, last)  # and by now it is somewhere in the next one
             process.kill()
         partial = open_partial(SIZE)
