@@ -30,6 +30,15 @@ class Accusations:
         self._expelled.update(addresses)
         return True
 
+    def has_said(self, accuser: str, accused: str) -> bool:
+        """Whether `accuser`'s word against this node is known."""
+        return accuser in self._said.get(accused, {})
+
+    def forgive(self, accused: str, addresses: tuple[Address, ...]) -> None:
+        """What was said of a node has had its consequence, and counts no more."""
+        self._said.pop(accused, None)
+        self._expelled.difference_update(addresses)
+
     def expelled(self, addresses: tuple[Address, ...]) -> bool:
         """Whether any of these addresses was expelled."""
         return not self._expelled.isdisjoint(addresses)

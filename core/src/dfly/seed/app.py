@@ -31,6 +31,8 @@ _WEB_SEED = "/v1/blobs/{grant}/{blob}"
 #: A grant is the web seed's token: libtorrent cannot send another.
 _WITHOUT_TOKEN = ("/healthz", "/readyz", _WEB_SEED)
 _MOST_PATTERNS, _LONGEST_TEXT = 1000, 4096
+#: Segments that one report may have looked at.
+_MOST_DOUBTED = 4
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -131,6 +133,9 @@ class App:
         report = Report.decode(await request.read())
         if task.scheduler.member(report.node) is None:
             raise SwarmError("this node is not in the ring", hint="open the event stream first")
+        for blob, index in report.bad_segments[:_MOST_DOUBTED]:
+            if blob in task.scheduler.blobs:
+                self.tasks.mirror.recheck(blob, index)
         return web.Response(body=task.report(report).encode(), content_type="application/json")
 
     async def hashes(self, request: web.Request) -> web.Response:

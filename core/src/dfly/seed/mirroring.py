@@ -60,6 +60,9 @@ class Mirror(Protocol):
     def state(self, blob: str) -> BlobState:
         """How far it is."""
 
+    def recheck(self, blob: str, index: int) -> None:
+        """Somebody got wrong bytes of a segment from here: look, and repair what is wrong. Returns at once."""
+
     def close(self) -> None:
         """Stop fetching and let go of the disk."""
 

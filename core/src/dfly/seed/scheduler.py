@@ -14,9 +14,9 @@ from dfly.seed.accusations import Accusations
 from dfly.seed.chords import Chords
 from dfly.seed.duties import Duties
 from dfly.seed.holdings import Holdings, mask_of, segments_of
-from dfly.seed.members import SILENT, Member, keeping_up
+from dfly.seed.members import BENCH, SILENT, Member, keeping_up
 from dfly.seed.ring import Ring
-from dfly.wire import Address, EntryDuty, Message, Released, Report
+from dfly.wire import Address, Doubted, EntryDuty, Message, Released, Report
 from dfly.wire import Ring as RingLine
 
 #: What to tell whom, in order.
@@ -26,6 +26,8 @@ Outbox = dict[str, list[Message]]
 GRACE = 2.0
 #: Far members that one stall gets a node.
 _CHORDS = 2
+#: Seconds after which a node may be asked to look at the same segment again.
+_DOUBT = 5.0
 #: Nodes that are gone are remembered, so that one that comes back need not tell everything again.
 _MOST_GONE = 4096
 #: Members looked at for a holder before all of them are.
@@ -47,6 +49,8 @@ class Scheduler:
     _chords: Chords = attrs.field(factory=Chords)
     _holdings: Holdings = attrs.field(factory=Holdings)
     _accusations: Accusations = attrs.field(factory=Accusations)
+    _silence: Accusations = attrs.field(factory=Accusations)
+    _doubted: dict[tuple[str, str, int], float] = attrs.field(factory=dict)
     _published: dict[str, dict[int, int]] = attrs.field(factory=dict)
     _able: list[Member] | None = None
     _told: dict[str, RingLine] = attrs.field(factory=dict)
@@ -178,28 +182,74 @@ class Scheduler:
         return tuple(a for m in chosen for a in m.addresses), self._tell_ring(concerned)
 
     def accuse(self, accuser: str, address: Address) -> Outbox:
-        """`accuser` says that wrong bytes come from `address`."""
-        witness = self.member(accuser)
-        accused = next((m for m in self._members.values() if m.connected and address in m.addresses), None)
-        if witness is None or accused is None or accused is witness or accused.node not in witness.known:
+        """`accuser` says that wrong bytes come from `address`. Its word parts the two, a second one's expels the accused."""
+        pair = self._believable(accuser, address)
+        # nodes repeat themselves
+        if pair is None or self._accusations.has_said(accuser, pair[1].node):
             return {}
-        if self._ring.apart(accuser, accused.node):
-            # said before: nodes repeat themselves
-            return {}
-        concerned = self._chords.unlink(accuser, accused.node) | self._ring.part(accuser, accused.node)
-        seen = witness.addresses[0] if witness.addresses else (accuser, 0)
-        expelled = self._accusations.accuse(
-            accuser=accuser, seen=seen, accused=accused.node, addresses=accused.addresses
-        )
-        if expelled and not accused.expelled:
+        witness, accused = pair
+        concerned = self._part(witness, accused)
+        if self._word(self._accusations, witness, accused) and not accused.expelled:
             accused.expelled = True
             self.duties.release(accused.node)
             concerned |= self._unseat(accused)
         return self._give_duties(self._tell_ring(concerned))
 
+    def silent(self, accuser: str, address: Address) -> Outbox:
+        """`accuser` has asked `address` for bytes and gets none. As `accuse`, but a node that slept may come back."""
+        pair = self._believable(accuser, address)
+        if pair is None or self._silence.has_said(accuser, pair[1].node):
+            return {}
+        witness, accused = pair
+        concerned = self._part(witness, accused)
+        accused.suspect_until = self.clock() + SUSPECT
+        if self._word(self._silence, witness, accused):
+            self._silence.forgive(accused.node, accused.addresses)
+            accused.benched_until = self.clock() + BENCH
+            self.duties.release(accused.node)
+            concerned |= self._unseat(accused)
+        return self._give_duties(self._tell_ring(concerned))
+
+    def doubt(self, accuser: str, address: Address, blob: str, index: int) -> Outbox:
+        """`accuser` got one wrong piece of a segment from `address`, whose disk may have changed it: it is to look."""
+        pair, now = self._believable(accuser, address), self.clock()
+        if pair is None or blob not in self.blobs:
+            return {}
+        self._doubted = {asked: since for asked, since in self._doubted.items() if now - since < _DOUBT}
+        asked = (pair[1].node, blob, index)
+        if asked in self._doubted:
+            return {}
+        self._doubted[asked] = now
+        return {pair[1].node: [Doubted(blob=blob, index=index)]}
+
+    def is_expelled(self, address: Address) -> bool:
+        """Whether a node at this address was expelled."""
+        return self._accusations.expelled((address,))
+
+    def is_benched(self, address: Address) -> bool:
+        """Whether the node at this address has no place in the ring for a while."""
+        now = self.clock()
+        return any(m.benched_until > now for m in self._members.values() if address in m.addresses)
+
+    def _believable(self, accuser: str, address: Address) -> tuple[Member, Member] | None:
+        """Who speaks and of whom, where the one can know the other."""
+        witness = self.member(accuser)
+        accused = next((m for m in self._members.values() if m.connected and address in m.addresses), None)
+        if witness is None or accused is None or accused is witness or accused.node not in witness.known:
+            return None
+        return witness, accused
+
+    def _part(self, witness: Member, accused: Member) -> set[str]:
+        return self._chords.unlink(witness.node, accused.node) | self._ring.part(witness.node, accused.node)
+
+    def _word(self, book: Accusations, witness: Member, accused: Member) -> bool:
+        """Enter one word of one member against another. True where that makes enough."""
+        seen = witness.addresses[0] if witness.addresses else (witness.node, 0)
+        return book.accuse(accuser=witness.node, seen=seen, accused=accused.node, addresses=accused.addresses)
+
     def _seat(self, member: Member) -> set[str]:
         """Give a member its place, and let what it holds count. Returns the nodes concerned."""
-        if member.expelled:
+        if member.expelled or member.benched_until > self.clock():
             return set()
         if not member.seated:
             self._able, member.seated = None, True
@@ -251,6 +301,7 @@ class Scheduler:
             del self._members[node]
             self._ring.forget(node)
             self._accusations.forget(node)
+            self._silence.forget(node)
 
     def _give_duties(self, outbox: Outbox) -> Outbox:
         for (blob, index), member in self.duties.assign_waiting(self._those_able(), self.clock()):

@@ -82,12 +82,30 @@ class Task:
             addresses, outbox = self.scheduler.chords(report.node, blob, index)
             chords.update(dict.fromkeys(addresses))
             self.post(outbox)
-        for address in report.bad_peers[:_MOST_ACCUSED]:
-            outbox = self.scheduler.accuse(report.node, address)
-            if outbox:
-                _log.warning("peer.accused", task=self.id, node=report.node, address=f"{address[0]}:{address[1]}")
-            self.post(outbox)
+        self._judge(report)
         return Advice(chords=tuple(chords))
+
+    def _judge(self, report: Report) -> None:
+        """Act on what a node says against others."""
+        scheduler, told = self.scheduler, {"task": self.id, "node": report.node}
+        for address in report.bad_peers[:_MOST_ACCUSED]:
+            before = scheduler.is_expelled(address)
+            outbox = scheduler.accuse(report.node, address)
+            if outbox:
+                _log.warning("peer.accused", **told, address=_shown(address))
+            if scheduler.is_expelled(address) and not before:
+                _log.warning("peer.expelled", **told, address=_shown(address))
+            self.post(outbox)
+        for address in report.silent_peers[:_MOST_ACCUSED]:
+            outbox = scheduler.silent(report.node, address)
+            if outbox:
+                _log.warning("peer.silent", **told, address=_shown(address), benched=scheduler.is_benched(address))
+            self.post(outbox)
+        for blob, index, host, port in report.doubts[:_MOST_ACCUSED]:
+            outbox = scheduler.doubt(report.node, (host, port), blob, index)
+            if outbox:
+                _log.warning("segment.doubted", **told, address=_shown((host, port)), blob=blob, segment=index)
+            self.post(outbox)
 
     def segment_published(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> None:
         """Tell of a segment, once."""
@@ -275,6 +293,10 @@ class _FromThreads:
     def _call(self, work: Callable[..., Any], *args: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(work, *args)
+
+
+def _shown(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 def _prepare(task: str, snapshot: Snapshot) -> tuple[Freight, bytes]:
