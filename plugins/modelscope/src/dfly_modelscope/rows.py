@@ -71,7 +71,7 @@ def tip_of(data: Any) -> str:
     latest = data.get("LatestCommitter") if isinstance(data, dict) else None
     if not isinstance(latest, dict):
         return ""
-    return next((found for key in ("Id", "ShortId") if (found := _hex(_SHORT, latest.get(key)))), "")
+    return next((found for key in ("Id", "Revision", "ShortId") if (found := _hex(_SHORT, latest.get(key)))), "")
 
 
 def same_tip(one: str, other: str) -> bool:
