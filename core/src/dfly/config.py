@@ -8,12 +8,14 @@ class Network:
     """How this process speaks HTTP. TLS is always verified; `ca_file` adds to the usual authorities.
 
     `cert` and `key` are PEM files of a client certificate. Proxies come from the environment unless `proxy` is given.
+    `forbid_link_local`: never connect to link-local and metadata addresses; for who fetches what others name.
     """
 
     ca_file: str | None = None
     cert: str | None = None
     key: str | None = None
     proxy: str | None = None
+    forbid_link_local: bool = False
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     #: A body slower than `low_speed` bytes/s over `low_speed_time` seconds counts as a lost connection.

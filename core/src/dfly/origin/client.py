@@ -21,12 +21,16 @@ import httpx
 
 from dfly.config import Network, Patience
 from dfly.errors import UsageError
+from dfly.origin.addresses import WaryTransport, wary_pool
 from dfly.origin.pauses import Pauses
 from dfly.origin.proxies import Proxies
 from dfly.origin.redirects import SafeRedirects
 from dfly.origin.retry import OnRetry, Reconnecting, Retrying, silently
 from dfly.values import bare_url
 from dfly.version import VERSION
+
+#: Seconds that an idle connection is kept.
+KEEPALIVE = 30.0
 
 
 @attrs.frozen
@@ -64,12 +68,15 @@ def open_clients(
     context = tls_context(network)
 
     def pool(proxy: str | None) -> httpx.BaseTransport:
+        if network.forbid_link_local and proxy is None:
+            return wary_pool(context, keepalive=KEEPALIVE)
         # how many connections there are is decided by the workers, not by the pool
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=30.0)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE)
         return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy, **_leaving_by(interface))
 
     _keep_secrets_out_of_logs()
-    files = SafeRedirects(Reconnecting(Proxies(pool, proxy=network.proxy)))
+    way: httpx.BaseTransport = Proxies(pool, proxy=network.proxy)
+    files = SafeRedirects(Reconnecting(WaryTransport(way) if network.forbid_link_local else way))
     calls = Retrying(files, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
     return Clients(api=_client(calls, network), data=_client(files, network))
 

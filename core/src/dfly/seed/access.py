@@ -2,7 +2,6 @@
 
 import hmac
 import ipaddress
-import socket
 from fnmatch import fnmatchcase
 from urllib.parse import unquote
 
@@ -10,9 +9,8 @@ import attrs
 
 from dfly.backend import Secret
 from dfly.errors import AccessDenied
+from dfly.origin.addresses import forbidden_host
 from dfly.values import bare_url
-
-_METADATA_HOSTS = ("metadata", "metadata.google.internal", "instance-data", "fd00:ec2::254")
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +37,7 @@ class Access:
         """Whether this source may be fetched, from `endpoints` that the caller chose. Raises AccessDenied."""
         bare = bare_url(url)
         for place in (bare, *endpoints):
-            if _is_forbidden(_host(place)):
+            if forbidden_host(_host(place)):
                 raise AccessDenied(f"{bare_url(place)} is an address that is never fetched from", url=bare)
         if not self.allow_source:
             return
@@ -86,17 +84,3 @@ def _host(url: str) -> str:
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
     return authority.partition(":")[0].rstrip(".")
-
-
-def _is_forbidden(host: str) -> bool:
-    if host in _METADATA_HOSTS:
-        return True
-    try:
-        address = plain_ip(host)
-    except ValueError:
-        try:
-            # 2852039166 and 0xA9FEA9FE are 169.254.169.254 to whoever connects
-            address = ipaddress.ip_address(socket.inet_aton(host))
-        except (OSError, UnicodeError):
-            return False
-    return address.is_link_local or address.is_multicast or address.is_unspecified

@@ -134,7 +134,12 @@ class SeedPeer:
         async with contextlib.AsyncExitStack() as stack:
             cancel = threading.Event()
             backends = stack.enter_context(
-                Backends(self._plugins, network=config.network, patience=config.patience, cancel=cancel)
+                Backends(
+                    self._plugins,
+                    network=attrs.evolve(config.network, forbid_link_local=True),
+                    patience=config.patience,
+                    cancel=cancel,
+                )
             )
             pool = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="dfly-hub")
             stack.callback(pool.shutdown, wait=False, cancel_futures=True)
