@@ -5,16 +5,19 @@ wait, to take the next seed peer, or to go back to the source.
 """
 
 import hashlib
+import ipaddress
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import httpx
 
 from dfly import errors, wire
 from dfly.backend import Backend, Secret, option_fields
-from dfly.errors import DflyError, SwarmError
+from dfly.errors import DflyError, SwarmError, UsageError
 from dfly.values import bare_url
 
 
@@ -34,11 +37,16 @@ class Whereabouts:
 
 @attrs.define(kw_only=True)
 class SeedPeer:
-    """One seed peer, as a node speaks to it. `url` is its base URL, without a trailing slash."""
+    """One seed peer, as a node speaks to it. `url` is its base URL, without a trailing slash.
+
+    The cluster token, and the options named in `secret`, go out over TLS or to this machine only, unless `insecure`.
+    All methods raise UsageError where that would be broken.
+    """
 
     url: str
     client: httpx.Client
     cluster_token: Secret | None = None
+    secret: frozenset[str] = frozenset()
     insecure: bool = False
 
     def resolve(self, ask: wire.Ask, options: Mapping[str, str]) -> wire.Resolved:
@@ -46,10 +54,19 @@ class SeedPeer:
 
         Raises what the seed peer's backend raised (NotFound, AccessDenied, …), SwarmError where it cannot be reached.
         """
+        if not self.secret.isdisjoint(options):
+            self._require_private()
         headers = self._headers() | {wire.OPTION_HEADER + name: value for name, value in options.items()}
         # a large repository's first listing takes a hub many pages
-        reply = self._send("POST", "/v1/snapshots", content=ask.encode(), headers=headers, timeout=300.0)
-        return wire.Resolved.decode(reply.content)
+        reply = self._send(
+            "POST",
+            "/v1/snapshots",
+            content=ask.encode(),
+            headers=headers,
+            timeout=300.0,
+            largest=wire.LONGEST_SNAPSHOT,
+        )
+        return wire.Resolved.decode(reply)
 
     @contextmanager
     def events(self, task: str, me: Whereabouts, *, after: str = "") -> Iterator[Iterator[wire.Message]]:
@@ -75,8 +92,7 @@ class SeedPeer:
         try:
             if response.status_code != 200:
                 with self._mapped():
-                    response.read()
-                raise self._error(response)
+                    raise self._error(response, _beginning(response))
             yield self._lines(response)
         finally:
             response.close()
@@ -84,7 +100,7 @@ class SeedPeer:
     def report(self, task: str, report: wire.Report) -> wire.Advice:
         """Tell the seed peer how it goes; the answer may name further peers to try."""
         reply = self._send("POST", f"/v1/snapshots/{task}/report", content=report.encode(), timeout=10.0)
-        return wire.Advice.decode(reply.content)
+        return wire.Advice.decode(reply)
 
     def have(self, task: str, have: wire.Have) -> None:
         """Carry over what an earlier seed peer published and this node holds."""
@@ -92,7 +108,7 @@ class SeedPeer:
 
     def hashes(self, task: str, blob: str) -> bytes:
         """20 bytes a piece, for a blob that is complete; then 16 bytes a segment, its MAC, where the cluster has a secret."""
-        return self._send("GET", f"/v1/snapshots/{task}/hashes/{blob}", timeout=60.0).content
+        return self._send("GET", f"/v1/snapshots/{task}/hashes/{blob}", timeout=60.0)
 
     def web_seed(self, grant: str, blob: str) -> str:
         """The URL that libtorrent fetches published bytes of `blob` from."""
@@ -110,16 +126,34 @@ class SeedPeer:
                     if message is not None:
                         yield message
 
-    def _send(self, method: str, path: str, *, timeout: float, **more: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, *, timeout: float, largest: int = wire.LONGEST_BODY, **more: Any) -> bytes:
         headers = more.pop("headers", None) or self._headers()
-        with self._mapped():
-            response = self.client.request(method, self.url + path, headers=headers, timeout=timeout, **more)
+        with (
+            self._mapped(),
+            self.client.stream(method, self.url + path, headers=headers, timeout=timeout, **more) as response,
+        ):
+            body = bytearray()
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > largest:
+                    raise wire.WireError(f"more than {largest} bytes")
         if response.status_code >= 400:
-            raise self._error(response)
-        return response
+            raise self._error(response, bytes(body))
+        return bytes(body)
 
     def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.cluster_token.reveal()}"} if self.cluster_token else {}
+        if self.cluster_token is None:
+            return {}
+        self._require_private()
+        return {"Authorization": f"Bearer {self.cluster_token.reveal()}"}
+
+    def _require_private(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" and not self.insecure and not _is_here(parts.hostname or ""):
+            raise UsageError(
+                f"the seed peer {bare_url(self.url)} is reached over plain HTTP: tokens would be readable on the way",
+                hint="use https:// (and --ca-file), or --insecure if the network is trusted",
+            )
 
     @contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -131,11 +165,11 @@ class SeedPeer:
                 hint="is it running, and is --seed-peer (DFLY_SEED_PEERS) right?",
             ) from error
 
-    def _error(self, response: httpx.Response) -> DflyError:
+    def _error(self, response: httpx.Response, body: bytes) -> DflyError:
         try:
-            said = response.json()
+            said = json.loads(body)
             return revive(str(said["error"]), str(said["message"]), str(said.get("hint", "")))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return SwarmError(f"the seed peer {bare_url(self.url)} answered {response.status_code}")
 
 
@@ -157,12 +191,35 @@ def travelling(backend: type[Backend], settings: Any) -> dict[str, str]:
     return found
 
 
+def secret_options(backend: type[Backend]) -> frozenset[str]:
+    """The names, as in `travelling`, of the options that nobody on the way may read."""
+    return frozenset(field.flag.removeprefix("--") for field in option_fields(backend) if field.secret)
+
+
 def revive(name: str, message: str, hint: str) -> DflyError:
     """The error that a seed peer named, as if it had been raised here."""
     kind = getattr(errors, name, SwarmError)
-    if not (isinstance(kind, type) and issubclass(kind, DflyError)):
+    # Cancelled is what this machine's user did, never what a seed peer says
+    if not (isinstance(kind, type) and issubclass(kind, DflyError)) or issubclass(kind, errors.Cancelled):
         kind = SwarmError
     error: DflyError = kind.__new__(kind, message)
     error.args = (message,)
     error.message, error.hint = message, hint
     return error
+
+
+def _beginning(response: httpx.Response) -> bytes:
+    """As much of a body as an error message can need."""
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > wire.LONGEST_LINE:
+            break
+    return bytes(body)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

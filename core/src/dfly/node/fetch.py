@@ -18,7 +18,7 @@ from dfly.backend import Backend, build_options
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
-from dfly.node.control import travelling
+from dfly.node.control import secret_options, travelling
 from dfly.node.resolve import expect, resolve
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
@@ -173,7 +173,8 @@ class _Source:
         ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
         options = travelling(self.backend_class, self.settings)
         try:
-            return join(ask, options, joining, client=control, source=source)
+            secret = secret_options(self.backend_class)
+            return join(ask, options, joining, client=control, source=source, secret=secret)
         except SwarmError as error:
             if not joining.back_to_source:
                 raise

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import httpx
@@ -17,13 +16,14 @@ import httpx
 from dfly import wire
 from dfly.backend import Secret
 from dfly.config import Joining
-from dfly.errors import SwarmError, UsageError
+from dfly.errors import SwarmError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
 from dfly.node.control import SeedPeer, Whereabouts, in_order
 from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling
 from dfly.node.succession import Seat, Succession
+from dfly.origin.client import authorities
 from dfly.output.place import waiting_place
 from dfly.output.plan import Target
 from dfly.packs import Freight
@@ -50,6 +50,10 @@ class Joined:
         """What to fetch."""
         return self.seat.resolved.snapshot
 
+    @property
+    def _over_tls(self) -> bool:
+        return any(peer.url.startswith("https:") for peer in self.candidates)
+
     def arrivals(self, targets: Sequence[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:
         """What has to travel for `targets`, by blob id."""
         return swarm_arrivals(Freight.of(self.snapshot, task=self.seat.task), targets, root=root, emit=emit)
@@ -65,6 +69,7 @@ class Joined:
             listen_port=joining.port,
             interfaces=(joining.interface,) if joining.interface else (),
             upload_limit=joining.upload_limit,
+            authorities=authorities(self.source.network) if self._over_tls else "",
         )
         with ExitStack() as stack:
             for arrival in arrivals.values():
@@ -95,18 +100,24 @@ class Joined:
 
 
 def join(
-    ask: wire.Ask, options: Mapping[str, str], joining: Joining, *, client: httpx.Client, source: Source
+    ask: wire.Ask,
+    options: Mapping[str, str],
+    joining: Joining,
+    *,
+    client: httpx.Client,
+    source: Source,
+    secret: frozenset[str] = frozenset(),
 ) -> Joined:
     """Ask the seed peers for `ask`, in the order that all nodes use for this repository.
 
-    `options` are backend options that may travel, secrets among them: they are refused over plain HTTP to another machine
+    `options` are backend options that may travel; those named in `secret` are refused over plain HTTP to another machine
     unless `joining.insecure`. Raises what the seed peer's backend raised; SwarmError where no seed peer answers.
     """
     token = Secret(joining.cluster_token) if joining.cluster_token else None
     urls = [url.rstrip("/") for url in in_order(joining.seed_peers, ask.url.partition("@")[0])]
-    for url in urls:
-        require_private(url, options, joining)
-    candidates = tuple(SeedPeer(url=url, client=client, cluster_token=token) for url in urls)
+    candidates = tuple(
+        SeedPeer(url=url, client=client, cluster_token=token, secret=secret, insecure=joining.insecure) for url in urls
+    )
     last: SwarmError | None = None
     for peer in candidates:
         try:
@@ -117,15 +128,3 @@ def join(
             return Joined(seat=seat, candidates=candidates, ask=ask, options=options, joining=joining, source=source)
     assert last is not None, "join without seed peers"
     raise last
-
-
-def require_private(url: str, options: Mapping[str, str], joining: Joining) -> None:
-    """Refuse to send secrets in plain text to another machine."""
-    parts = urlsplit(url)
-    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
-    secret = bool(joining.cluster_token) or any("token" in name or "header" in name for name in options)
-    if parts.scheme != "https" and secret and not local and not joining.insecure:
-        raise UsageError(
-            f"the seed peer {url} is reached over plain HTTP: tokens would be readable on the way",
-            hint="use https:// (and --ca-file), or --insecure if the network is trusted",
-        )

@@ -65,7 +65,7 @@ class Succession:
         here = self.seat.seed_peer
         order = [here, *(peer for peer in self.candidates if peer.url != here.url)]
         for peer in order:
-            seat = self._try(peer, self.settle)
+            seat = self._try(peer, self.settle, self.options)
             if seat is not None or self.left.is_set():
                 return seat
         return None
@@ -73,22 +73,24 @@ class Succession:
     def _standing_in(self) -> Seat | None:
         for address in self.stand_ins:
             if address[1] == self.own_port and _is_here(address[0]):
-                seat = self._try(self.stand_in(address), self.settle)
+                seat = self._try(self.stand_in(address), self.settle, self.options)
             else:
-                # it too has to find out that all seed peers are gone
-                seat = self._try(self.peer_at(address), 2 * self.settle)
+                # it too has to find out that all seed peers are gone; and it is another user's machine: no secret goes there
+                peer = self.peer_at(address)
+                shown = {name: value for name, value in self.options.items() if name not in peer.secret}
+                seat = self._try(peer, 2 * self.settle, shown)
             if seat is not None or self.left.is_set():
                 return seat
         return None
 
-    def _try(self, peer: SeedPeer, patience: float) -> Seat | None:
+    def _try(self, peer: SeedPeer, patience: float, options: Mapping[str, str]) -> Seat | None:
         """Ask `peer` for the task until it answers, for `patience` seconds."""
         until = time.monotonic() + patience
         known = self.seat.resolved
         ask = attrs.evolve(self.ask, known=known if known.seal else None)
         while not self.left.is_set():
             try:
-                resolved = peer.resolve(ask, self.options)
+                resolved = peer.resolve(ask, options)
             except (SwarmError, NotFound, AccessDenied) as error:
                 if not isinstance(error, SwarmError):
                     return None  # it answers, and will not have this task: the next one may

@@ -102,6 +102,11 @@ def tls_context(network: Network) -> ssl.SSLContext:
     return context
 
 
+def authorities(network: Network) -> str:
+    """Those that `tls_context` trusts, as PEM, for a library that does TLS by itself."""
+    return "".join(map(ssl.DER_cert_to_PEM_cert, tls_context(network).get_ca_certs(binary_form=True)))
+
+
 def _leaving_by(interface: str) -> dict[str, Any]:
     """What binds a transport's sockets to an address, or to the device of that name."""
     if not interface:

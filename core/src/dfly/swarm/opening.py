@@ -1,5 +1,11 @@
 """Opens a libtorrent session that really listens."""
 
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+
 import libtorrent as lt
 
 from dfly.errors import SwarmError
@@ -8,6 +14,10 @@ from dfly.swarm.events import ListenFailed, Listening, SwarmEvent
 from dfly.swarm.listening import Ports, choose_ports
 from dfly.swarm.settings import SwarmSettings, session_settings
 
+_VARIABLE = "SSL_CERT_FILE"
+#: The process has one environment.
+_ENVIRONMENT = threading.Lock()
+
 
 def listening_session(settings: SwarmSettings) -> tuple[lt.session, Ports, list[SwarmEvent]]:
     """A session that listens, and what it said about that. Raises SwarmError where it cannot."""
@@ -15,8 +25,9 @@ def listening_session(settings: SwarmSettings) -> tuple[lt.session, Ports, list[
     for _ in range(attempts):
         ports = choose_ports(settings.listen_port, settings.interfaces)
         pack = session_settings(settings, listen_interfaces=ports.listen_interfaces(settings.interfaces))
-        session = lt.session({**pack, "alert_mask": ALERT_MASK})  # type: ignore[call-overload] # the pack is a plain dict
-        session.listen_port()  # waits until the session has tried all its addresses
+        with _trusting(settings.authorities):
+            session = lt.session({**pack, "alert_mask": ALERT_MASK})  # type: ignore[call-overload] # the pack is a plain dict
+            session.listen_port()  # waits until the session has tried all its addresses
         said = map(_about_listening, session.pop_alerts())
         heard = list(dict.fromkeys(event for event in said if event is not None))  # once for TCP, once for UDP
         opened = {event.port for event in heard if isinstance(event, Listening)}
@@ -28,6 +39,29 @@ def listening_session(settings: SwarmSettings) -> tuple[lt.session, Ports, list[
         f"cannot listen for peers on {where}, port {ports.dialled}: {reasons or 'no such address here'}",
         hint="choose another port or interface for peers, or let dfly choose a free port",
     )
+
+
+@contextlib.contextmanager
+def _trusting(authorities: str) -> Iterator[None]:
+    """Have a session that is made meanwhile verify https web seeds with these: it has no setting for that.
+
+    Its OpenSSL reads the variable once, when the session is made, and was built for another machine's folders.
+    """
+    if not authorities:
+        yield
+        return
+    with _ENVIRONMENT, tempfile.NamedTemporaryFile("w", prefix="dfly-", suffix=".pem") as file:
+        file.write(authorities)
+        file.flush()
+        before = os.environ.get(_VARIABLE)
+        os.environ[_VARIABLE] = file.name
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_VARIABLE]
+            else:
+                os.environ[_VARIABLE] = before
 
 
 def limit_local_peers(session: lt.session) -> None:

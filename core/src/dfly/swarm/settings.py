@@ -22,7 +22,8 @@ class SwarmSettings:
     `listen_port` 0 takes a free one. `interfaces` are the IP addresses (or device names) to listen on and dial
     from; empty means all.
     `upload_limit` None is no limit. `nic_bytes_per_second` scales queues; None means unknown. `memory` bounds bytes that wait
-    for the disk. `seed_peers` are IP addresses that the filter always lets in.
+    for the disk. `seed_peers` are IP addresses that the filter always lets in. `authorities` (PEM) are whom to trust for
+    the certificate of an https web seed; empty: those of libtorrent's OpenSSL, which may be none.
     """
 
     listen_port: int = 0
@@ -33,6 +34,7 @@ class SwarmSettings:
     connections: int = 4000
     alert_queue: int = 20_000
     seed_peers: tuple[str, ...] = ()
+    authorities: str = attrs.field(default="", repr=False)
 
 
 def session_settings(settings: SwarmSettings, *, listen_interfaces: str) -> dict[str, Any]:
