@@ -1,9 +1,10 @@
 """One blob on its way from its origin to the store.
 
     waiting ──start──▶ open ──fetch──▶ settle ──right──▶ committed
-                        │     ▲           │
-                        │     └─once──── wrong ──twice──▶ failed ──wanted again──▶ waiting
-                        └──committed before──▶ committed
+       ▲                │ ▲  ▲           │
+       │                │ │  └─once──── wrong ──twice──▶ failed ──wanted again──▶ waiting
+       │                │ └── a node's bytes came
+       └──something to do── parked: nodes hold all that is missing
 
 `start` and `settle` run in the mirror's own threads, the bytes come in the pool's. Whoever wants the blob may bring another
 way to the same content: where one caller's token is refused, the next caller's way is tried.
@@ -42,7 +43,8 @@ class Ended(Protocol):
 class Inbound:
     """The blob `publication.blob`, whose content is that of `entry`.
 
-    `later(step)` runs a step in another thread, `ended` is told once for each `start`; `stopped` ends long steps.
+    `later(step)` runs a step in another thread, `ended` is told once for each `start` that was not `parked`; `stopped` ends
+    long steps. While it is `held_back` nothing is asked of the origin; while it is `receiving` it stays open for nodes' bytes.
     """
 
     def __init__(
@@ -55,21 +57,36 @@ class Inbound:
         intake: Intake,
         later: Callable[[Callable[[], None]], None],
         ended: Ended,
+        parked: Callable[["Inbound"], None],
         stopped: threading.Event,
     ) -> None:
         self.entry = entry
         self.publication = publication
         self.priority = priority
+        self.held_back = self.receiving = False
         self._store, self._intake = store, intake
-        self._later, self._ended, self._stopped = later, ended, stopped
+        self._later, self._ended, self._parked, self._stopped = later, ended, parked, stopped
         self._ways: deque[tuple[Entry, Backend]] = deque()
         self._partial: Partial | None = None
         self._refetched = False
+        self._steering = threading.Lock()
+        self._busy = False
 
     @property
     def blob(self) -> str:
         """The blob's id."""
         return self.publication.blob
+
+    @property
+    def open_at(self) -> str | None:
+        """The file that bytes may be written to now."""
+        partial = self._partial
+        return partial.path if partial is not None and partial.fd >= 0 else None
+
+    @property
+    def backends(self) -> list[Backend]:
+        """All that the origin may still be asked with."""
+        return [backend for _, backend in tuple(self._ways)]
 
     def add_way(self, entry: Entry, backend: Backend) -> None:
         """Another entry with the same content, and who reads it."""
@@ -78,8 +95,15 @@ class Inbound:
 
     def start(self) -> None:
         """Open what there is of it, publish that, and order the rest."""
-        self._refetched = False
         self._guarded(self._start)
+
+    def go_on(self) -> None:
+        """Do what can be done now; to be called when something has changed."""
+        self._guarded(self._go_on)
+
+    def received(self, index: int, hashes: bytes) -> None:
+        """A node's bytes of a segment are in the file, and right."""
+        self._guarded(lambda: self._received(index, hashes))
 
     def close(self) -> None:
         """Stop, keeping what has arrived; its writers have stopped."""
@@ -103,10 +127,36 @@ class Inbound:
         )
         self.publication.place(opened.path, opened.size)
         publish_had(opened, self.publication)
-        if opened.complete:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        with self._steering:
+            partial = self._partial
+            if partial is None or self._busy:
+                return
+            unclaimed = partial.size is None or any(True for _ in self._unclaimed(partial))
+            parking = not partial.complete and not unclaimed and not self.receiving and not self.held_back
+            self._busy = partial.complete or (unclaimed and not self.held_back)
+            if parking:
+                self._partial = None
+        if parking:
+            partial.close()
+            self._parked(self)
+        elif self._busy and partial.complete:
             self._later(self._settle)
-        else:
-            self._fetch(opened)
+        elif self._busy:
+            self._fetch(partial)
+
+    def _unclaimed(self, partial: Partial) -> Iterator[int]:
+        """Segments that are neither here nor with nodes, in order."""
+        return (index for index in partial.missing_segments() if not self.publication.is_adopted(index))
+
+    def _received(self, index: int, hashes: bytes) -> None:
+        partial = self._partial
+        if partial is not None:
+            partial.segment_arrived(index, hashes)
+            self._segment(index, hashes)
+            self._go_on()
 
     def _segment(self, index: int, hashes: bytes) -> None:
         partial = self._partial
@@ -120,7 +170,7 @@ class Inbound:
             Order(
                 entry=entry,
                 backend=backend,
-                spans=_missing(partial),
+                spans=self._spans(partial),
                 whole=(0, partial.size),
                 writer=partial.writer,
                 finished=self._fetched,
@@ -128,9 +178,22 @@ class Inbound:
             )
         )
 
+    def _spans(self, partial: Partial) -> Iterator[Span]:
+        if partial.size is None:
+            yield 0, None
+            return
+        asked: set[int] = set()
+        # looked at anew for each segment: nodes tell what they hold, and go away, while the rest is being fetched
+        while fresh := [index for index in self._unclaimed(partial) if index not in asked]:
+            for index in fresh:
+                if not self.publication.is_adopted(index):
+                    asked.add(index)
+                    yield from partial.layout.spans([index], pieces=PIECES_PER_SPAN)
+
     def _fetched(self, error: BaseException | None) -> None:
+        self._busy = False
         if error is None:
-            self._later(self._settle)
+            self._guarded(self._go_on)
         else:
             self._guarded(lambda: self._go_another_way(error))
 
@@ -139,7 +202,7 @@ class Inbound:
             raise error
         _log.info("blob.other_way", blob=self.blob, refused=bare_url(self._ways[0][0].url), cause=type(error).__name__)
         self._ways.popleft()
-        self._fetch(self._partial)
+        self._go_on()
 
     def _settle(self) -> None:
         self._guarded(self._judge)
@@ -191,6 +254,7 @@ class Inbound:
 
     def _end(self, error: DflyError | None) -> None:
         self._ways.clear()
+        self._busy = self._refetched = self.receiving = self.held_back = False
         if error is None:
             self._partial = None
         self._ended(self, error)
@@ -222,9 +286,3 @@ def as_dfly(error: BaseException, path: str) -> DflyError:
         return error
     _log.error("blob.broke", path=path, exc_info=error)
     return DflyError(f"{path}: unexpected {type(error).__name__}", hint="the seed peer's log has the details")
-
-
-def _missing(partial: Partial) -> Iterator[Span]:
-    if partial.size is None:
-        return iter([(0, None)])
-    return partial.layout.spans(partial.missing_segments(), pieces=PIECES_PER_SPAN)

@@ -1,7 +1,7 @@
 """Brings each blob from its origin to this machine once, however many tasks want it, and publishes it segment by segment.
 
     want ──▶ opening (one thread, in order) ──▶ intake (the pool of connections) ──▶ settling ──▶ store
-                   ╲ a pack's files first ╱
+                   ╲ a pack's files first ╱                  adopted segments: from nodes ──╱
 
 Only so many blobs are open at once, small files before all others: a data set of ten thousand files shall not need ten
 thousand descriptors, and the files a loader opens first are small. Reading order: `publication`, `intake`, `inbound`,
@@ -10,7 +10,7 @@ thousand descriptors, and the files a loader opens first are small. Reading orde
 
 import threading
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -44,7 +44,7 @@ class _Line:
 
     inbound: Inbound
     packs: list[tuple[Packing, int]] = attrs.field(factory=list)
-    #: idle (never started, or failed), waiting, open, done
+    #: idle (never started, or failed), waiting, open, parked, done
     phase: str = "idle"
     #: Wanted by itself, not only as a part of packs.
     wanted: bool = False
@@ -77,19 +77,61 @@ class Mirror:
         """Bytes of content that origins have sent so far."""
         return self._intake.hub_bytes
 
-    def want(self, freight: Freight, backend: Backend, *, task: str) -> None:
+    def want(self, freight: Freight, backend: Backend, *, task: str, held_back: bool = False) -> None:
         """Fetch what is not there: the pack first, then the blobs in order. Returns at once; asking again costs nothing.
 
-        What failed before is tried again, and `backend` is one more way to what another task wants too.
+        What failed before is tried again, and `backend` is one more way to what another task wants too. `held_back`: publish
+        what is there, and ask no origin for what has not begun before `let_go`.
         """
         if self._stopped.is_set():
             return
-        _log.debug("mirror.wanted", task=task, blobs=len(freight.blobs), packed=bool(freight.pack))
+        _log.debug("mirror.wanted", task=task, blobs=len(freight.blobs), packed=bool(freight.pack), held_back=held_back)
         if freight.pack:
-            self._want_pack(freight.pack, backend)
+            self._want_pack(freight.pack, backend, held_back=held_back)
         for blob, entry in freight.blobs.items():
-            line = self._fetch(blob, entry, backend, priority=1)
+            line = self._fetch(blob, entry, backend, priority=1, held_back=held_back)
             line.inbound.publication.speak()
+
+    def let_go(self, freight: Freight) -> None:
+        """Fetch now what was held back and was not adopted meanwhile."""
+        for blob in freight.sizes():
+            arriving = self._arriving(blob)
+            if arriving is not None and arriving.held_back:
+                arriving.held_back = False
+                self._wake(blob)
+
+    def adopt(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> bool:
+        """Nodes hold this segment, which an earlier seed peer published: it need not be fetched. False where it is of no use."""
+        publication = self._publication(blob)
+        return publication is not None and publication.adopt(index, hashes, size=size, attempt=attempt)
+
+    def reclaim(self, blob: str, index: int) -> None:
+        """Nobody holds this adopted segment any more: fetch it after all."""
+        publication = self._publication(blob)
+        if publication is not None:
+            publication.reclaim(index)
+            self._wake(blob)
+
+    def receive(self, blob: str) -> str | None:
+        """The file into which adopted segments of `blob` may be written now; None: not yet, ask again."""
+        arriving = self._arriving(blob)
+        path = arriving.open_at if arriving is not None else None
+        if path is None and isinstance(arriving, Inbound):
+            arriving.receiving = True
+            self._wake(blob)
+        return path
+
+    def received(self, blob: str, index: int, hashes: bytes) -> None:
+        """An adopted segment was written there, and its pieces have these hashes. Takes a while: it is hashed on."""
+        arriving = self._arriving(blob)
+        if arriving is not None:
+            arriving.received(index, hashes)
+
+    def backends(self) -> Collection[Backend]:
+        """Those that it may still fetch with."""
+        with self._lock:
+            lines, packs = list(self._blobs.values()), list(self._packing.values())
+        return [b for line in lines for b in line.inbound.backends] + [pack.backend for pack in packs]
 
     def published(self, blob: str, start: int, stop: int) -> bool:
         """Whether all bytes of `[start, stop)` are written, hashed and may be read."""
@@ -145,6 +187,7 @@ class Mirror:
         *,
         priority: int,
         waiter: tuple[Packing, int] | None = None,
+        held_back: bool = False,
     ) -> _Line:
         lost = False
         with self._lock:
@@ -153,6 +196,8 @@ class Mirror:
                 line.phase, lost = "idle", True
             done = line.phase == "done"
             line.wanted |= waiter is None
+            if line.phase == "idle":
+                line.inbound.held_back = held_back
             if not done:
                 line.inbound.add_way(entry, backend)
                 if waiter:
@@ -169,12 +214,13 @@ class Mirror:
     def _new_line(self, blob: str, entry: Entry, priority: int) -> _Line:
         inbound = Inbound(
             entry,
-            Publication(blob, self._listener, audible=False),
+            Publication(blob, self._listener, audible=False, size=entry.size),
             priority=priority,
             store=self._store,
             intake=self._intake,
             later=self._settle_later,
             ended=self._ended,
+            parked=self._parked,
             stopped=self._stopped,
         )
         line = self._blobs[blob] = _Line(inbound)
@@ -213,13 +259,42 @@ class Mirror:
         for pack, part in packs:
             pack.arrived(part, error)
 
+    def _parked(self, inbound: Inbound) -> None:
+        """A blob lacks only what nodes hold: make room for others until something changes."""
+        with self._lock:
+            self._open -= 1
+            self._blobs[inbound.blob].phase = "parked"
+        self._later(self._opening, self._open_next)
+        if inbound.publication.needs_origin or inbound.receiving:
+            self._wake(inbound.blob)
+
+    def _wake(self, blob: str) -> None:
+        """Something has changed for a blob."""
+        packing = self._packing.get(blob)
+        if packing is not None:
+            self._later(self._opening, packing.go_on)
+            return
+        with self._lock:
+            line = self._blobs.get(blob)
+            if line is None or line.phase not in ("open", "parked"):
+                return
+            parked = line.phase == "parked"
+            if parked:
+                line.phase = "idle"
+        if parked:
+            self._enqueue(line)
+        else:
+            self._later(self._opening, line.inbound.go_on)
+
     # Packs
 
-    def _want_pack(self, pack: Pack, backend: Backend) -> None:
+    def _want_pack(self, pack: Pack, backend: Backend, *, held_back: bool) -> None:
         with self._lock:
             if pack.blob in self._packing:
                 return
-            publication = self._packs.get(pack.blob) or Publication(pack.blob, self._listener, audible=True)
+            publication = self._packs.get(pack.blob) or Publication(
+                pack.blob, self._listener, audible=True, size=pack.size
+            )
             lost = publication.complete and pack.blob not in self._store
             if publication.complete and not lost:
                 return
@@ -227,15 +302,17 @@ class Mirror:
             packing = self._packing[pack.blob] = Packing(
                 pack,
                 publication,
+                backend=backend,
                 store=self._store,
                 fetch_part=self._fetch_part,
                 later=self._settle_later,
                 ended=self._packed,
                 stopped=self._stopped,
+                held_back=held_back,
             )
         if lost:
             publication.withdraw()
-        self._later(self._opening, lambda: packing.start(backend))
+        self._later(self._opening, packing.start)
 
     def _fetch_part(self, pack: Packing, part: int, blob: str, entry: Entry, backend: Backend) -> None:
         self._fetch(blob, entry, backend, priority=0, waiter=(pack, part))
@@ -276,6 +353,12 @@ class Mirror:
             pool.submit(step)
         except RuntimeError:  # closed a moment ago: what has arrived is kept
             _log.debug("mirror.closing")
+
+    def _arriving(self, blob: str) -> Inbound | Packing | None:
+        line = self._blobs.get(blob)
+        if line is None:
+            return self._packing.get(blob)
+        return line.inbound if line.phase != "done" else None
 
     def _publication(self, blob: str) -> Publication | None:
         line = self._blobs.get(blob)

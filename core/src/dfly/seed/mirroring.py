@@ -3,7 +3,7 @@
 The mirror works in threads; its listener is called from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from dfly.backend import Backend
@@ -42,8 +42,29 @@ class Mirror(Protocol):
     def hub_bytes(self) -> int:
         """Bytes of content that origins have sent so far."""
 
-    def want(self, freight: Freight, backend: Backend, *, task: str) -> None:
-        """Begin to fetch what is not there yet; returns at once. Asking twice is asking once."""
+    def want(self, freight: Freight, backend: Backend, *, task: str, held_back: bool = False) -> None:
+        """Begin to fetch what is not there yet; returns at once. Asking twice is asking once.
+
+        `held_back`: publish what is there, and ask no origin for what has not begun before `let_go`.
+        """
+
+    def let_go(self, freight: Freight) -> None:
+        """Fetch now what was held back and was not adopted meanwhile."""
+
+    def adopt(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> bool:
+        """Nodes hold this segment, which an earlier seed peer published: do not fetch it. False where that is of no use."""
+
+    def reclaim(self, blob: str, index: int) -> None:
+        """Nobody holds this adopted segment any more: fetch it after all."""
+
+    def receive(self, blob: str) -> str | None:
+        """The file into which adopted segments of `blob` may be written now; None: not yet, ask again."""
+
+    def received(self, blob: str, index: int, hashes: bytes) -> None:
+        """An adopted segment was written there, and its pieces have these hashes. Takes a while: it is hashed on."""
+
+    def backends(self) -> Collection[Backend]:
+        """Those that it may still fetch with."""
 
     def published(self, blob: str, start: int, stop: int) -> bool:
         """Whether all bytes of `[start, stop)` may be read."""
