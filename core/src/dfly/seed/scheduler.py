@@ -14,7 +14,7 @@ from dfly.seed.accusations import Accusations
 from dfly.seed.chords import Chords
 from dfly.seed.duties import Duties
 from dfly.seed.holdings import Holdings, mask_of, segments_of
-from dfly.seed.members import BENCH, SILENT, Member, keeping_up
+from dfly.seed.members import BENCH, SILENT, SUSPECT, Member, keeping_up
 from dfly.seed.ring import Ring
 from dfly.wire import Address, Doubted, EntryDuty, Message, Released, Report
 from dfly.wire import Ring as RingLine
