@@ -19,7 +19,7 @@ import structlog
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
-from dfly.errors import DflyError
+from dfly.errors import DflyError, OutputError
 from dfly.layout import SMALLEST_PIECE, Layout
 from dfly.origin.pauses import Pauses
 from dfly.packs import Freight, Pack
@@ -28,6 +28,7 @@ from dfly.seed.intake import Intake
 from dfly.seed.mirroring import MirrorListener
 from dfly.seed.packing import Packing
 from dfly.seed.publication import BlobState, Publication
+from dfly.seed.repair import Repairs, Suspect
 from dfly.store.blobs import BlobStore
 from dfly.values import Entry
 
@@ -43,6 +44,7 @@ class _Line:
     """One inbound blob, and the parts of packs that wait for it: (pack, part)."""
 
     inbound: Inbound
+    backend: Backend
     packs: list[tuple[Packing, int]] = attrs.field(factory=list)
     #: idle (never started, or failed), waiting, open, parked, done
     phase: str = "idle"
@@ -69,6 +71,8 @@ class Mirror:
         self._blobs: dict[str, _Line] = {}
         self._packs: dict[str, Publication] = {}
         self._packing: dict[str, Packing] = {}
+        self._packs_asked: dict[str, tuple[Pack, Backend]] = {}
+        self._repairs = Repairs(intake=self._intake, later=self._settle_later, lost=self._lost)
         self._waiting: list[tuple[int, int, _Line]] = []
         self._queued = self._open = 0
 
@@ -165,6 +169,16 @@ class Mirror:
         hashes = self.hashes(blob) if state.complete else None
         return attrs.evolve(state, segments=_by_segment(hashes, state.size)) if hashes and state.size else state
 
+    def recheck(self, blob: str, index: int) -> None:
+        """Look whether a published segment is still right on the disk, and mend it if not. Returns at once."""
+        publication = self._publication(blob)
+        if publication is None or publication.size is None:
+            return
+        layout = Layout(publication.size)
+        if index < layout.segments and publication.readable(*layout.segment_range(index)):
+            if self._repairs.allowed(blob, index):
+                self._settle_later(lambda: self._recheck(publication, index))
+
     def close(self) -> None:
         """Stop, keeping what has arrived. Returns within seconds; the listener hears nothing afterwards."""
         self._stopped.set()
@@ -191,7 +205,7 @@ class Mirror:
     ) -> _Line:
         lost = False
         with self._lock:
-            line = self._blobs.get(blob) or self._new_line(blob, entry, priority)
+            line = self._blobs.get(blob) or self._new_line(blob, entry, backend, priority)
             if line.phase == "done" and blob not in self._store:
                 line.phase, lost = "idle", True
             done = line.phase == "done"
@@ -211,7 +225,7 @@ class Mirror:
             pack.arrived(part, None)
         return line
 
-    def _new_line(self, blob: str, entry: Entry, priority: int) -> _Line:
+    def _new_line(self, blob: str, entry: Entry, backend: Backend, priority: int) -> _Line:
         inbound = Inbound(
             entry,
             Publication(blob, self._listener, audible=False, size=entry.size),
@@ -223,7 +237,7 @@ class Mirror:
             parked=self._parked,
             stopped=self._stopped,
         )
-        line = self._blobs[blob] = _Line(inbound)
+        line = self._blobs[blob] = _Line(inbound, backend)
         return line
 
     def _enqueue(self, line: _Line) -> None:
@@ -286,6 +300,33 @@ class Mirror:
         else:
             self._later(self._opening, line.inbound.go_on)
 
+    def _recheck(self, publication: Publication, index: int) -> None:
+        blob, state = publication.blob, self.state(publication.blob)
+        hashes, line = state.segments.get(index), self._blobs.get(blob)
+        if hashes is None:
+            self._lost(publication, OutputError(f"{publication.path}: damaged on the disk"))
+        elif line is not None:
+            inbound = line.inbound
+            self._repairs.look(
+                Suspect(
+                    publication=publication, index=index, hashes=hashes, entry=inbound.entry, backend=line.backend
+                )
+            )
+        elif blob in self._packs_asked and publication.complete:
+            # its files are blobs of their own, each with its digest: it is packed anew from those
+            self._store.quarantine(blob)
+            pack, backend = self._packs_asked[blob]
+            self._want_pack(pack, backend, held_back=False)
+
+    def _lost(self, publication: Publication, error: DflyError) -> None:
+        """What was committed is damaged beyond repair: it is put aside, and fetched anew when it is asked for again."""
+        if not publication.complete:
+            _log.error("segment.lost", blob=publication.blob, cause=error.message)
+            return
+        with publication.failing(error, void=True):
+            if publication.blob in self._store:
+                self._store.quarantine(publication.blob)
+
     # Packs
 
     def _want_pack(self, pack: Pack, backend: Backend, *, held_back: bool) -> None:
@@ -299,6 +340,7 @@ class Mirror:
             if publication.complete and not lost:
                 return
             self._packs[pack.blob] = publication
+            self._packs_asked[pack.blob] = pack, backend
             packing = self._packing[pack.blob] = Packing(
                 pack,
                 publication,

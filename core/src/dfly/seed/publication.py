@@ -51,6 +51,8 @@ class Publication:
         self._adopted: dict[int, bytes] = {}
         #: Once adopted, and held by nobody any more: what was told of them.
         self._orphaned: dict[int, bytes] = {}
+        #: Published, and kept back while they are being repaired.
+        self._hidden: frozenset[int] = frozenset()
         self._telling = threading.RLock()
         self._measure(size)
 
@@ -71,8 +73,10 @@ class Publication:
         """Whether all bytes of `[start, stop)` are published."""
         if self.size is None or not 0 <= start <= stop <= self.size:
             return False
-        segments = self._segments
-        return self.complete or all(index in segments for index in self._layout.segments_touched(start, stop))
+        segments, touched = self._segments, self._layout.segments_touched(start, stop)
+        if self._hidden and not self._hidden.isdisjoint(touched):
+            return False
+        return self.complete or all(index in segments for index in touched)
 
     def is_adopted(self, index: int) -> bool:
         """Whether nodes hold this segment, and it is not here."""
@@ -156,6 +160,16 @@ class Publication:
             if self.audible:
                 self._listener.blob_failed(self.blob, error)
 
+    def hide(self, index: int) -> None:
+        """Let nobody read this segment until `show`."""
+        with self._telling:
+            self._hidden |= {index}
+
+    def show(self, index: int) -> None:
+        """The segment can be read again."""
+        with self._telling:
+            self._hidden -= {index}
+
     def speak(self) -> None:
         """Tell the listener from now on, and what it has missed."""
         with self._telling:
@@ -196,5 +210,6 @@ class Publication:
     def _forget(self) -> int:
         attempt = self.attempt
         self._segments, self._adopted, self._orphaned, self.sha256 = {}, {}, {}, ""
+        self._hidden = frozenset()
         self.attempt = attempt + 1
         return attempt

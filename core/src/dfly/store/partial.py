@@ -194,6 +194,10 @@ class Partial:
             self._prefix.advance(lambda: self._arrived.prefix, most=most)
         return self._prefix.done >= self._arrived.prefix
 
+    def hash_again(self) -> None:
+        """Have the digests read the file from its start once more: what they have read may have been mended since."""
+        self._prefix.restart()
+
     def seal(self) -> None:
         """Finish in place: the data stays where it is, read-only from now on. Closes this partial; the journal stays.
 
