@@ -54,7 +54,9 @@ class Lock:
         while True:
             try:
                 fd = _open(self.path)
-            except FileNotFoundError:  # the last holder removed the folder a moment ago
+            except (FileNotFoundError, FileExistsError):  # the last holder removed the folder a moment ago
+                if os.path.islink(os.path.dirname(self.path)):  # to nowhere: it will not come back
+                    raise
                 continue
             try:
                 locked = _flock(fd)
