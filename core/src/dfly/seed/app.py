@@ -27,6 +27,8 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds between looks at what is overdue.
 TICK = 0.25
+#: Seconds that a request's body may take, and that a node may leave a batch of its stream unread.
+_PATIENCE = 60.0
 _WEB_SEED = "/v1/blobs/{grant}/{blob}"
 #: A grant is the web seed's token: libtorrent cannot send another.
 _WITHOUT_TOKEN = ("/healthz", "/readyz", _WEB_SEED)
@@ -95,7 +97,7 @@ class App:
     async def snapshots(self, request: web.Request) -> web.Response:
         """POST /v1/snapshots."""
         given = await self._given(request)
-        ask = _checked(Ask.decode(await request.read()))
+        ask = _checked(Ask.decode(await _body(request)))
         selected = await self.catalog.resolve(ask, given)
         task = await self.tasks.open(selected.task, selected.snapshot, selected.backend)
         self.egress["control"] += len(task.answer)
@@ -119,7 +121,7 @@ class App:
                 task.post(task.scheduler.join(join.node, join.addresses, join.location))
                 listener.flush()
                 async for batch in listener.batches():
-                    await response.write(batch)
+                    await _written(response, batch)
                     self.egress["control"] += len(batch)
                 await response.write_eof()
             finally:
@@ -130,7 +132,7 @@ class App:
     async def report(self, request: web.Request) -> web.Response:
         """POST /v1/snapshots/{task}/report."""
         task = self._task(request)
-        report = Report.decode(await request.read())
+        report = Report.decode(await _body(request))
         if task.scheduler.member(report.node) is None:
             raise SwarmError("this node is not in the ring", hint="open the event stream first")
         for blob, index in report.bad_segments[:_MOST_DOUBTED]:
@@ -156,7 +158,7 @@ class App:
         """GET /v1/stats."""
         tasks = [
             {
-                "task": task.id,
+                "task": task.name,
                 "source": task.source,
                 "blobs": len(task.scheduler.blobs),
                 "members": len(task.scheduler.members),
@@ -232,6 +234,23 @@ class App:
     async def _end_streams(self, _app: web.Application) -> None:
         self.ready = False
         self.tasks.close_streams()
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await request.read()
+    except TimeoutError as error:
+        raise WireError(f"it was not there within {_PATIENCE:.0f} s") from error
+
+
+async def _written(response: web.StreamResponse, batch: bytes) -> None:
+    """Write a batch to a node that reads; one that does not holds on to nothing here."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await response.write(batch)
+    except TimeoutError as error:
+        raise ConnectionResetError("the node does not read") from error
 
 
 def _checked(ask: Ask) -> Ask:

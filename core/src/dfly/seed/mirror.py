@@ -89,7 +89,13 @@ class Mirror:
         """
         if self._stopped.is_set():
             return
-        _log.debug("mirror.wanted", task=task, blobs=len(freight.blobs), packed=bool(freight.pack), held_back=held_back)
+        _log.debug(
+            "mirror.wanted",
+            task=task.partition("-")[0],
+            blobs=len(freight.blobs),
+            packed=bool(freight.pack),
+            held_back=held_back,
+        )
         if freight.pack:
             self._want_pack(freight.pack, backend, held_back=held_back)
         for blob, entry in freight.blobs.items():
@@ -308,9 +314,7 @@ class Mirror:
         elif line is not None:
             inbound = line.inbound
             self._repairs.look(
-                Suspect(
-                    publication=publication, index=index, hashes=hashes, entry=inbound.entry, backend=line.backend
-                )
+                Suspect(publication=publication, index=index, hashes=hashes, entry=inbound.entry, backend=line.backend)
             )
         elif blob in self._packs_asked and publication.complete:
             # its files are blobs of their own, each with its digest: it is packed anew from those

@@ -36,6 +36,8 @@ _log = structlog.get_logger(__name__)
 #: Hub questions at once, and seconds that open requests get at the end.
 _QUESTIONS, _LAST_WORDS = 16, 2.0
 _BACKLOG = 4096
+#: Seconds that a connection may stay without a complete request: a thousand silent ones would hold every descriptor.
+_SILENCE = 75.0
 
 
 @attrs.frozen(kw_only=True)
@@ -189,7 +191,13 @@ async def _listening(app: App, config: SeedPeerConfig) -> AsyncIterator[str]:
     """The application behind its socket; yields the URL."""
     host, port = config.listen
     # a node's closed connection ends its handler at once, not with the next failing write: so the ring heals at once
-    runner = web.AppRunner(app.application(), handler_cancellation=True, access_log=None, shutdown_timeout=_LAST_WORDS)
+    runner = web.AppRunner(
+        app.application(),
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=_LAST_WORDS,
+        keepalive_timeout=_SILENCE,
+    )
     await runner.setup()
     try:
         tls = _tls(config)

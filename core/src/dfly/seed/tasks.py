@@ -59,6 +59,11 @@ class Task:
     def __attrs_post_init__(self) -> None:
         self._blobs = {blob: _Progress() for blob in self.scheduler.blobs}
 
+    @property
+    def name(self) -> str:
+        """What may be shown and logged: the id without its seal, which opens the stream of a private source."""
+        return self.id.partition("-")[0]
+
     def begin_with(self, blob: str, state: BlobState) -> None:
         """Tell what was there before the task was. Of a complete blob one line says it all."""
         if state.size is None:
@@ -87,7 +92,7 @@ class Task:
 
     def _judge(self, report: Report) -> None:
         """Act on what a node says against others."""
-        scheduler, told = self.scheduler, {"task": self.id, "node": report.node}
+        scheduler, told = self.scheduler, {"task": self.name, "node": report.node}
         for address in report.bad_peers[:_MOST_ACCUSED]:
             before = scheduler.is_expelled(address)
             outbox = scheduler.accuse(report.node, address)
@@ -218,7 +223,7 @@ class Tasks:
         self._tasks[task] = found
         for blob in blobs:
             self._of_blob.setdefault(blob, {})[task] = found
-        _log.info("task.opened", task=task, source=snapshot.source, blobs=len(blobs))
+        _log.info("task.opened", task=found.name, source=snapshot.source, blobs=len(blobs))
         return found
 
     def tell(self, blob: str, say: Callable[[Task], None]) -> None:

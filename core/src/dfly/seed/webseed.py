@@ -21,6 +21,8 @@ from dfly.seed.grants import Grant
 from dfly.seed.keys import Keys
 from dfly.seed.tasks import Task, Tasks
 
+#: Seconds that a node may take for a megabyte before its connection and descriptor are taken back.
+_PATIENCE = 60.0
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})")
 
 
@@ -96,7 +98,11 @@ class WebSeed:
             end = min(wanted.stop, at + MIB, layout.segment_range(segment)[1])
             if request.transport is None:
                 raise ConnectionResetError("the node has gone")
-            sent = await loop.sendfile(request.transport, file, at, end - at)  # type: ignore[arg-type]
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    sent = await loop.sendfile(request.transport, file, at, end - at)  # type: ignore[arg-type]
+            except TimeoutError as error:
+                raise ConnectionResetError("the node does not read") from error
             self.egress["web seed"] += sent
             self._tell(wanted, segment, sent)
             if sent != end - at:
