@@ -7,8 +7,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
@@ -90,12 +91,12 @@ def fetch(
         for source in sources:
             joined = None
             if where != "-" and joining.seed_peers:
-                reserve = source.in_reserve(plugins, network or Network(), settings or Fetch(), patience)
+                reserve = source.in_reserve(wanted, plugins, network or Network(), settings or Fetch(), patience)
                 joined = source.join(wanted, joining, said, reserve, control)
-            snapshot = joined.snapshot if joined else source.resolve(wanted)
-            expect(snapshot, digest=demanded, max_files=max_files, url=source.url)
+            expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
             task = Task(
-                snapshot=snapshot,
+                snapshot=expected(joined.snapshot if joined else source.resolve(wanted)),
+                resolve=partial(_alone, source, wanted, expected),
                 joined=joined,
                 backend=source.backend,
                 joining=joining,
@@ -115,6 +116,10 @@ def fetch(
             return tasks[0].stream(stdout)
         reports = [task.dry_run() if dry_run else task.run() for task in tasks]
         return reports[0] if len(reports) == 1 else _joined(reports)
+
+
+def _alone(source: "_Source", wanted: "_Wanted", expected: Callable[[Snapshot], Snapshot]) -> Snapshot:
+    return expected(source.resolve(wanted))
 
 
 @attrs.frozen
@@ -157,11 +162,20 @@ class _Source:
             exclude=wanted.exclude,
         )
 
-    def in_reserve(self, plugins: Plugins, network: Network, settings: Fetch, patience: Patience) -> "Source":
+    def in_reserve(
+        self, wanted: _Wanted, plugins: Plugins, network: Network, settings: Fetch, patience: Patience
+    ) -> "Source":
         """What this process could serve others with, if every seed peer were gone."""
         from dfly.node.reserve import Source
 
-        return Source(backend=self.backend, plugins=plugins, network=network, settings=settings, patience=patience)
+        return Source(
+            backend=self.backend,
+            resolve=partial(self.resolve, wanted),
+            plugins=plugins,
+            network=network,
+            settings=settings,
+            patience=patience,
+        )
 
     def join(
         self, wanted: _Wanted, joining: Joining, tell: Listener, source: "Source", control: httpx.Client

@@ -16,8 +16,11 @@ import attrs
 from dfly import wire
 from dfly.backend import Backend
 from dfly.config import Fetch, Network, Patience
+from dfly.errors import SwarmError
 from dfly.node.control import SeedPeer
+from dfly.node.resolve import contents
 from dfly.plugins import Plugins
+from dfly.values import Snapshot
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
@@ -29,9 +32,10 @@ LONGEST_SERVICE = 600.0
 
 @attrs.frozen(kw_only=True)
 class Source:
-    """What this process would go back to the source with."""
+    """What this process would go back to the source with; `resolve` asks it what the user's URL means."""
 
     backend: Callable[[], Backend]
+    resolve: Callable[[], Snapshot]
     plugins: Plugins
     network: Network
     settings: Fetch
@@ -56,12 +60,18 @@ class Reserve:
         return attrs.evolve(here, url=f"http://{host}:{address[1]}")
 
     def serve(self, address: wire.Address) -> SeedPeer:
-        """Take the seed peer's place, at `address`, which is this node's own."""
+        """Take the seed peer's place, at `address`, which is this node's own.
+
+        Raises SwarmError where the source means other files than the seed peer said: a word from the network must not
+        have this node fetch, with its user's rights, what it then hands to others.
+        """
         assert self._socket is not None
         if self._standing is None:
             from dfly.seed.stand_in import StandIn
 
             joined, source = self._joined, self._joined.source
+            if contents(source.resolve()) != contents(joined.snapshot):
+                raise SwarmError("the source has other files than the seed peer told: this node does not stand in")
             self._standing = StandIn(
                 sock=self._socket,
                 data_dir=self._data_dir,

@@ -19,8 +19,8 @@ def resolve(
     return snapshot.only(select(snapshot.entries, include=include, exclude=exclude))
 
 
-def expect(snapshot: Snapshot, *, digest: Digest | None, max_files: int | None, url: str) -> None:
-    """Hold a resolved snapshot, of `url`, against what the user said about it.
+def expect(snapshot: Snapshot, *, digest: Digest | None, max_files: int | None, url: str) -> Snapshot:
+    """Hold a resolved snapshot, of `url`, against what the user said about it; returns it.
 
     Raises UsageError, and IntegrityError where the origin announces another content than `digest`.
     """
@@ -40,3 +40,9 @@ def expect(snapshot: Snapshot, *, digest: Digest | None, max_files: int | None, 
                 actual=str(told),
                 hint="the origin announces another content than --digest asks for; nothing was fetched",
             )
+    return snapshot
+
+
+def contents(snapshot: Snapshot) -> frozenset[tuple[str, int | None, str | None]]:
+    """Which files a snapshot means, wherever each comes from."""
+    return frozenset((entry.path, entry.size, entry.blob) for entry in snapshot.entries)

@@ -73,7 +73,7 @@ class Succession:
     def _standing_in(self) -> Seat | None:
         for address in self.stand_ins:
             if address[1] == self.own_port and _is_here(address[0]):
-                seat = self._try(self.stand_in(address), self.settle, self.options)
+                seat = self._serving(address)
             else:
                 # it too has to find out that all seed peers are gone; and it is another user's machine: no secret goes there
                 peer = self.peer_at(address)
@@ -82,6 +82,12 @@ class Succession:
             if seat is not None or self.left.is_set():
                 return seat
         return None
+
+    def _serving(self, address: wire.Address) -> Seat | None:
+        try:
+            return self._try(self.stand_in(address), self.settle, self.options)
+        except DflyError:
+            return None  # it cannot, or must not: the next one's turn
 
     def _try(self, peer: SeedPeer, patience: float, options: Mapping[str, str]) -> Seat | None:
         """Ask `peer` for the task until it answers, for `patience` seconds."""

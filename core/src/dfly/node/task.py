@@ -19,6 +19,7 @@ from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener
 from dfly.node.arrival import Arrival, already_there
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
+from dfly.node.resolve import contents
 from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place
 from dfly.output.plan import Target, plan
@@ -80,12 +81,14 @@ class Tally:
 class Task:
     """`snapshot`, resolved by this process or (`joined`) by a seed peer. `backend` is built when first needed.
 
+    `resolve` asks the source itself: before this process goes back to it, whatever a seed peer told.
     `plan` first, then one of `run`, `dry_run` and `stream`.
     """
 
     snapshot: Snapshot
     joined: "Joined | None"
     backend: Callable[[], Backend]
+    resolve: Callable[[], Snapshot]
     joining: Joining
     settings: Fetch
     patience: Patience
@@ -96,10 +99,11 @@ class Task:
     overwrite: bool
     demanded: Digest | None
     targets: list[Target] = attrs.field(init=False, factory=list)
+    _where: str | None = attrs.field(init=False, default=None)
 
     def plan(self, output: str | None) -> list[Target]:
         """Decide where every file goes, and say what there is to fetch. Raises UsageError and OutputError."""
-        entries = self.snapshot.entries
+        entries, self._where = self.snapshot.entries, output
         if output == "-":
             planned = [Target(entry, "-") for entry in entries]
         else:
@@ -141,7 +145,8 @@ class Task:
             if not self.joining.back_to_source:
                 raise
             self.tally(Warned(message=f"{error.message}; going back to the source"))
-        self._directly([target for target in wanted if target.path not in self.tally.placed], root)
+        self._resolve_alone()
+        self._directly([target for target in self.targets if not self._done(target)], root)
         return self._finished(began)
 
     def dry_run(self) -> Report:
@@ -187,6 +192,22 @@ class Task:
                 emit=self.tally,
                 stop=self.stop,
             )
+
+    def _resolve_alone(self) -> None:
+        """Go by what the source says: with a seed peer's entries, its word would steer this process's own credentials."""
+        told, self.snapshot = self.snapshot, self.resolve()
+        if contents(told) != contents(self.snapshot):
+            self.tally(Warned(message="the source has other files than the seed peer told; going by the source"))
+            self.plan(self._where)
+            return
+        own = {entry.path: entry for entry in self.snapshot.entries}
+        self.targets = [attrs.evolve(target, entry=own[target.entry.path]) for target in self.targets]
+
+    def _done(self, target: Target) -> bool:
+        """Whether this task, or an earlier one where that counts, has put this very content there."""
+        if target.path in self.tally.placed and target.entry.blob is None:
+            return True  # nothing tells its content from another: what the swarm agreed on stands
+        return (target.path in self.tally.placed or not self.overwrite) and already_there(target)
 
     def _there(self, target: Target) -> bool:
         there = already_there(target)
