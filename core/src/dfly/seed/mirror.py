@@ -181,9 +181,10 @@ class Mirror:
         if publication is None or publication.size is None:
             return
         layout = Layout(publication.size)
-        if index < layout.segments and publication.readable(*layout.segment_range(index)):
-            if self._repairs.allowed(blob, index):
-                self._settle_later(lambda: self._recheck(publication, index))
+        if not (index < layout.segments and publication.readable(*layout.segment_range(index))):
+            return
+        if self._repairs.allowed(blob, index):
+            self._settle_later(lambda: self._recheck(publication, index))
 
     def close(self) -> None:
         """Stop, keeping what has arrived. Returns within seconds; the listener hears nothing afterwards."""
