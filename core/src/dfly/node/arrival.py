@@ -162,6 +162,11 @@ class Arrival:
         """A writer for one span, whose bytes come from `source` (one of events.SOURCES)."""
         return _Counted(self.gather().writer(start, stop), self.label, source, self.emit)
 
+    def agrees(self, *, sha256: str = "") -> bool:
+        """Whether the complete blob has the digests that `settle` will hold it against."""
+        expected = self.expected or ((Digest("sha256", sha256),) if sha256 else ())
+        return all(self.gather().digest(digest.algorithm) == digest.value for digest in expected)
+
     def settle(self, *, sha256: str = "") -> bool:
         """Verify the complete blob and put it in place. False: the bytes were wrong, once; bring them again.
 

@@ -3,7 +3,9 @@
 announced ──▶ waiting ──▶ ongoing ──▶ held (readable here, served to others) ──▶ journalled
 """
 
+import hashlib
 import heapq
+import os
 from collections.abc import Iterator
 
 import attrs
@@ -31,6 +33,8 @@ class Flow:
     journalled: set[int] = attrs.field(factory=set)
     sha256: str = ""
     settling: bool = False
+    #: How often this disk has given other bytes than it took.
+    damages: int = 0
 
     @property
     def blob(self) -> str:
@@ -81,6 +85,26 @@ class Flow:
             mac = macs[16 * index : 16 * (index + 1)].hex()
             if self.announce(index, size, hashes[20 * pieces.start : 20 * pieces.stop], mac):
                 yield index
+
+    def right_pieces(self, index: int) -> set[int]:
+        """The pieces of a segment whose bytes on the disk are the announced ones. Reads all of them; from any thread.
+
+        Raises OSError.
+        """
+        assert self.layout is not None
+        right, hashes, fd = set(), self.hashes.get(index, b""), self.gathered().partial.fd
+        for at, piece in enumerate(self.layout.segment_pieces(index)):
+            start, stop = self.layout.piece_range(piece)
+            sha1 = hashlib.sha1(os.pread(fd, stop - start, start), usedforsecurity=False).digest()
+            if sha1 == hashes[20 * at : 20 * at + 20]:
+                right.add(piece)
+        return right
+
+    def damaged(self) -> dict[int, set[int]]:
+        """Segments that the disk has changed, with their right pieces. Reads the whole blob; from any thread."""
+        assert self.layout is not None
+        looked = {index: self.right_pieces(index) for index in range(self.layout.segments)}
+        return {i: right for i, right in looked.items() if len(right) < len(self.layout.segment_pieces(i))}
 
     def records(self, *, held_only: bool) -> list[wire.Segment]:
         """The announced segments as messages, for a seed peer that does not know them. May be called from any thread."""

@@ -15,9 +15,13 @@ class Reports:
     node: str
     sources: dict[str, int] = attrs.field(factory=dict)
     bad_peers: set[wire.Address] = attrs.field(factory=set)
+    silent_peers: set[wire.Address] = attrs.field(factory=set)
+    doubts: set[tuple[str, int, str, int]] = attrs.field(factory=set)
+    bad_segments: set[tuple[str, int]] = attrs.field(factory=set)
     under_way: bool = False
     last: float = 0.0
     _held: dict[str, set[int]] = attrs.field(factory=dict)
+    _accused: set[wire.Address] = attrs.field(factory=set)
     _urgent: bool = False
 
     def hold(self, blob: str, index: int, *, urgent: bool = False) -> None:
@@ -33,11 +37,17 @@ class Reports:
         """A seed peer that knows nothing must hear it all again, at once."""
         for blob, index in held:
             self.hold(blob, index, urgent=True)
+        self.bad_peers |= self._accused
         self.last = 0.0
 
     def count(self, source: str, arrived: int) -> None:
         """More bytes from a source."""
         self.sources[source] = self.sources.get(source, 0) + arrived
+
+    def accuse(self, peers: Iterable[wire.Address]) -> None:
+        """These sent wrong bytes again and again: every seed peer is to know."""
+        self._accused.update(peers)
+        self.bad_peers.update(peers)
 
     def due(self, now: float) -> bool:
         """Whether to report now: once a second, sooner where somebody waits for it."""
@@ -48,7 +58,14 @@ class Reports:
         self.last, self._urgent = now, False
         held = {blob: tuple(sorted(segments)) for blob, segments in self._held.items() if segments}
         return wire.Report(
-            node=self.node, held=held, bad_peers=tuple(sorted(self.bad_peers)), sources=dict(self.sources), **more
+            node=self.node,
+            held=held,
+            bad_peers=tuple(sorted(self.bad_peers)),
+            silent_peers=tuple(sorted(self.silent_peers)),
+            doubts=tuple(sorted(self.doubts)),
+            bad_segments=tuple(sorted(self.bad_segments)),
+            sources=dict(self.sources),
+            **more,
         )
 
     def answered(self, told: wire.Report) -> None:
@@ -56,3 +73,7 @@ class Reports:
         for blob, segments in told.held.items():
             if blob in self._held:
                 self._held[blob] -= set(segments)
+        self.bad_peers.difference_update(told.bad_peers)
+        self.silent_peers.difference_update(told.silent_peers)
+        self.doubts.difference_update(told.doubts)
+        self.bad_segments.difference_update(told.bad_segments)

@@ -10,7 +10,7 @@ their news into one inbox, and `bring` takes it out. So there are no locks, and 
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Any, Self
@@ -18,7 +18,7 @@ from typing import Any, Self
 import attrs
 
 from dfly import wire
-from dfly.errors import AccessDenied, Cancelled, DflyError, SwarmError
+from dfly.errors import AccessDenied, Cancelled, DflyError, OutputError, SwarmError
 from dfly.events import BytesArrived, Listener, SegmentFinished, Stalled, Warned
 from dfly.node.arrival import Arrival
 from dfly.node.control import Whereabouts, revive
@@ -26,12 +26,17 @@ from dfly.node.flow import Flow
 from dfly.node.listening import Alone, EventStream, Moved, StreamLost
 from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
+from dfly.node.trust import Trust
 from dfly.node.window import Ongoing, Window
-from dfly.swarm import PeerBanned, SegmentKey, SegmentReadable, StorageFailed, Swarm, WebSeedFailed
+from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, StorageFailed, Swarm, WebSeedFailed
 
 #: A node without any seed peer gives up once its neighbours have been silent too, for this long (seconds).
 QUIET = 5.0
 TICK = 0.25
+#: A segment that has stood still for so long (seconds) is watched for peers that were asked and are silent.
+WATCHED = 0.5
+#: A disk that has changed what it held this often is given up.
+MOST_DAMAGES = 5
 #: Records in one message to a successor.
 CARRY_AT_ONCE = 500
 
@@ -67,6 +72,7 @@ class Rolling:
         self._emit, self._stop = emit, stop
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
         self._reports = Reports(me.node)
+        self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
         self._window = Window()
         self._grant = ""
         self._ring = wire.Ring()
@@ -89,12 +95,14 @@ class Rolling:
             wire.EntryDuty: self._on_duty,
             wire.Failed: self._on_failed,
             wire.Released: self._on_released,
+            wire.Doubted: self._on_doubted,
             wire.Heartbeat: self._on_heartbeat,
             StreamLost: self._on_stream_lost,
             Moved: self._on_moved,
             Alone: self._on_alone,
             SegmentReadable: self._on_readable,
             PeerBanned: self._on_banned,
+            Flooded: self._trust.flooded,
             WebSeedFailed: self._on_web_seed_failed,
             StorageFailed: self._on_storage_failed,
             _Done: self._on_done,
@@ -165,6 +173,7 @@ class Rolling:
     def _on_ring(self, ring: wire.Ring) -> None:
         new = [peer for peer in ring.neighbours if peer not in self._ring.neighbours]
         self._ring = ring
+        self._trust.named((*ring.neighbours, *ring.admitted))
         self._admit()
         for flow in self._flows.values():
             for index in flow.ongoing:
@@ -224,6 +233,19 @@ class Rolling:
     def _on_released(self, _: wire.Released) -> None:
         self._released = True
 
+    def _on_doubted(self, doubted: wire.Doubted) -> None:
+        """Somebody got wrong bytes of a segment from here: look at what the disk gives."""
+        flow = self._flows.get(doubted.blob)
+        if flow is None or doubted.index not in flow.held or flow.layout is None:
+            return
+        whole, attempt = len(flow.layout.segment_pieces(doubted.index)), flow.attempt
+
+        def looked(right: set[int]) -> None:
+            if len(right) < whole and flow.attempt == attempt and doubted.index in flow.held:
+                self._fetch_again(flow, {doubted.index: right})
+
+        self._work(self._hasher, looked, flow.right_pieces, doubted.index)
+
     def _on_heartbeat(self, heartbeat: wire.Heartbeat) -> None:
         self._waiting_for = heartbeat.waiting_for
 
@@ -278,7 +300,9 @@ class Rolling:
         self._reports.hold(flow.blob, index)
         self._add_torrent(flow, index, have=True, web_seeds=())
 
-    def _add_torrent(self, flow: Flow, index: int, *, have: bool, web_seeds: tuple[str, ...]) -> None:
+    def _add_torrent(
+        self, flow: Flow, index: int, *, have: bool, web_seeds: tuple[str, ...], have_pieces: Collection[int] = ()
+    ) -> None:
         assert flow.layout is not None
         self._swarm.add_segment(
             flow.blob,
@@ -286,10 +310,17 @@ class Rolling:
             index,
             flow.hashes[index],
             path=flow.gathered().partial.path,
-            peers=self._ring.neighbours,
+            peers=self._peers(),
             web_seeds=web_seeds,
             have=have,
+            have_pieces=have_pieces,
         )
+
+    def _peers(self) -> list[wire.Address]:
+        """The neighbours; where one of them is of no use, a chord in its place."""
+        neighbours = self._trust.usable(self._ring.neighbours)
+        missing = len(self._ring.neighbours) - len(neighbours)
+        return neighbours + self._trust.usable(self._ring.admitted)[:missing]
 
     def _web_seed(self, flow: Flow) -> str:
         return self._seat.seed_peer.web_seed(self._grant, flow.blob)
@@ -322,17 +353,45 @@ class Rolling:
             return
         flow.settling = True
 
-        def settled(right: Any) -> None:
+        def settle() -> bool | dict[int, set[int]]:
+            if not flow.arrival.agrees(sha256=flow.sha256):
+                damaged = flow.damaged()
+                flow.gathered().partial.hash_again()  # what it has read may have been mended since
+                if damaged:
+                    return damaged
+            return flow.arrival.settle(sha256=flow.sha256)
+
+        def settled(outcome: bool | dict[int, set[int]]) -> None:  # noqa: FBT001 - a worker's result
             flow.settling = False
             self._progressed = time.monotonic()
-            if not right:
-                # every piece was the published one and the whole is wrong, so either the disk lies or the seed peer
-                # finds the same and withdraws the blob
+            if isinstance(outcome, dict):
+                self._fetch_again(flow, outcome)
+            elif not outcome:
+                # every piece is the published one and the whole is wrong: the seed peer finds the same and withdraws it
                 self._drop_torrents(flow)
                 self._reports.forget(flow.blob)
                 flow.restart(flow.attempt)
 
-        self._work(self._hasher, settled, flow.arrival.settle, sha256=flow.sha256)
+        self._work(self._hasher, settled, settle)
+
+    def _fetch_again(self, flow: Flow, damaged: Mapping[int, set[int]]) -> None:
+        """This disk gives other bytes than it took: serve none of these segments, and bring what is wrong in them once more."""
+        flow.damages += 1
+        numbers = ", ".join(map(str, damaged))
+        if flow.damages > MOST_DAMAGES:
+            raise OutputError(f"{flow.arrival.label}: the disk gives other bytes than it took (segments {numbers})")
+        settled = flow.arrival.settled
+        for index, right in damaged.items():
+            self._swarm.remove(SegmentKey(flow.blob, index))
+            flow.held.discard(index)
+            if settled:
+                continue  # the file is the user's by now, who may have changed it on purpose
+            flow.journalled.discard(index)
+            now = time.monotonic()
+            flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=True)
+            self._add_torrent(flow, index, have=False, web_seeds=(self._web_seed(flow),), have_pieces=right)
+        then = "no longer served" if settled else "fetched again"
+        self._emit(Warned(message=f"{flow.arrival.label}: the disk changed segments {numbers}: {then}"))
 
     def _restart(self, flow: Flow, attempt: int) -> None:
         self._drop_torrents(flow)
@@ -347,14 +406,22 @@ class Rolling:
 
     def _look(self, now: float) -> None:
         stalled: list[tuple[Flow, int]] = []
+        quiet_ones: list[SegmentKey] = []
+        everything: list[SegmentKey] = []
         for flow in self._flows.values():
             for index, ongoing in flow.ongoing.items():
                 self._count(flow, index, now)
+                everything.append(SegmentKey(flow.blob, index))
+                if now - ongoing.progressed > WATCHED:
+                    quiet_ones.append(everything[-1])
                 if self._window.stalled(ongoing, now):
                     ongoing.help += 1
                     stalled.append((flow, index))
-                    if ongoing.help > 1:
+                    if ongoing.help > 1 or not self._ring.neighbours:
                         self._use_web_seed(flow, index)
+                elif ongoing.again_at is not None and now >= ongoing.again_at:
+                    self._use_web_seed(flow, index)
+        self._trust.look(quiet_ones, everything, now, progressed=self._progressed)
         if stalled:
             self._ask_for_chords(stalled)
         quiet = now - self._progressed
@@ -383,7 +450,7 @@ class Rolling:
     def _use_web_seed(self, flow: Flow, index: int) -> None:
         ongoing: Ongoing = flow.ongoing[index]
         if not ongoing.web_seed:
-            ongoing.web_seed = True
+            ongoing.web_seed, ongoing.again_at = True, None
             self._swarm.renew_web_seed(SegmentKey(flow.blob, index), self._web_seed(flow))
 
     def _ask_for_chords(self, stalled: list[tuple[Flow, int]]) -> None:
@@ -399,18 +466,17 @@ class Rolling:
         self._work(self._talkers, got, self._seat.seed_peer.report, self._seat.task, told)
 
     def _on_banned(self, banned: PeerBanned) -> None:
-        self._reports.bad_peers.add(banned.address)
-        self._emit(Warned(message=f"peer {banned.address[0]} sent wrong bytes and is shut out"))
-        # libtorrent's own ban is per torrent and by port; this one holds
-        self._swarm.deny([banned.address[0]])
+        flow = self._flows.get(banned.key.blob)
+        if flow is not None:
+            self._trust.banned(banned, flow.arrival.label)
 
     def _on_web_seed_failed(self, failed: WebSeedFailed) -> None:
-        """One bad answer ends a web seed for libtorrent: ask again at once, after that each time the segment has stalled."""
+        """One bad answer ends a web seed for libtorrent: it is asked again, and again where the segment has stalled."""
         flow = self._flows.get(failed.key.blob)
         if not isinstance(failed.key, SegmentKey) or flow is None or failed.key.index not in flow.ongoing:
             return
         ongoing = flow.ongoing[failed.key.index]
-        ongoing.web_seed, ongoing.refusals = False, ongoing.refusals + 1
+        ongoing.refused(time.monotonic())
         if ongoing.refusals == 1:
             self._use_web_seed(flow, failed.key.index)
 

@@ -10,12 +10,14 @@ import attrs
 NARROWEST, WIDEST = 32, 512
 #: A segment without a byte for this long asks for chords (seconds), or for this many times the usual latency.
 PATIENCE, LATENCIES = 3.0, 4.0
+#: Seconds between two questions to a web seed that keeps on refusing, at most.
+LONGEST_PAUSE = 8.0
 
 
 @attrs.define(kw_only=True, eq=False)
 class Ongoing:
     """One unfinished segment: when it was asked for, when its last byte came, what help it has had,
-    and how often the web seed refused it.
+    how often the web seed refused it, and when that is to be asked again.
 
     `said` are the bytes by source that have been reported so far.
     """
@@ -25,7 +27,14 @@ class Ongoing:
     web_seed: bool
     help: int = 0
     refusals: int = 0
+    again_at: float | None = None
     said: dict[str, int] = attrs.field(factory=dict)
+
+    def refused(self, now: float) -> None:
+        """The web seed gave a bad answer, which ends it for libtorrent: ask again at once, then less and less often."""
+        self.web_seed = False
+        self.again_at = now + min(2.0 ** (self.refusals - 1), LONGEST_PAUSE) if self.refusals else now
+        self.refusals += 1
 
 
 @attrs.define
