@@ -73,7 +73,9 @@ class Trust:
         """The session has denied a host that held too many connections."""
         self._shut(event.host, f"peer {event.host} opened {event.connections} connections and is shut out", None)
 
-    def look(self, quiet: Iterable[SegmentKey], everything: Iterable[SegmentKey], now: float, *, progressed: float) -> None:
+    def look(
+        self, quiet: Iterable[SegmentKey], everything: Iterable[SegmentKey], now: float, *, progressed: float
+    ) -> None:
         """Find out who was asked and is silent. `quiet` torrents stand still, `everything` are all unfinished ones.
 
         Says nothing while nothing arrives from anybody (the last byte came at `progressed`): it may be our own link.
