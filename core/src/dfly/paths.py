@@ -13,7 +13,7 @@ from dfly.errors import UnsafePath
 LONGEST_NAME = 255
 LONGEST_PATH = 4096 - 256
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in "123456789")}
-#: Where tools keep their own books inside an output folder; a listing must not write there.
+#: Where tools keep their own books inside an output folder; a listing must not write there. The first one may be in any folder.
 RESERVED = (".dfly", ".cache/huggingface")
 
 
@@ -35,8 +35,9 @@ def problem(path: str) -> str | None:
         return "absolute"
     if len(encoded) > LONGEST_PATH:
         return f"longer than {LONGEST_PATH} bytes"
-    lowered = path.lower()
-    if any(lowered == r or lowered.startswith(r + "/") for r in RESERVED):
+    # as a file system that ignores case would read it: the ligature in `.dﬂy` is two letters there
+    folded = f"/{_fold(path)}/"
+    if folded.startswith(tuple(f"/{name}/" for name in RESERVED)) or f"/{RESERVED[0]}/" in folded:
         return "reserved for local bookkeeping"
     return next((why for part in path.split("/") if (why := _part_problem(part))), None)
 

@@ -13,19 +13,22 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#'\"<>]*)\?[^\s'\"<>]*", re.IGNORECASE)
+#: Parts of the control plane's paths that open something: a grant, and the seal of a private task.
+_PATH = re.compile(r"(/v1/(?:blobs/|snapshots/[0-9a-f]{32}-))[^\s/?#'\"<>]+")
 _USER_INFO = re.compile(r"(\bhttps?://)[^\s/@'\"]+@", re.IGNORECASE)
 
 MASK = "***"
 
 
 def redact(text: str) -> str:
-    """`text` without credentials: schemes with a secret, secret headers, URL queries (they may be signed), user-info.
+    """`text` without credentials: schemes with a secret, secret headers, URL queries (they may be signed), user-info, grants.
 
     >>> redact("GET https://me:pw@host/a?signature=1 with Bearer abc")
     'GET https://***@host/a?*** with Bearer ***'
     """
     text = _SCHEMES.sub(rf"\1 {MASK}", text)
     text = _QUERY.sub(rf"\1?{MASK}", text)
+    text = _PATH.sub(rf"\1{MASK}", text)
     text = _USER_INFO.sub(rf"\1{MASK}@", text)
     return _HEADER.sub(lambda found: found[0] if found[0].endswith(MASK) else found[1] + MASK, text)
 

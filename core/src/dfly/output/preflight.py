@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable, Sequence
 
 from dfly.errors import OutputError
-from dfly.output.place import PARTIALS
+from dfly.output.place import PARTIALS, partial_directory
 from dfly.output.plan import refuse_occupied
 
 
@@ -14,8 +14,8 @@ def preflight(paths: Sequence[str], *, root: str, needed: int) -> None:
 
     `root` is the output folder, which holds them all. `needed` is how many bytes are still to be written, without what
     partials hold already.
-    Checked: file and folder conflicts in the existing tree, folders below the root that are links out of it, write
-    permission, read-only file systems, free space.
+    Checked: file and folder conflicts in the existing tree, folders below the root that are links out of it, hidden
+    folders that another user could write to, write permission, read-only file systems, free space.
     """
     if not paths:
         return
@@ -30,6 +30,8 @@ def _check(paths: Sequence[str], root: str, needed: int) -> None:
     folders = {os.path.dirname(path) or "." for path in paths} | {os.path.join(root, PARTIALS), root}
     for component in sorted(_components(root, folders)):
         _refuse_component(root, component)
+    for place in {os.path.dirname(partial_directory(os.path.join(folder, "x"), "", root=root)) for folder in folders}:
+        _refuse_foreign(place)
     for path in paths:
         refuse_occupied(path)
     for folder in {_existing(folder) for folder in folders}:
@@ -62,6 +64,24 @@ def _refuse_component(root: str, path: str) -> None:
             )
     if not os.path.isdir(path):
         raise OutputError(f"{path} is a file, and a folder is needed there", hint="move it away or choose another -O")
+
+
+def _refuse_foreign(place: str) -> None:
+    """Refuse a hidden folder whose files another user could change after they were verified."""
+    try:
+        found = os.lstat(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise OutputError(
+            f"{place} is not a folder of this user: what arrives there could be changed by somebody else",
+            hint="remove it, or choose another place with -O",
+        )
+    if found.st_mode & 0o002:
+        raise OutputError(
+            f"{place} can be written by everybody: what arrives there could be changed by somebody else",
+            hint="remove it (or chmod 700 it, if only you have been there), or choose another place with -O",
+        )
 
 
 def _existing(path: str) -> str:
