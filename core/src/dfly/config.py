@@ -49,7 +49,8 @@ class Joining:
     `seed_peers` are base URLs. `cluster_token` is what the seed peers ask for. `port` 0 takes a free one for the session;
     `interface` is an address or device to listen on; `advertise` are addresses that other nodes reach this one by, besides
     the one the seed peer sees. `location` ("zone/rack") orders the ring. `upload_limit` in bytes/s.
-    `seed_time` is how long to go on serving neighbours that are not done, in seconds.
+    `seed_time` is how long to go on serving neighbours that are not done, and `patience` how long to go on without a byte
+    while the seed peer is away or does not send what it has published, in seconds.
     """
 
     seed_peers: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ class Joining:
     location: str = ""
     upload_limit: int | None = None
     seed_time: float = 10.0
+    patience: float = 15.0
     back_to_source: bool = True
     insecure: bool = False
     #: How long (seconds) a seed peer that was lost is given to come back before the next one is asked.

@@ -240,14 +240,16 @@ class Heartbeat(Message):
 class Report:
     """What a node tells, once a second or when it has something to say.
 
-    `held` maps a blob to the segments finished since the last report that was answered; `stalled` are (blob, segment) without
-    progress; `bad_peers` are addresses that sent so many wrong pieces that they are shut out, `silent_peers` those that were
+    `held` maps a blob to the segments finished since the last report that was answered; `declined` are blobs of the task
+    that this node does not take part in, because it has them in another way; `stalled` are (blob, segment) without progress;
+    `bad_peers` are addresses that sent so many wrong pieces that they are shut out, `silent_peers` those that were
     asked and sent nothing; `doubts` are single wrong pieces, as (blob, segment, host, port); `bad_segments` are (blob, segment)
     of which the web seed itself sent wrong bytes; `sources` are bytes by source since the start.
     """
 
     node: str
     held: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    declined: tuple[str, ...] = ()
     stalled: tuple[tuple[str, int], ...] = ()
     bad_peers: tuple[Address, ...] = ()
     silent_peers: tuple[Address, ...] = ()
@@ -269,6 +271,7 @@ class Report:
         return cls(
             node=_get(d, "node", str),
             held=_held(held),
+            declined=_strings(d, "declined"),
             stalled=tuple((_is(b, str), _is(i, int)) for b, i in _pairs(d, "stalled")),
             bad_peers=_addresses(d, "bad_peers"),
             silent_peers=_addresses(d, "silent_peers"),

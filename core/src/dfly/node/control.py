@@ -4,10 +4,13 @@ The client knows HTTP and messages, not what they are for. It never retries by i
 wait, to take the next seed peer, or to go back to the source.
 """
 
+import contextlib
 import hashlib
+import inspect
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +22,9 @@ from dfly import errors, wire
 from dfly.backend import Backend, Secret, option_fields
 from dfly.errors import DflyError, SwarmError, UsageError
 from dfly.values import bare_url
+
+#: What an error says of itself where the seed peer did not.
+_UNTOLD = {"url": "", "kind": "file", "path": "", "algorithm": "", "expected": "", "actual": ""}
 
 
 @attrs.frozen(kw_only=True)
@@ -69,8 +75,8 @@ class SeedPeer:
         return wire.Resolved.decode(reply)
 
     @contextmanager
-    def events(self, task: str, me: Whereabouts, *, after: str = "") -> Iterator[Iterator[wire.Message]]:
-        """The event stream of `task`, from `after` ("epoch.seq") on. Ends when the connection does."""
+    def events(self, task: str, me: Whereabouts, *, after: str = "") -> "Iterator[Events]":
+        """The event stream of `task`, from `after` ("epoch.seq") on."""
         query = {
             "after": after,
             "node": me.node,
@@ -93,7 +99,7 @@ class SeedPeer:
             if response.status_code != 200:
                 with self._mapped():
                     raise self._error(response, _beginning(response))
-            yield self._lines(response)
+            yield Events(messages=self._lines(response), cut=lambda: _cut(response))
         finally:
             response.close()
 
@@ -168,9 +174,23 @@ class SeedPeer:
     def _error(self, response: httpx.Response, body: bytes) -> DflyError:
         try:
             said = json.loads(body)
-            return revive(str(said["error"]), str(said["message"]), str(said.get("hint", "")))
+            return revive(str(said["error"]), str(said["message"]), str(said.get("hint", "")), said)
         except (ValueError, KeyError, TypeError, RecursionError):
             return SwarmError(f"the seed peer {bare_url(self.url)} answered {response.status_code}")
+
+
+@attrs.frozen(kw_only=True)
+class Events:
+    """An open event stream: `messages` until the connection ends, which `cut` brings about from any thread."""
+
+    messages: Iterator[wire.Message]
+    cut: Callable[[], None]
+
+
+def _cut(response: httpx.Response) -> None:
+    # not close: a descriptor that is closed under a reader may be another file by the time it reads on
+    with contextlib.suppress(OSError, AttributeError, KeyError):
+        response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 def in_order(urls: Sequence[str], repository: str) -> list[str]:
@@ -196,15 +216,18 @@ def secret_options(backend: type[Backend]) -> frozenset[str]:
     return frozenset(field.flag.removeprefix("--") for field in option_fields(backend) if field.secret)
 
 
-def revive(name: str, message: str, hint: str) -> DflyError:
-    """The error that a seed peer named, as if it had been raised here."""
+def revive(name: str, message: str, hint: str, fields: Mapping[str, Any] | None = None) -> DflyError:
+    """The error that a seed peer named, as if it had been raised here; `fields` are its own ones, as far as they were told."""
     kind = getattr(errors, name, SwarmError)
     # Cancelled is what this machine's user did, never what a seed peer says
     if not (isinstance(kind, type) and issubclass(kind, DflyError)) or issubclass(kind, errors.Cancelled):
         kind = SwarmError
     error: DflyError = kind.__new__(kind, message)
-    error.args = (message,)
-    error.message, error.hint = message, hint
+    DflyError.__init__(error, message, hint=hint)
+    told = fields or {}
+    for field in inspect.signature(kind).parameters:
+        if field not in ("message", "hint"):
+            setattr(error, field, told.get(field, _UNTOLD.get(field)))
     return error
 
 

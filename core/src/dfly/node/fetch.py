@@ -92,7 +92,7 @@ def fetch(
             joined = None
             if where != "-" and joining.seed_peers:
                 reserve = source.in_reserve(wanted, plugins, network or Network(), settings or Fetch(), patience)
-                joined = source.join(wanted, joining, said, reserve, control)
+                joined = source.join(wanted, joining, said, reserve, control, stop)
             expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
             task = Task(
                 snapshot=expected(joined.snapshot if joined else source.resolve(wanted)),
@@ -178,7 +178,13 @@ class _Source:
         )
 
     def join(
-        self, wanted: _Wanted, joining: Joining, tell: Listener, source: "Source", control: httpx.Client
+        self,
+        wanted: _Wanted,
+        joining: Joining,
+        tell: Listener,
+        source: "Source",
+        control: httpx.Client,
+        stop: threading.Event,
     ) -> "Joined | None":
         """The task at a seed peer; None where none answers and back-to-source is allowed."""
         # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
@@ -188,7 +194,7 @@ class _Source:
         options = travelling(self.backend_class, self.settings)
         try:
             secret = secret_options(self.backend_class)
-            return join(ask, options, joining, client=control, source=source, secret=secret)
+            return join(ask, options, joining, client=control, source=source, secret=secret, stop=stop)
         except SwarmError as error:
             if not joining.back_to_source:
                 raise

@@ -19,7 +19,11 @@ from dfly.node.window import Ongoing
 
 @attrs.define(eq=False)
 class Flow:
-    """The state of `arrival`'s blob. `attempt` counts as the seed peer's does; `sha256` is what it computed, once known."""
+    """The state of `arrival`'s blob. `attempt` counts as the seed peer's does; `sha256` is what it computed, once known.
+
+    Nothing is asked for while what was there is thrown away (`emptying`), or while the seed peer is to say what it thinks of
+    bytes that were found wrong here (`doubted`).
+    """
 
     arrival: Arrival
     attempt: int = 1
@@ -30,9 +34,14 @@ class Flow:
     ongoing: dict[int, Ongoing] = attrs.field(factory=dict)
     held: set[int] = attrs.field(factory=set)
     duties: set[int] = attrs.field(factory=set)
+    later_duties: set[int] = attrs.field(factory=set)
     journalled: set[int] = attrs.field(factory=set)
     sha256: str = ""
+    size: int = 0
     settling: bool = False
+    asking: bool = False
+    emptying: int = 0
+    doubted: bool = False
     #: How often this disk has given other bytes than it took.
     damages: int = 0
 
@@ -41,11 +50,22 @@ class Flow:
         """The blob's id."""
         return self.arrival.blob
 
+    @property
+    def held_up(self) -> bool:
+        """Whether there is a reason to ask for nothing."""
+        return self.doubted or self.emptying > 0
+
     def gathered(self) -> OnDisk:
         """The partial on disk; `announce` opens it."""
         gathering = self.arrival.gather()
         assert isinstance(gathering, OnDisk)
         return gathering
+
+    def open(self, size: int) -> None:
+        """Begin to gather a blob of `size` bytes."""
+        gathering = self.arrival.gather(size=size)
+        assert isinstance(gathering, OnDisk)
+        self.layout = gathering.partial.layout
 
     def announce(self, index: int, size: int, hashes: bytes, mac: str = "") -> bool:
         """Note that a segment can be had. True where its bytes are here already, from an earlier run.
@@ -53,9 +73,8 @@ class Flow:
         Raises WireError where it does not fit the blob.
         """
         if self.layout is None:
-            gathering = self.arrival.gather(size=size)
-            assert isinstance(gathering, OnDisk)
-            self.layout = gathering.partial.layout
+            self.open(size)
+        assert self.layout is not None
         fits = size == self.layout.size and index < self.layout.segments
         if not fits or len(hashes) != 20 * len(self.layout.segment_pieces(index)):
             raise wire.WireError(f"segment {index} of {self.blob} does not fit a blob of {self.layout.size} bytes")
@@ -64,7 +83,7 @@ class Flow:
         if index in self.hashes:
             return False
         self.hashes[index] = hashes
-        if self.gathered().partial.segment_hashes(index) == hashes:
+        if not self.emptying and self.gathered().partial.segment_hashes(index) == hashes:
             self.held.add(index)
             self.journalled.add(index)
             return True
@@ -80,11 +99,25 @@ class Flow:
         hashes, macs = told[: 20 * layout.pieces], told[20 * layout.pieces :]
         if len(hashes) != 20 * layout.pieces or len(macs) not in (0, 16 * layout.segments):
             raise wire.WireError(f"the hashes of {self.blob} do not fit a blob of {size} bytes")
+        if layout.segments == 0:
+            self.open(size)
         for index in range(layout.segments):
             pieces = layout.segment_pieces(index)
             mac = macs[16 * index : 16 * (index + 1)].hex()
             if self.announce(index, size, hashes[20 * pieces.start : 20 * pieces.stop], mac):
                 yield index
+
+    def oblige(self, index: int) -> bool:
+        """This node is to bring a segment in. False where it holds it.
+
+        A duty may overtake the word that the blob was withdrawn: then what is held or under way is not what is meant.
+        """
+        if index in self.ongoing or index in self.held:
+            self.later_duties.add(index)
+        if index in self.held:
+            return False
+        self.duties.add(index)
+        return True
 
     def right_pieces(self, index: int) -> set[int]:
         """The pieces of a segment whose bytes on the disk are the announced ones. Reads all of them; from any thread.
@@ -126,13 +159,13 @@ class Flow:
 
     def take_duties(self) -> Iterator[int]:
         """Announced segments that this node is to bring into the ring: they go before the window."""
-        for index in sorted(self.duties):
+        for index in () if self.held_up else sorted(self.duties):
             if index in self.hashes and index not in self.ongoing and index not in self.held:
                 yield index
 
     def take_waiting(self) -> int | None:
         """The next segment in order, or None."""
-        while self.waiting:
+        while self.waiting and not self.held_up:
             index = heapq.heappop(self.waiting)
             if index not in self.ongoing and index not in self.held:
                 return index
@@ -149,12 +182,22 @@ class Flow:
         told = bool(self.arrival.entry.digests) or bool(self.sha256)
         return self.whole and told and not self.settling and not self.arrival.settled
 
-    def restart(self, attempt: int) -> None:
-        """Forget every byte; what was announced for this attempt stays announced."""
-        if self.layout is not None:
+    @property
+    def hashes_missing(self) -> bool:
+        """Whether the blob is complete at the seed peer, and not all its segments are announced."""
+        announced = self.layout is not None and len(self.hashes) == self.layout.segments
+        return bool(self.sha256) and not announced and not self.arrival.settled
+
+    def empty(self) -> None:
+        """Throw away the bytes. Runs where they are hashed, so that it never falls between a check and its outcome."""
+        if self.layout is not None and not self.arrival.settled:
             self.gathered().reset()
+
+    def restart(self, attempt: int) -> None:
+        """Forget what was held; what was announced for this attempt stays announced."""
         if attempt != self.attempt:
-            self.hashes, self.macs, self.duties, self.sha256 = {}, {}, set(), ""
+            self.duties = self.later_duties | (self.duties - self.ongoing.keys() - self.held)
+            self.hashes, self.macs, self.later_duties, self.sha256 = {}, {}, set(), ""
         self.ongoing, self.held, self.journalled = {}, set(), set()
         self.waiting = sorted(self.hashes)
         self.attempt = attempt

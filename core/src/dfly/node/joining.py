@@ -5,10 +5,13 @@ Builds what a task in the swarm needs (control client, libtorrent session, event
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as WaitedEnough
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import httpx
@@ -16,7 +19,7 @@ import httpx
 from dfly import wire
 from dfly.backend import Secret
 from dfly.config import Joining
-from dfly.errors import SwarmError
+from dfly.errors import Cancelled, SwarmError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
 from dfly.node.control import SeedPeer, Whereabouts, in_order
@@ -29,6 +32,8 @@ from dfly.output.plan import Target
 from dfly.packs import Freight
 from dfly.swarm import Swarm, SwarmSettings, raise_file_limit
 from dfly.values import Snapshot
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -56,7 +61,10 @@ class Joined:
 
     def arrivals(self, targets: Sequence[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:
         """What has to travel for `targets`, by blob id."""
-        return swarm_arrivals(Freight.of(self.snapshot, task=self.seat.task), targets, root=root, emit=emit)
+        return swarm_arrivals(self._freight(), targets, root=root, emit=emit)
+
+    def _freight(self) -> Freight:
+        return Freight.of(self.snapshot, task=self.seat.task)
 
     @contextmanager
     def rolling(
@@ -93,7 +101,17 @@ class Joined:
                 stand_in=reserve.serve,
                 settle=joining.settle,
             )
-            rolling = Rolling(arrivals, succession=succession, me=me, swarm=swarm, inbox=inbox, emit=emit, stop=stop)
+            rolling = Rolling(
+                arrivals,
+                succession=succession,
+                me=me,
+                swarm=swarm,
+                inbox=inbox,
+                emit=emit,
+                stop=stop,
+                patience=joining.patience,
+                declined=self._freight().sizes().keys() - arrivals.keys(),
+            )
             reserve.known = rolling.known_segments
             yield stack.enter_context(rolling)
             reserve.wait_for_others(stop)
@@ -106,12 +124,13 @@ def join(
     *,
     client: httpx.Client,
     source: Source,
+    stop: threading.Event,
     secret: frozenset[str] = frozenset(),
 ) -> Joined:
     """Ask the seed peers for `ask`, in the order that all nodes use for this repository.
 
     `options` are backend options that may travel; those named in `secret` are refused over plain HTTP to another machine
-    unless `joining.insecure`. Raises what the seed peer's backend raised; SwarmError where no seed peer answers.
+    unless `joining.insecure`. Raises what the seed peer's backend raised; SwarmError where no seed peer answers; Cancelled.
     """
     token = Secret(joining.cluster_token) if joining.cluster_token else None
     urls = [url.rstrip("/") for url in in_order(joining.seed_peers, ask.url.partition("@")[0])]
@@ -121,10 +140,28 @@ def join(
     last: SwarmError | None = None
     for peer in candidates:
         try:
-            seat = Seat(seed_peer=peer, resolved=peer.resolve(ask, options))
+            resolved = unless_stopped(partial(peer.resolve, ask, options), stop)
+            seat = Seat(seed_peer=peer, resolved=resolved)
         except SwarmError as error:
             last = error
         else:
             return Joined(seat=seat, candidates=candidates, ask=ask, options=options, joining=joining, source=source)
     assert last is not None, "join without seed peers"
     raise last
+
+
+def unless_stopped(job: Callable[[], T], stop: threading.Event) -> T:
+    """What `job` returns or raises; Cancelled as soon as `stop` is set, whatever becomes of the job."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(job())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="dfly-join", daemon=True).start()
+    while not stop.is_set():
+        with suppress(WaitedEnough):
+            return future.result(timeout=0.1)
+    raise Cancelled

@@ -41,6 +41,7 @@ class EventStream:
     succession: Succession
     me: Whereabouts
     put: Callable[[Any], None]
+    _cut: Callable[[], None] | None = None
     _epoch: str = ""
     _seq: int = 0
 
@@ -49,8 +50,11 @@ class EventStream:
         threading.Thread(target=self._run, name="dfly-events", daemon=True).start()
 
     def leave(self) -> None:
-        """Stop after the line that is being read; the thread ends with its connection."""
+        """End the connection, and with it the thread. Harmless if done twice."""
         self.succession.left.set()
+        cut = self._cut
+        if cut is not None:
+            cut()
 
     def _run(self) -> None:
         left, tries = self.succession.left, 0
@@ -80,14 +84,17 @@ class EventStream:
     def _listen(self, seat: Seat) -> DflyError | None:
         try:
             after = f"{self._epoch}.{self._seq}" if self._epoch else ""
-            with seat.seed_peer.events(seat.task, self.me, after=after) as messages:
-                for message in messages:
-                    self._note(message)
-                    self.put(message)
+            with seat.seed_peer.events(seat.task, self.me, after=after) as stream:
+                self._cut = stream.cut
+                for message in stream.messages:
                     if self.succession.left.is_set():
                         break
+                    self._note(message)
+                    self.put(message)
         except DflyError as error:
             return error
+        finally:
+            self._cut = None
         return None
 
     def _note(self, message: wire.Message) -> None:

@@ -13,6 +13,7 @@ class Reports:
     """The untold part of a node's state. Times are seconds of one monotonic clock."""
 
     node: str
+    declined: tuple[str, ...] = ()
     sources: dict[str, int] = attrs.field(factory=dict)
     bad_peers: set[wire.Address] = attrs.field(factory=set)
     silent_peers: set[wire.Address] = attrs.field(factory=set)
@@ -23,6 +24,10 @@ class Reports:
     _held: dict[str, set[int]] = attrs.field(factory=dict)
     _accused: set[wire.Address] = attrs.field(factory=set)
     _urgent: bool = False
+    _undeclined: tuple[str, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._undeclined = self.declined
 
     def hold(self, blob: str, index: int, *, urgent: bool = False) -> None:
         """A segment is readable here. `urgent`: others wait to take it from here."""
@@ -37,6 +42,7 @@ class Reports:
         """A seed peer that knows nothing must hear it all again, at once."""
         for blob, index in held:
             self.hold(blob, index, urgent=True)
+        self._undeclined = self.declined
         self.bad_peers |= self._accused
         self.last = 0.0
 
@@ -60,6 +66,7 @@ class Reports:
         return wire.Report(
             node=self.node,
             held=held,
+            declined=self._undeclined,
             bad_peers=tuple(sorted(self.bad_peers)),
             silent_peers=tuple(sorted(self.silent_peers)),
             doubts=tuple(sorted(self.doubts)),
@@ -70,6 +77,8 @@ class Reports:
 
     def answered(self, told: wire.Report) -> None:
         """The seed peer has it: no need to tell that again."""
+        if told.declined:
+            self._undeclined = ()
         for blob, segments in told.held.items():
             if blob in self._held:
                 self._held[blob] -= set(segments)

@@ -8,6 +8,7 @@ their news into one inbox, and `bring` takes it out. So there are no locks, and 
     a withdrawn blob goes back to the start with the next attempt
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +19,7 @@ from typing import Any, Self
 import attrs
 
 from dfly import wire
-from dfly.errors import AccessDenied, Cancelled, DflyError, OutputError, SwarmError
+from dfly.errors import AccessDenied, Cancelled, DflyError, NotFound, OutputError, SwarmError
 from dfly.events import BytesArrived, Listener, SegmentFinished, Stalled, Warned
 from dfly.node.arrival import Arrival
 from dfly.node.control import Whereabouts, revive
@@ -30,8 +31,6 @@ from dfly.node.trust import Trust
 from dfly.node.window import Ongoing, Window
 from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, StorageFailed, Swarm, WebSeedFailed
 
-#: A node without any seed peer gives up once its neighbours have been silent too, for this long (seconds).
-QUIET = 5.0
 TICK = 0.25
 #: A segment that has stood still for so long (seconds) is watched for peers that were asked and are silent.
 WATCHED = 0.5
@@ -50,9 +49,12 @@ class _Done:
 
 
 class Rolling:
-    """Brings `arrivals` (by blob id) through the swarm of `task`. A context manager; `bring`, then `linger`.
+    """Brings `arrivals` (by blob id) through the swarm of `task`, but not those in `declined`, which are here in another way.
 
-    `inbox` is where `swarm` puts its events.
+    A context manager; `bring`, then `linger`.
+
+    `inbox` is where `swarm` puts its events; `patience` is how many seconds may pass without a
+    byte while the seed peer is away or does not send what it has published.
     """
 
     def __init__(
@@ -65,15 +67,18 @@ class Rolling:
         inbox: "SimpleQueue[Any]",
         emit: Listener,
         stop: threading.Event,
+        patience: float,
+        declined: Collection[str] = (),
     ) -> None:
         self._flows = {blob: Flow(arrival) for blob, arrival in arrivals.items()}
         self._seat = succession.seat
         self._swarm, self._inbox = swarm, inbox
         self._emit, self._stop = emit, stop
+        self._patience = patience
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
-        self._reports = Reports(me.node)
+        self._reports = Reports(me.node, declined=tuple(sorted(declined)))
         self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
-        self._window = Window()
+        self._window = Window(patience=patience / 5)
         self._grant = ""
         self._ring = wire.Ring()
         self._chords: set[wire.Address] = set()
@@ -129,16 +134,19 @@ class Rolling:
             self._turn()
 
     def linger(self, seconds: float) -> None:
-        """Serve on until both neighbours have everything, at most `seconds`; then say goodbye."""
+        """Serve on until both neighbours have everything, at most `seconds`; then say goodbye.
+
+        Raises nothing: what happens from here on, a Ctrl-C too, cannot make the files less complete.
+        """
         until = time.monotonic() + seconds
-        self._report(done=True)
-        while not self._released and self._ring.neighbours and not self._away and time.monotonic() < until:
-            self._turn()
-        self._stream.leave()
-        try:
+        with contextlib.suppress(DflyError):
+            self._report(done=True)
+            while not self._released and self._ring.neighbours and not self._away and time.monotonic() < until:
+                self._turn()
+        # a seed peer that is gone needs no goodbye
+        with contextlib.suppress(DflyError):
             self._seat.seed_peer.report(self._seat.task, self._reports.make(time.monotonic(), done=True, goodbye=True))
-        except DflyError:
-            return  # a seed peer that is gone needs no goodbye
+        self._stream.leave()
 
     def _turn(self) -> None:
         if self._stop.is_set():
@@ -199,6 +207,7 @@ class Rolling:
         flow = self._flows.get(blob.blob)
         if flow is None or blob.attempt < flow.attempt or flow.arrival.settled:
             return
+        flow.doubted = False
         if blob.state == "withdrawn":
             self._emit(
                 Warned(message=f"{flow.arrival.label}: the hub sent wrong bytes; the seed peer fetches it again")
@@ -207,27 +216,39 @@ class Rolling:
             return
         if blob.attempt > flow.attempt:
             self._restart(flow, blob.attempt)
-        flow.sha256 = blob.sha256
-        if flow.layout is None or len(flow.hashes) < flow.layout.segments:
+        flow.sha256, flow.size = blob.sha256, blob.size
+        self._ask_for_hashes(flow)
+        self._settle_if_whole(flow)
 
-            def announce(told: bytes) -> None:
-                for index in flow.announce_all(blob.size, told):
+    def _ask_for_hashes(self, flow: Flow) -> None:
+        """Of a blob that is complete at the seed peer all segments are announced by one answer."""
+        if not flow.hashes_missing or flow.asking:
+            return
+        flow.asking, attempt, seat = True, flow.attempt, self._seat
+
+        def ask() -> bytes | None:
+            try:
+                return seat.seed_peer.hashes(seat.task, flow.blob)
+            except (SwarmError, NotFound):
+                return None  # asked again at the next look, unless it was withdrawn
+
+        def announce(told: bytes | None) -> None:
+            flow.asking = False
+            if told is not None and flow.attempt == attempt and not flow.arrival.settled:
+                for index in flow.announce_all(flow.size, told):
                     self._serve(flow, index)
                 self._settle_if_whole(flow)
 
-            self._work(self._talkers, announce, self._seat.seed_peer.hashes, self._seat.task, blob.blob)
-        self._settle_if_whole(flow)
+        self._work(self._talkers, announce, ask)
 
     def _on_duty(self, duty: wire.EntryDuty) -> None:
         flow = self._flows.get(duty.blob)
-        if flow is None or duty.index in flow.held:
-            return
-        flow.duties.add(duty.index)
-        if duty.index in flow.ongoing:
+        if flow is not None and flow.oblige(duty.index) and duty.index in flow.ongoing:
             self._use_web_seed(flow, duty.index)
 
     def _on_failed(self, failed: wire.Failed) -> None:
-        if not failed.blob or failed.blob in self._flows:
+        flow = self._flows.get(failed.blob)
+        if not failed.blob or (flow is not None and not flow.arrival.settled):
             raise revive(failed.error, failed.message, failed.hint)
 
     def _on_released(self, _: wire.Released) -> None:
@@ -351,7 +372,7 @@ class Rolling:
     def _settle_if_whole(self, flow: Flow) -> None:
         if not flow.ready_to_settle:
             return
-        flow.settling = True
+        flow.settling, attempt = True, flow.attempt
 
         def settle() -> bool | dict[int, set[int]]:
             if not flow.arrival.agrees(sha256=flow.sha256):
@@ -364,13 +385,14 @@ class Rolling:
         def settled(outcome: bool | dict[int, set[int]]) -> None:  # noqa: FBT001 - a worker's result
             flow.settling = False
             self._progressed = time.monotonic()
+            if flow.attempt != attempt:
+                return
             if isinstance(outcome, dict):
                 self._fetch_again(flow, outcome)
             elif not outcome:
-                # every piece is the published one and the whole is wrong: the seed peer finds the same and withdraws it
-                self._drop_torrents(flow)
-                self._reports.forget(flow.blob)
-                flow.restart(flow.attempt)
+                # every piece is the published one and the whole is wrong: the seed peer finds the same and withdraws it, and
+                # until it has judged there is nothing better to ask for
+                self._restart(flow, attempt, await_judgement=not flow.sha256)
 
         self._work(self._hasher, settled, settle)
 
@@ -393,10 +415,17 @@ class Rolling:
         then = "no longer served" if settled else "fetched again"
         self._emit(Warned(message=f"{flow.arrival.label}: the disk changed segments {numbers}: {then}"))
 
-    def _restart(self, flow: Flow, attempt: int) -> None:
+    def _restart(self, flow: Flow, attempt: int, *, await_judgement: bool = False) -> None:
         self._drop_torrents(flow)
         self._reports.forget(flow.blob)
         flow.restart(attempt)
+        flow.emptying += 1
+        flow.doubted = await_judgement
+
+        def emptied(_: None) -> None:
+            flow.emptying -= 1
+
+        self._work(self._hasher, emptied, flow.empty)
 
     def _drop_torrents(self, flow: Flow) -> None:
         for index in (*flow.ongoing, *flow.held):
@@ -421,28 +450,46 @@ class Rolling:
                         self._use_web_seed(flow, index)
                 elif ongoing.again_at is not None and now >= ongoing.again_at:
                     self._use_web_seed(flow, index)
+            self._ask_for_hashes(flow)
         self._trust.look(quiet_ones, everything, now, progressed=self._progressed)
         if stalled:
             self._ask_for_chords(stalled)
         quiet = now - self._progressed
-        if self._alone and quiet > QUIET:
+        if quiet > self._patience:
+            self._give_up_where_nobody_sends(now)
+        if self._alone and quiet > self._patience / 3:
             raise SwarmError(
                 f"no seed peer answers, and no node has sent anything for {quiet:.0f} s",
                 hint="what has arrived is kept; run the same command again to go on",
             )
-        if quiet > 10 and now - self._said_stalled > 10:
+        if min(quiet, now - self._said_stalled) > self._patience * 2 / 3:
             self._said_stalled = now
-            label = next((f.arrival.label for f in self._flows.values() if not f.arrival.settled), "")
             cause = "the seed peer is away" if self._away else self._waiting_for or "no peer sends anything"
-            self._emit(Stalled(path=label, seconds=round(quiet, 1), cause=cause))
+            waiting = next((flow for flow in self._flows.values() if not flow.arrival.settled), None)
+            if waiting is not None:
+                self._emit(Stalled(path=waiting.arrival.label, seconds=round(quiet, 1), cause=cause))
+
+    def _give_up_where_nobody_sends(self, now: float) -> None:
+        """Raise SwarmError where a segment that the seed peer has published does not come from it either."""
+        for flow in self._flows.values():
+            for index, ongoing in flow.ongoing.items():
+                if ongoing.help > 1 and now - ongoing.progressed > self._patience:
+                    url = self._seat.seed_peer.url
+                    raise SwarmError(
+                        f"{flow.arrival.label}: neither a node nor the seed peer {url} sends segment {index}",
+                        hint="what has arrived is kept; run the same command again to go on",
+                    )
 
     def _count(self, flow: Flow, index: int, now: float) -> None:
         """Say how many bytes of an unfinished segment have come since the last look, and from whom."""
         ongoing = flow.ongoing[index]
+        assert flow.layout is not None
+        start, stop = flow.layout.segment_range(index)
         for source, arrived in self._swarm.arrived(SegmentKey(flow.blob, index)).items():
-            new = arrived - ongoing.said.get(source, 0)
+            # what came twice is written once
+            new = min(arrived - ongoing.said.get(source, 0), stop - start - sum(ongoing.said.values()))
             if new > 0:
-                ongoing.said[source] = arrived
+                ongoing.said[source] = ongoing.said.get(source, 0) + new
                 ongoing.progressed = self._progressed = now
                 self._reports.count(source, new)
                 self._emit(BytesArrived(path=flow.arrival.label, bytes=new, source=source))
@@ -481,6 +528,9 @@ class Rolling:
             self._use_web_seed(flow, failed.key.index)
 
     def _on_storage_failed(self, failed: StorageFailed) -> None:
+        flow = self._flows.get(failed.key.blob)
+        if flow is None or flow.arrival.settled or flow.settling or flow.held_up:
+            return  # the files are in place, or the bytes are just being judged or thrown away
         raise failed.as_error()
 
     # Workers

@@ -8,8 +8,8 @@ import attrs
 
 #: Where the window starts, and its bounds.
 NARROWEST, WIDEST = 32, 512
-#: A segment without a byte for this long asks for chords (seconds), or for this many times the usual latency.
-PATIENCE, LATENCIES = 3.0, 4.0
+#: A segment without a byte for `Window.patience` seconds asks for chords, or for this many times the usual latency.
+LATENCIES = 4.0
 #: Seconds between two questions to a web seed that keeps on refusing, at most.
 LONGEST_PAUSE = 8.0
 
@@ -41,6 +41,7 @@ class Ongoing:
 class Window:
     """How many segments may be unfinished at once. Times are in seconds of one monotonic clock."""
 
+    patience: float = 3.0
     latency: float = 1.0
     _rate: float = 0.0
     _last: float | None = None
@@ -59,5 +60,5 @@ class Window:
 
     def stalled(self, ongoing: Ongoing, now: float) -> bool:
         """Whether it is time for more help than the segment has had: each step waits as long again."""
-        patience = max(PATIENCE, LATENCIES * self.latency) * (1 + ongoing.help)
+        patience = max(self.patience, LATENCIES * self.latency) * (1 + ongoing.help)
         return now - ongoing.progressed > patience

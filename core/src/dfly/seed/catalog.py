@@ -160,7 +160,8 @@ class Catalog:
             at=self.clock(),
             pinned=_is_pinned(url, snapshot),
             tail=secrets.token_hex(8),
-            admitted={caller.secrets: self.clock()},
+            # not the caller yet: a gated repository shows its listing to everybody
+            admitted={},
         )
 
     async def _admit(self, known: _Known, key: _Key, caller: CallerOptions, *, stale: bool) -> None:

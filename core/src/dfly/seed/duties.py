@@ -51,6 +51,7 @@ class Duties:
         self._asked: dict[Segment, _Asked] = {}
         self._of_node: dict[str, set[Segment]] = {}
         self._under_way = 0
+        self._largest = 0
         self._flow = _Flow()
         self._start, self._finish = _Usual(), _Usual()
 
@@ -66,25 +67,27 @@ class Duties:
 
     def need(self, segment: Segment, size: int) -> None:
         """Nobody holds `segment`: somebody must bring it in."""
+        self._largest = max(self._largest, size)
         if segment not in self._asked:
             self._waiting.setdefault(segment, size)
 
     def assign_live(self, segment: Segment, able: Sequence[Member], now: float) -> Member | None:
         """Find a member for what has just been published, before all that waits: the stream must not fall behind."""
         size = self._waiting[segment]
-        if self._under_way >= max(len(able) * size, 2 * self._window(size)):
+        able = _willing(able, segment)
+        if self._under_way >= max(len(able) * size, 2 * self._window):
             return None
         member = _choose(segment, able, most=MOST) or _choose(segment, able, most=MOST_LIVE)
         return self._assign(segment, member, now) if member else None
 
     def assign_waiting(self, able: Sequence[Member], now: float) -> Iterator[tuple[Segment, Member]]:
         """Find members for what waits, in order, as far as they have room."""
-        while self._waiting:
-            segment, size = next(iter(self._waiting.items()))
-            if self._under_way >= self._window(size):
-                return
-            member = _choose(segment, able, most=MOST)
-            if member is None:
+        for segment in list(self._waiting) if self._waiting and self._under_way < self._window else ():
+            willing = _willing(able, segment)
+            if not willing:
+                continue
+            member = _choose(segment, willing, most=MOST)
+            if member is None or self._under_way >= self._window:
                 return
             yield segment, self._assign(segment, member, now)
 
@@ -100,7 +103,7 @@ class Duties:
             if not last.blamed and last.served < asked.size:
                 last.blamed, last.member.suspect_until = True, now + SUSPECT
             had = {duty.member.node for duty in asked.duties}
-            others = [m for m in able if m.node not in had and m.suspect_until <= now]
+            others = [m for m in _willing(able, segment) if m.node not in had and m.suspect_until <= now]
             member = _choose(segment, others, most=MOST_LIVE)
             if member is not None:
                 self._relieve(last, asked)
@@ -138,8 +141,18 @@ class Duties:
 
     def release(self, node: str) -> None:
         """A node is gone. What only it was asked for waits again, first in line."""
+        self._take_back(node, self._of_node.pop(node, set()))
+
+    def decline(self, node: str, blob: str) -> None:
+        """A node takes no part in a blob. What only it was asked for waits again."""
+        its = self._of_node.get(node, set())
+        declined = {segment for segment in its if segment[0] == blob}
+        its -= declined
+        self._take_back(node, declined)
+
+    def _take_back(self, node: str, segments: set[Segment]) -> None:
         orphans: dict[Segment, int] = {}
-        for segment in sorted(self._of_node.pop(node, ())):
+        for segment in sorted(segments):
             asked = self._asked[segment]
             for duty in [d for d in asked.duties if d.member.node == node]:
                 self._relieve(duty, asked)
@@ -154,8 +167,10 @@ class Duties:
         """Measure what the web seed sends. To be called a few times a second."""
         self._flow.tick(now)
 
-    def _window(self, size: int) -> float:
-        return max(_SMALLEST_WINDOW * size, 2 * self._flow.rate)
+    @property
+    def _window(self) -> float:
+        # by the largest segment: a small one that waits behind large ones would find any window of its own size full
+        return max(_SMALLEST_WINDOW * self._largest, 2 * self._flow.rate)
 
     def _assign(self, segment: Segment, member: Member, now: float) -> Member:
         if segment in self._waiting:
@@ -202,6 +217,12 @@ class _Usual:
 
     def took(self, seconds: float) -> None:
         self.time = seconds if not self.time else self.time + 0.1 * (seconds - self.time)
+
+
+def _willing(members: Sequence[Member], segment: Segment) -> Sequence[Member]:
+    if not any(member.declined for member in members):
+        return members
+    return [member for member in members if segment[0] not in member.declined]
 
 
 def _choose(segment: Segment, members: Iterable[Member], *, most: int) -> Member | None:

@@ -76,6 +76,8 @@ class Member:
     released: bool = False
     expelled: bool = False
     known: set[str] = attrs.field(factory=set)
+    #: Blobs that it takes no part in.
+    declined: set[str] = attrs.field(factory=set)
     rate: Rate = attrs.field(factory=Rate)
 
     def holds(self, blob: str, index: int) -> bool:

@@ -103,6 +103,10 @@ class Scheduler:
             return {}
         now = self.clock()
         member.last_seen, member.reported, member.done = now, True, report.done
+        for blob in set(report.declined) - member.declined:
+            if blob in self.blobs:
+                member.declined.add(blob)
+                self.duties.decline(node, blob)
         outbox = self._tell_ring(self._seat(member)) if member.connected else {}
         for blob, segments in report.held.items():
             if blob in self.blobs:
