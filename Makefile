@@ -27,10 +27,10 @@ lint: $(VENV)/.ready
 	$(RUN)/lint-imports
 
 test: lint
-	$(RUN)/pytest -m "not long and not real"
+	$(RUN)/pytest -n 2 -m "not long and not real"
 
 test-all: lint
-	$(RUN)/pytest -m "not real"
+	$(RUN)/pytest -n 2 -m "not real"
 
 docs: $(VENV)/.ready
 	$(RUN)/python -m docs.generate

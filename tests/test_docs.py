@@ -46,7 +46,7 @@ def test_every_option_of_every_plugin_is_described_with_its_variables():
 def test_every_flag_that_help_shows_is_described(program):
     command = str(Path(sys.executable).parent / program)
     shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True).stdout
-    flags = set(re.findall(r"^│ (?:\* +)?(--[a-z][\w-]*)", shown, re.MULTILINE)) - {"--help"}
+    flags = set(re.findall(r"^(?:│|  (?:-\w, )?) ?(?:\* +)?(--[a-z][\w-]*)", shown, re.MULTILINE)) - {"--help"}
     assert flags
     assert not [flag for flag in flags if f"`{flag}`" not in REFERENCE]
 

@@ -18,6 +18,7 @@ from dfly.cli import flags, manual
 from dfly.cli.failures import Failures
 from dfly.cli.options import Options, PluginFlags, declared_flags, needed_backends, with_plugin_flags
 from dfly.cli.output import JsonLines
+from dfly.cli.page import PlainHelp
 from dfly.cli.task import Screen
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
@@ -135,6 +136,7 @@ def _app(command: "partial[int]", backends: list[type[Backend]], plugins: Plugin
     app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
     app.command(
         name="dfget",
+        cls=PlainHelp,
         help=manual.SUMMARY,
         epilog=manual.epilog(backends, plugins.broken()),
         context_settings={"help_option_names": ["-h", "--help"]},
