@@ -11,11 +11,13 @@ class HandMirror:
     def __init__(self, root, listener, *, publish_all=False):
         self.root, self.listener, self.publish_all = root, listener, publish_all
         self.data, self.known, self.wants, self.closed = {}, {}, [], False
+        self.adopted, self.reclaimed, self.let_gone, self.held_back = {}, [], threading.Event(), False
         self.lock = threading.Lock()
         root.mkdir(parents=True, exist_ok=True)
 
-    def want(self, freight, backend, *, task):
+    def want(self, freight, backend, *, task, held_back=False):
         self.wants.append((task, backend))
+        self.held_back = held_back
         pack = {freight.pack.blob: freight.pack} if freight.pack else {}
         for blob in freight.sizes():
             if blob in self.data:
@@ -73,6 +75,28 @@ class HandMirror:
 
     def state(self, blob):
         return self.known.get(blob, BlobState())
+
+    def let_go(self, freight):
+        self.let_gone.set()
+
+    def adopt(self, blob, index, size, hashes, attempt):
+        if blob not in self.known or attempt < self.known[blob].attempt:
+            return False
+        self.adopted[blob, index] = hashes
+        return True
+
+    def reclaim(self, blob, index):
+        self.reclaimed.append((blob, index))
+        self.publish(blob, index)
+
+    def receive(self, blob):
+        return None
+
+    def received(self, blob, index, hashes):
+        self.publish(blob, index)
+
+    def backends(self):
+        return [backend for _, backend in self.wants]
 
     @property
     def hub_bytes(self):

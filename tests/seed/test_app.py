@@ -1,5 +1,6 @@
 import contextlib
 import hashlib
+import socket
 
 import pytest
 
@@ -37,8 +38,9 @@ def test_a_model_goes_all_the_way_through_the_protocol(peer):
         done = stream.next(Blob)
         assert done.sha256 == hashlib.sha256(FILES["model.bin"]).hexdigest()
         hashes = peer.client.get(f"/v1/snapshots/{resolved.task}/hashes/{blob}").content
-        assert len(hashes) == 40 * 20
+        assert len(hashes) == 40 * 20 + 3 * 16
         assert hashes.startswith(segment.hashes)
+        assert hashes[40 * 20 :][:16].hex() == segment.mac
     stats = peer.client.get("/v1/stats").json()
     assert stats["egress"]["web seed"] == 8 << 20
     assert stats["hub_bytes"] == sum(map(len, FILES.values()))
@@ -192,7 +194,18 @@ def test_a_body_that_is_no_ask_is_a_bad_message(peer, body):
 
 
 def test_a_body_beyond_the_cap_is_refused(peer):
-    assert peer.client.post("/v1/snapshots", content=b"x" * (9 << 20)).status_code == 413
+    task = peer.resolve().task
+    for route in ("report", "have"):
+        assert peer.client.post(f"/v1/snapshots/{task}/{route}", content=b"x" * (9 << 20)).status_code == 413
+
+
+def test_only_a_snapshot_may_be_large(peer):
+    answer = peer.client.post("/v1/snapshots", content=b"x" * (9 << 20))
+    assert (answer.status_code, answer.json()["error"]) == (400, "WireError")
+    host, port = peer.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as raw:
+        raw.sendall(b"POST /v1/snapshots HTTP/1.1\r\nHost: x\r\nContent-Length: 1073741824\r\n\r\n")
+        assert b" 413 " in raw.recv(4096)
 
 
 @pytest.mark.parametrize(

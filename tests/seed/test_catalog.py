@@ -12,6 +12,7 @@ from dfly.seed.access import Access
 from dfly.seed.catalog import ADMITTED, Catalog
 from dfly.seed.keys import Keys
 from dfly.seed.options import caller_options
+from dfly.seed.seals import ClusterSeals
 from dfly.testing.memory import memory_backend
 from dfly.wire import Ask
 
@@ -68,7 +69,8 @@ class World:
             plugins=Plugins(extra=[Counting]),
             backends=Opened(),
             access=Access(allow_source=allow_source),
-            keys=Keys.of(None),
+            keys=(keys := Keys.passing()),
+            seals=ClusterSeals(keys=keys),
             pool=self.pool,
             clock=self.clock,
         )

@@ -133,7 +133,7 @@ def test_a_forged_grant_opens_nothing(model, spoil):
 
 
 def test_a_grant_ends():
-    keys = Keys.of(None)
+    keys = Keys.passing()
     grant = Grant(task="t", node="n", expires=1000)
     assert Grant.opened(grant.sealed(keys), keys, now=999.9) == grant
     with pytest.raises(AccessDenied, match="expired"):
@@ -141,7 +141,7 @@ def test_a_grant_ends():
 
 
 def test_a_grant_is_bound_to_its_node_task_and_time():
-    keys = Keys.of(None)
+    keys = Keys.passing()
     grant = Grant(task="t", node="n", expires=1000).sealed(keys)
     data = base64.urlsafe_b64decode(grant + "==="[: -len(grant) % 4])
     for old, new in ((b"\0n", b"\0m"), (b"\0t", b"\0u"), (b"1000", b"9000")):
@@ -154,7 +154,7 @@ def test_grants_of_one_cluster_open_every_seed_peer_of_it_and_no_other():
     ours = [Keys.of(Secret("one")) for _ in range(2)]
     grant = Grant(task="t", node="n", expires=1000)
     assert Grant.opened(grant.sealed(ours[0]), ours[1], now=0) == grant
-    for stranger in (Keys.of(Secret("two")), Keys.of(None)):
+    for stranger in (Keys.of(Secret("two")), Keys.passing()):
         with pytest.raises(AccessDenied):
             Grant.opened(grant.sealed(ours[0]), stranger, now=0)
 
@@ -162,12 +162,12 @@ def test_grants_of_one_cluster_open_every_seed_peer_of_it_and_no_other():
 @given(st.text(max_size=200))
 def test_no_text_but_a_grant_is_a_grant(text):
     with pytest.raises(AccessDenied):
-        Grant.opened(text, Keys.of(None), now=0)
+        Grant.opened(text, Keys.passing(), now=0)
 
 
 @given(st.binary(max_size=64))
 def test_no_sealed_nonsense_breaks_the_reader(body):
-    keys = Keys.of(None)
+    keys = Keys.passing()
     text = base64.urlsafe_b64encode(body + keys.seal("grant", body)).rstrip(b"=").decode()
     try:
         grant = Grant.opened(text, keys, now=0)

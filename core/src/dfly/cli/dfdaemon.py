@@ -104,6 +104,18 @@ ClusterTokenFile = Annotated[
         **_FILE,
     ),
 ]
+ClusterSecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster-secret-file",
+        metavar="FILE",
+        envvar="DFLY_CLUSTER_SECRET_FILE",
+        help="What all seed peers of the cluster share and no node knows, so that one takes over from another; "
+        "or in DFLY_CLUSTER_SECRET.",
+        rich_help_panel=ACCESS,
+        **_FILE,
+    ),
+]
 AllowSource = Annotated[
     list[str],
     typer.Option(
@@ -171,6 +183,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     data_dir: DataDir = None,
     revision_ttl: RevisionTtl = None,
     cluster_token_file: ClusterTokenFile = None,
+    cluster_secret_file: ClusterSecretFile = None,
     allow_source: AllowSource = [],  # noqa: B006 - typer hands out a list of its own
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -202,7 +215,8 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     config = SeedPeerConfig(
         data_dir=str(data_dir),
         listen=listen,
-        cluster_token=_cluster_token(cluster_token_file),
+        cluster_token=_secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="token"),
+        cluster_secret=_secret(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="secret"),
         allow_source=tuple(allow_source),
         insecure=insecure,
         tls_cert=_text(tls_cert),
@@ -222,14 +236,14 @@ def _app() -> typer.Typer:
     return app
 
 
-def _cluster_token(file: Path | None) -> Secret | None:
+def _secret(file: Path | None, variable: str, *, what: str) -> Secret | None:
     # no flag of its own: other users of the machine can read what is in argv
     try:
-        text = file.read_text() if file is not None else os.environ.get("DFLY_CLUSTER_TOKEN", "")
+        text = file.read_text() if file is not None else os.environ.get(variable, "")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read as a token: {error}") from error
+        raise UsageError(f"{file}: cannot be read as a {what}: {error}") from error
     if file is not None and not text.strip():
-        raise UsageError(f"{file} is empty", hint="put the cluster token there, one line")
+        raise UsageError(f"{file} is empty", hint=f"put the cluster {what} there, one line")
     return Secret(text) if text.strip() else None
 
 

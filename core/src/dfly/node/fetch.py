@@ -20,10 +20,11 @@ from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
 from dfly.node.control import secret_options, travelling
-from dfly.node.resolve import expect, resolve
+from dfly.node.resolve import expect
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
 from dfly.origin.client import open_clients
+from dfly.origin.resolve import resolve
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported

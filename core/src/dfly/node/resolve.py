@@ -1,22 +1,7 @@
-"""From what the user typed to the entries to fetch: resolve, pin, filter, and check what was asked against what is there."""
+"""What was asked for, held against what is there."""
 
-from collections.abc import Sequence
-
-from dfly.backend import Backend
 from dfly.errors import IntegrityError, UsageError
-from dfly.globs import select
 from dfly.values import Digest, Snapshot
-
-
-def resolve(
-    backend: Backend, url: str, *, recursive: bool, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> Snapshot:
-    """The pinned snapshot of `url`, reduced to the files asked for. Without `recursive` the URL must name one file."""
-    if not recursive:
-        entry = backend.stat(url)
-        return Snapshot(source=entry.url, name=entry.path, entries=(entry,))
-    snapshot = backend.list(url)
-    return snapshot.only(select(snapshot.entries, include=include, exclude=exclude))
 
 
 def expect(snapshot: Snapshot, *, digest: Digest | None, max_files: int | None, url: str) -> Snapshot:

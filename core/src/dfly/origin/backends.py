@@ -1,7 +1,11 @@
 """One backend instance per (class, options), each with the process's two HTTP clients behind it."""
 
 import threading
+import time
+from collections.abc import Callable, Collection
 from typing import Any, Self
+
+import attrs
 
 from dfly.backend import Backend, Tools
 from dfly.config import Network, Patience
@@ -11,6 +15,14 @@ from dfly.origin.pauses import Pauses
 from dfly.origin.ranges import Ranges
 from dfly.origin.retry import OnRetry, silently
 from dfly.plugins import Plugins
+
+
+@attrs.define(eq=False)
+class _Built:
+    backend_class: type[Backend]
+    options: Any
+    backend: Backend
+    used: float
 
 
 class Backends:
@@ -29,6 +41,7 @@ class Backends:
         pauses: Pauses | None = None,
         cancel: threading.Event | None = None,
         on_retry: OnRetry = silently,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plugins = plugins
         self.pauses = pauses or Pauses(longest=patience.longest_pause)
@@ -36,19 +49,34 @@ class Backends:
         self._tools = Tools(
             client=self.clients.api, read=Ranges(self.clients.data, network=network, pauses=self.pauses)
         )
+        self._clock = clock
         # a list, because a stranger's options may not be hashable; there are a handful
-        self._built: list[tuple[type[Backend], Any, Backend]] = []
+        self._built: list[_Built] = []
         self._lock = threading.Lock()
 
     def get(self, backend_class: type[Backend], options: Any) -> Backend:
         """The instance for these options. Raises PluginError, naming the distribution, where it cannot be built."""
         with self._lock:
-            for built_class, built_options, backend in self._built:
-                if built_class is backend_class and built_options == options:
-                    return backend
+            for built in self._built:
+                if built.backend_class is backend_class and built.options == options:
+                    built.used = self._clock()
+                    return built.backend
             backend = self._build(backend_class, options)
-            self._built.append((backend_class, options, backend))
+            self._built.append(_Built(backend_class, options, backend, self._clock()))
             return backend
+
+    def evict(self, *, keep: int, idle: float, but: Collection[Backend]) -> None:
+        """Close instances beyond `keep` that nobody has asked for in `idle` seconds and that are not in `but`, oldest first.
+
+        For a process that lives long: whoever keeps one for longer than `idle` must name it in `but`.
+        """
+        kept, before = set(map(id, but)), self._clock() - idle
+        with self._lock:
+            oldest = sorted(self._built, key=lambda built: built.used)[: max(0, len(self._built) - keep)]
+            idlers = [built for built in oldest if built.used <= before and id(built.backend) not in kept]
+            self._built = [built for built in self._built if built not in idlers]
+        for built in idlers:
+            built.backend.close()
 
     def _build(self, backend_class: type[Backend], options: Any) -> Backend:
         try:
@@ -69,8 +97,8 @@ class Backends:
         with self._lock:
             built, self._built = self._built, []
         try:
-            for _, _, backend in built:
-                backend.close()
+            for each in built:
+                each.backend.close()
         finally:
             self.clients.close()
 

@@ -15,20 +15,26 @@ from dfly.errors import AccessDenied, NotFound, SwarmError
 from dfly.plugins import Plugins
 from dfly.seed.access import Access, is_loopback, plain_ip
 from dfly.seed.answers import Handler, in_words, no_more_words, refuse
-from dfly.seed.catalog import Catalog
+from dfly.seed.bodies import Bodies
+from dfly.seed.catalog import Resolver
 from dfly.seed.joining import Join
 from dfly.seed.options import Given, plain_options, schema
 from dfly.seed.stream import FLUSH, HEARTBEAT, Listener
-from dfly.seed.tasks import Task, Tasks
+from dfly.seed.task import Task
+from dfly.seed.tasks import Tasks
 from dfly.seed.webseed import WebSeed
-from dfly.wire import Ask, Hello, Report, WireError
+from dfly.wire import Ask, Have, Hello, Report, WireError
 
 _log = structlog.get_logger(__name__)
 
 #: Seconds between looks at what is overdue.
 TICK = 0.25
-#: Seconds that a request's body may take, and that a node may leave a batch of its stream unread.
+#: Seconds that a node may leave a batch of its stream unread.
 _PATIENCE = 60.0
+#: A body of so many bytes is parsed in a thread.
+_LARGE = 1 << 18
+#: Seconds that a node's stream is given to open, for what the node says meanwhile.
+_OPENING = 5.0
 _WEB_SEED = "/v1/blobs/{grant}/{blob}"
 #: A grant is the web seed's token: libtorrent cannot send another.
 _WITHOUT_TOKEN = ("/healthz", "/readyz", _WEB_SEED)
@@ -51,12 +57,13 @@ class App:
     """The parts, and what counts them: `egress` is bytes sent by kind."""
 
     access: Access
-    catalog: Catalog
+    catalog: Resolver
     tasks: Tasks
     web_seed: WebSeed
     plugins: Plugins
     egress: Counter[str]
     ready: bool = False
+    _bodies: Bodies = attrs.field(factory=Bodies)
     _schema: bytes | None = None
     _streams: dict[Listener, "_Stream"] = attrs.field(factory=dict)
 
@@ -66,6 +73,7 @@ class App:
         app.router.add_post("/v1/snapshots", self.snapshots)
         app.router.add_get("/v1/snapshots/{task}/events", self.events, allow_head=False)
         app.router.add_post("/v1/snapshots/{task}/report", self.report)
+        app.router.add_post("/v1/snapshots/{task}/have", self.have)
         app.router.add_get("/v1/snapshots/{task}/hashes/{blob}", self.hashes, allow_head=False)
         app.router.add_get(_WEB_SEED, self.web_seed.handle, allow_head=False)
         app.router.add_get("/v1/plugins", self.list_plugins)
@@ -94,14 +102,25 @@ class App:
                 # a clock that stops would leave every node without news, for the sake of one task
                 _log.exception("clock.failed")
 
-    async def snapshots(self, request: web.Request) -> web.Response:
+    async def snapshots(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/snapshots."""
         given = await self._given(request)
-        ask = _checked(Ask.decode(await _body(request)))
+        body = await self._bodies.read(request, most=wire.LONGEST_SNAPSHOT)
+        ask = _checked(await asyncio.to_thread(Ask.decode, body) if len(body) > _LARGE else Ask.decode(body))
+        del body
         selected = await self.catalog.resolve(ask, given)
-        task = await self.tasks.open(selected.task, selected.snapshot, selected.backend)
-        self.egress["control"] += len(task.answer)
-        return web.Response(body=task.answer, content_type="application/json")
+        task = await self.tasks.open(selected.task, selected.snapshot, selected.backend, carried=selected.carried)
+        # the seal is the caller's own; the rest is the same bytes for all, and there may be a lot of them
+        parts = (task.answer, json.dumps(selected.seal)[1:].encode() + b"}")
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = sum(map(len, parts))
+        with no_more_words(request):
+            await response.prepare(request)
+            for part in parts:
+                await _written(response, part)
+            await response.write_eof()
+        self.egress["control"] += response.content_length
+        return response
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/snapshots/{task}/events."""
@@ -118,7 +137,7 @@ class App:
             self._streams[listener] = _Stream(task=task, address=address)
             try:
                 self._greet(listener)
-                task.post(task.scheduler.join(join.node, join.addresses, join.location))
+                task.join(join)
                 listener.flush()
                 async for batch in listener.batches():
                     await _written(response, batch)
@@ -132,7 +151,7 @@ class App:
     async def report(self, request: web.Request) -> web.Response:
         """POST /v1/snapshots/{task}/report."""
         task = self._task(request)
-        report = Report.decode(await _body(request))
+        report = Report.decode(await self._bodies.read(request, most=wire.LONGEST_BODY))
         if task.scheduler.member(report.node) is None:
             raise SwarmError("this node is not in the ring", hint="open the event stream first")
         for blob, index in report.bad_segments[:_MOST_DOUBTED]:
@@ -140,13 +159,22 @@ class App:
                 self.tasks.mirror.recheck(blob, index)
         return web.Response(body=task.report(report).encode(), content_type="application/json")
 
+    async def have(self, request: web.Request) -> web.Response:
+        """POST /v1/snapshots/{task}/have."""
+        task = self._task(request)
+        have = Have.decode(await self._bodies.read(request, most=wire.LONGEST_BODY))
+        if not await task.await_member(have.node, _OPENING):
+            raise SwarmError("this node is not in the ring", hint="open the event stream as well")
+        return web.json_response({"believed": await self.tasks.have(task, have)})
+
     async def hashes(self, request: web.Request) -> web.Response:
         """GET /v1/snapshots/{task}/hashes/{blob}."""
-        task, blob = self._task(request), request.match_info["blob"]
-        hashes = self.tasks.mirror.hashes(blob) if blob in task.scheduler.blobs else None
-        if hashes is None:
+        task, blob, mirror = self._task(request), request.match_info["blob"], self.tasks.mirror
+        size = mirror.size(blob)
+        hashes = mirror.hashes(blob) if blob in task.scheduler.blobs else None
+        if hashes is None or size is None:
             raise NotFound(f"there is no complete blob {blob[:80]} in this task")
-        return web.Response(body=hashes, content_type="application/octet-stream")
+        return web.Response(body=task.marked(blob, size, hashes), content_type="application/octet-stream")
 
     async def list_plugins(self, _request: web.Request) -> web.Response:
         """GET /v1/plugins."""
@@ -234,14 +262,6 @@ class App:
     async def _end_streams(self, _app: web.Application) -> None:
         self.ready = False
         self.tasks.close_streams()
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            return await request.read()
-    except TimeoutError as error:
-        raise WireError(f"it was not there within {_PATIENCE:.0f} s") from error
 
 
 async def _written(response: web.StreamResponse, batch: bytes) -> None:

@@ -2,7 +2,8 @@
 
 A thousand nodes ask for one model within a second: the hub hears one question. A pinned revision is never asked for again, a
 branch after `revision_ttl`. Another caller's token is tried on the hub before it gets what the first one's opened; while the
-hub is down, those whom it is known to have admitted go on being served.
+hub is down, those whom it is known to have admitted go on being served. So are those who bring another seed peer's seal on
+what they ask for: the hub need not even be there.
 """
 
 import asyncio
@@ -18,14 +19,15 @@ import structlog
 from dfly.backend import Backend
 from dfly.errors import AccessDenied, NotFound, OriginUnavailable, RateLimited, UsageError
 from dfly.globs import select
-from dfly.node.resolve import resolve
+from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
 from dfly.seed.access import Access
 from dfly.seed.flights import Flights
 from dfly.seed.keys import Keys
 from dfly.seed.options import CallerOptions, Given, caller_options
+from dfly.seed.seals import ClusterSeals, Content, content_of
 from dfly.values import Snapshot, bare_url
-from dfly.wire import Ask
+from dfly.wire import Ask, Resolved
 
 _log = structlog.get_logger(__name__)
 
@@ -48,24 +50,48 @@ class Opener(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Selected:
-    """The answer to an Ask: the selected snapshot, the id of its task, and the backend that can fetch it."""
+    """The answer to an Ask: the selected snapshot, the id of its task, the backend that can fetch it, and the caller's seal.
+
+    `carried`: the task is another seed peer's, which the caller brings along.
+    """
 
     task: str
     snapshot: Snapshot
     backend: Backend = attrs.field(repr=False)
+    seal: str = attrs.field(default="", repr=False)
+    carried: bool = False
+
+
+class Resolver(Protocol):
+    """Answers an Ask."""
+
+    async def resolve(self, ask: Ask, given: Given) -> Selected:
+        """What `ask` means to a caller with these options. Raises DflyError."""
+
+
+@attrs.frozen(kw_only=True)
+class _Choice:
+    """A part of a resolved source, and its task."""
+
+    task: str
+    snapshot: Snapshot
+    content: Content
 
 
 @attrs.define(kw_only=True, eq=False)
 class _Known:
-    """A resolved source. `admitted` maps the fingerprints of callers' secrets to when the hub last let them in."""
+    """A resolved source. `admitted` maps the fingerprints of callers' secrets to when the hub last let them in.
+
+    `settings` are the backend options of who asked last.
+    """
 
     snapshot: Snapshot
-    backend: Backend
+    settings: Any = attrs.field(repr=False)
     at: float
     pinned: bool
     tail: str
     admitted: dict[str, float]
-    selections: dict[_Selection, Selected] = attrs.field(factory=dict)
+    selections: dict[_Selection, _Choice] = attrs.field(factory=dict)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -76,6 +102,7 @@ class Catalog:
     backends: Opener
     access: Access
     keys: Keys
+    seals: ClusterSeals
     pool: Executor
     revision_ttl: float = 30.0
     clock: Callable[[], float] = time.monotonic
@@ -89,20 +116,29 @@ class Catalog:
             raise UsageError("--include and --exclude choose among many files", hint="add -r")
         # the plugin is imported here, which may take a while
         backend_class, caller = await self._in_pool(self._caller, ask.url, given)
+        carried: Selected | None = None
+        if ask.known is not None:
+            carried = await self._in_pool(self._carried, ask.known, backend_class, caller)
+        if carried is not None:
+            return carried
         self.access.check_source(ask.url, endpoints=caller.endpoints)
         key = (backend_class, ask.url, ask.recursive, caller.content)
         known, stale = await self._resolution(key, caller)
         await self._admit(known, key, caller, stale=stale)
         selection = (ask.include, ask.exclude)
-        selected = known.selections.get(selection)
-        if selected is None:
-            selected = await self._in_pool(self._select, known, ask)
+        choice = known.selections.get(selection)
+        if choice is None:
+            choice = await self._in_pool(self._select, known, ask)
             if len(known.selections) < _MOST_SELECTIONS:
-                selected = known.selections.setdefault(selection, selected)
-        if known.snapshot.public:
-            return selected
-        # the token that opened it first may be revoked by now; this one works
-        return attrs.evolve(selected, backend=await self._in_pool(self.backends.get, backend_class, caller.settings))
+                choice = known.selections.setdefault(selection, choice)
+        # where it is not public, the token that opened it first may be revoked by now; this one works
+        settings = known.settings if known.snapshot.public else caller.settings
+        return Selected(
+            task=choice.task,
+            snapshot=choice.snapshot,
+            backend=await self._in_pool(self.backends.get, backend_class, settings),
+            seal=self.seals.prove(ask.url, choice.task, choice.content, caller),
+        )
 
     def close(self) -> None:
         """Give up on what is being resolved."""
@@ -112,6 +148,22 @@ class Catalog:
     def _caller(self, url: str, given: Given) -> tuple[type[Backend], CallerOptions]:
         backend_class = self.plugins.backend_for(url)
         return backend_class, caller_options(backend_class, given)
+
+    def _carried(self, known: Resolved, backend_class: type[Backend], caller: CallerOptions) -> Selected | None:
+        """What the caller brings along, where a seed peer of this cluster has sealed it for these secrets."""
+        url = self.seals.proven(known, caller)
+        if url is None:
+            return None
+        self.access.check_source(url, endpoints=caller.endpoints)
+        _log.info("snapshot.carried", source=bare_url(known.snapshot.source), files=len(known.snapshot.entries))
+        return Selected(
+            task=known.task,
+            snapshot=known.snapshot,
+            backend=self.backends.get(backend_class, caller.settings),
+            # not a new one: it would outlive a token that the hub has revoked
+            seal=known.seal,
+            carried=True,
+        )
 
     async def _resolution(self, key: _Key, caller: CallerOptions) -> tuple[_Known, bool]:
         """The resolved source, and whether the hub could not be asked whether it is still the latest."""
@@ -144,7 +196,7 @@ class Catalog:
         before = self._known.pop(key, None)
         if before is not None and before.snapshot == known.snapshot and all(e.blob for e in known.snapshot.entries):
             before.admitted |= known.admitted
-            before.at, before.backend, known = known.at, known.backend, before
+            before.at, before.settings, known = known.at, known.settings, before
         while len(self._known) >= _MOST_KNOWN:
             del self._known[next(iter(self._known))]
         self._known[key] = known
@@ -156,7 +208,7 @@ class Catalog:
         snapshot = resolve(backend, url, recursive=recursive)
         return _Known(
             snapshot=snapshot,
-            backend=backend,
+            settings=caller.settings,
             at=self.clock(),
             pinned=_is_pinned(url, snapshot),
             tail=secrets.token_hex(8),
@@ -191,7 +243,7 @@ class Catalog:
             del known.admitted[next(iter(known.admitted))]
         known.admitted[caller.secrets] = self.clock()
 
-    def _select(self, known: _Known, ask: Ask) -> Selected:
+    def _select(self, known: _Known, ask: Ask) -> _Choice:
         chosen = known.snapshot
         if ask.include or ask.exclude:
             chosen = chosen.only(select(chosen.entries, include=ask.include, exclude=ask.exclude))
@@ -201,7 +253,7 @@ class Catalog:
             task += "-" + self.keys.seal("task", task).hex()
         if any(entry.blob is None for entry in chosen.entries):
             task += "-" + known.tail
-        return Selected(task=task, snapshot=chosen, backend=known.backend)
+        return _Choice(task=task, snapshot=chosen, content=content_of(chosen))
 
     async def _in_pool(self, work: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work, *args)

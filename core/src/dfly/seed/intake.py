@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import attrs
+import structlog
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
@@ -17,6 +18,8 @@ from dfly.origin.patience import Patient
 from dfly.origin.pauses import Pauses
 from dfly.origin.throttle import Throttle
 from dfly.values import Entry
+
+_log = structlog.get_logger()
 
 Span = tuple[int, int | None]
 
@@ -87,6 +90,7 @@ class Intake:
     def _waits(self, order: Order, cause: str, after: float) -> None:
         if after <= 0:  # a link that has run out is replaced at once
             return
+        _log.warning("hub.waiting", path=order.entry.path, cause=cause, after=round(after, 1))
         soon = f"waiting {after:.0f} s" if after >= 1 else "trying again"
         with self._lock:
             self._waiting.add(order)

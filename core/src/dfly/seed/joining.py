@@ -14,16 +14,21 @@ _LONGEST_LOCATION, _MOST_ADVERTISED = 256, 8
 
 @attrs.frozen(kw_only=True)
 class Join:
-    """`addresses` begins with the one the node was seen at; empty where it cannot be dialled. `after` is "epoch.seq"."""
+    """`addresses` begins with the one the node was seen at; empty where it cannot be dialled. `after` is "epoch.seq".
+
+    `control` is where it would stand in for the seed peer, None where it would not.
+    """
 
     node: str
     addresses: tuple[Address, ...]
     location: str = ""
     after: str = ""
+    control: Address | None = None
 
     @classmethod
     def read(cls, query: Mapping[str, str], *, remote: str | None) -> "Join":
-        """`node`, `port` (0: does not listen), `advertise` (hosts or host:port, with commas), `location`, `after`.
+        """`node`, `port` (0: does not listen), `advertise` (hosts or host:port, with commas), `location`, `after`, and `control`
+        (a port; 0: would not stand in).
 
         Raises WireError.
         """
@@ -38,8 +43,13 @@ class Join:
         number = _port(port)
         addresses = [(str(plain_ip(remote)), number)] if remote and number else []
         addresses += [address for text in advertised if (address := _address(text, number))[1]]
+        control = _port(query.get("control", "0"))
         return cls(
-            node=node, addresses=tuple(dict.fromkeys(addresses)), location=location, after=query.get("after", "")
+            node=node,
+            addresses=tuple(dict.fromkeys(addresses)),
+            location=location,
+            after=query.get("after", ""),
+            control=(str(plain_ip(remote)), control) if remote and control else None,
         )
 
 

@@ -60,6 +60,8 @@ class Member:
     addresses: tuple[Address, ...]
     location: str
     last_seen: float
+    #: Where it would stand in for the seed peer.
+    control: Address | None = None
     connected: bool = True
     #: In the ring, and what it holds counts.
     seated: bool = False

@@ -141,7 +141,9 @@ class Mirror:
         """Those that it may still fetch with."""
         with self._lock:
             lines, packs = list(self._blobs.values()), list(self._packing.values())
-        return [b for line in lines for b in line.inbound.backends] + [pack.backend for pack in packs]
+            asked = [backend for _, backend in self._packs_asked.values()]
+        ways = [backend for line in lines for backend in (line.backend, *line.inbound.backends)]
+        return [*ways, *asked, *(pack.backend for pack in packs)]
 
     def published(self, blob: str, start: int, stop: int) -> bool:
         """Whether all bytes of `[start, stop)` are written, hashed and may be read."""

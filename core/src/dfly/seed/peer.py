@@ -10,43 +10,53 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import structlog
-from aiohttp import web
 
 from dfly.backend import Secret
 from dfly.config import Fetch, Network, Patience
-from dfly.errors import SwarmError, UsageError
+from dfly.errors import UsageError
 from dfly.origin.backends import Backends
 from dfly.origin.pauses import Pauses
 from dfly.plugins import Plugins
-from dfly.seed.access import Access
+from dfly.seed.access import Access, plain_ip
 from dfly.seed.app import App
 from dfly.seed.catalog import Catalog
 from dfly.seed.keys import Keys
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
+from dfly.seed.pulling import Puller
+from dfly.seed.running import in_thread, listening
+from dfly.seed.seals import ClusterSeals
 from dfly.seed.tasks import Tasks
 from dfly.seed.webseed import WebSeed
 from dfly.store.blobs import BlobStore
 
+if TYPE_CHECKING:
+    from dfly.swarm import Swarm
+
 _log = structlog.get_logger(__name__)
 
-#: Hub questions at once, and seconds that open requests get at the end.
-_QUESTIONS, _LAST_WORDS = 16, 2.0
-_BACKLOG = 4096
-#: Seconds that a connection may stay without a complete request: a thousand silent ones would hold every descriptor.
-_SILENCE = 75.0
+#: Hub questions at once.
+_QUESTIONS = 16
+#: Backends beyond which those that were not used for so many seconds are closed, looked at so often.
+_MOST_BACKENDS, _IDLE_BACKEND, _TIDY = 64, 900.0, 60.0
 
 
 @attrs.frozen(kw_only=True)
 class SeedPeerConfig:
-    """Settings of a seed peer. `listen` is (host, port), port 0 for any; `revision_ttl` and `grant_lifetime` in seconds."""
+    """Settings of a seed peer. `listen` is (host, port), port 0 for any; `revision_ttl` and `grant_lifetime` in seconds.
+
+    `cluster_secret` is what only the seed peers of a cluster share; without it one believes nobody's seals but its own.
+    `patience` is for questions to hubs, which somebody waits for; `content_patience` for files, which may outlast a bad hour.
+    """
 
     data_dir: str
     listen: tuple[str, int] = ("127.0.0.1", 65001)
     cluster_token: Secret | None = None
+    cluster_secret: Secret | None = None
     allow_source: tuple[str, ...] = ()
     insecure: bool = False
     tls_cert: str | None = None
@@ -56,6 +66,7 @@ class SeedPeerConfig:
     fetch: Fetch = attrs.field(factory=Fetch)
     network: Network = attrs.field(factory=Network)
     patience: Patience = attrs.field(factory=Patience)
+    content_patience: Patience = attrs.field(factory=lambda: Patience(tries=100, longest_pause=3600.0))
 
 
 #: Opens the mirror of a seed peer, which tells its listener what happens; the pauses are those that origins asked for.
@@ -67,7 +78,7 @@ def stored_mirror(config: SeedPeerConfig, listener: MirrorListener, pauses: Paus
     """The mirror that keeps its blobs in the data directory."""
     with contextlib.closing(BlobStore(config.data_dir)) as store:
         mirror = StoredMirror(
-            store=store, listener=listener, settings=config.fetch, patience=config.patience, pauses=pauses
+            store=store, listener=listener, settings=config.fetch, patience=config.content_patience, pauses=pauses
         )
         with contextlib.closing(mirror):
             yield mirror
@@ -94,44 +105,15 @@ class SeedPeer:
     @contextmanager
     def running(self) -> Iterator[str]:
         """Serve from a thread of its own; yields the URL."""
-        ready: list[str | BaseException] = []
-        up, stops = threading.Event(), []
-
-        async def serve() -> None:
-            stop, loop = asyncio.Event(), asyncio.get_running_loop()
-            stops.append(lambda: loop.call_soon_threadsafe(stop.set))
-            async with self.serving() as url:
-                ready.append(url)
-                up.set()
-                await stop.wait()
-
-        def run() -> None:
-            try:
-                asyncio.run(serve())
-            except BaseException as error:
-                ready.append(error)
-                raise
-            finally:
-                up.set()
-
-        thread = threading.Thread(target=run, name="dfly-seed-peer")
-        thread.start()
-        up.wait()
-        if isinstance(ready[0], BaseException):
-            thread.join()
-            raise ready[0]
-        try:
-            yield ready[0]
-        finally:
-            with contextlib.suppress(RuntimeError):
-                stops[0]()
-            thread.join()
+        with in_thread(self.serving, name="dfly-seed-peer") as url:
+            yield url
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         """Serve in the running event loop; yields the URL. Raises SwarmError where the address cannot be had."""
         config, loop = self.config, asyncio.get_running_loop()
-        keys = Keys.of(config.cluster_token)
+        keys = Keys.of(config.cluster_secret) if config.cluster_secret else Keys.kept_in(config.data_dir)
+        seals = ClusterSeals(keys=keys)
         access = Access(cluster_token=config.cluster_token, allow_source=config.allow_source, insecure=config.insecure)
         async with contextlib.AsyncExitStack() as stack:
             cancel = threading.Event()
@@ -141,6 +123,7 @@ class SeedPeer:
                     network=attrs.evolve(config.network, forbid_link_local=True),
                     patience=config.patience,
                     cancel=cancel,
+                    on_retry=_log_retry,
                 )
             )
             pool = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="dfly-hub")
@@ -148,14 +131,18 @@ class SeedPeer:
             stack.callback(cancel.set)
             tasks = Tasks(
                 open_mirror=lambda told: stack.enter_context(self._open_mirror(config, told, backends.pauses)),
-                keys=keys,
+                seals=seals,
                 loop=loop,
+                open_puller=lambda *collaborators: stack.enter_context(
+                    contextlib.closing(Puller(*collaborators, open_swarm=self._open_swarm))
+                ),
             )
             catalog = Catalog(
                 plugins=self._plugins,
                 backends=backends,
                 access=access,
                 keys=keys,
+                seals=seals,
                 pool=pool,
                 revision_ttl=config.revision_ttl,
             )
@@ -169,13 +156,21 @@ class SeedPeer:
                 plugins=self._plugins,
                 egress=egress,
             )
-            url = await stack.enter_async_context(_listening(app, config))
-            clocks = asyncio.create_task(app.run_clocks())
-            stack.callback(clocks.cancel)
+            url = await stack.enter_async_context(listening(app.application(), config.listen, tls=_tls(config)))
+            for clock in (app.run_clocks(), _tidy(backends, tasks.mirror)):
+                stack.callback(asyncio.create_task(clock).cancel)
             app.ready = True
             _log.info("listening", url=url)
             yield url
             _log.info("stopping")
+
+    def _open_swarm(self, on_event: Callable[[Any], None]) -> "Swarm":
+        # not before it is needed: most seed peers never take anything from a node
+        from dfly.swarm import Swarm, SwarmSettings
+
+        host = self.config.listen[0]
+        # nodes let in the address that they know the seed peer by
+        return Swarm(SwarmSettings(interfaces=(host,) if _is_one_address(host) else ()), on_event=on_event)
 
     async def _run(self, started: Callable[[str], None]) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -186,32 +181,24 @@ class SeedPeer:
             await stop.wait()
 
 
-@asynccontextmanager
-async def _listening(app: App, config: SeedPeerConfig) -> AsyncIterator[str]:
-    """The application behind its socket; yields the URL."""
-    host, port = config.listen
-    # a node's closed connection ends its handler at once, not with the next failing write: so the ring heals at once
-    runner = web.AppRunner(
-        app.application(),
-        handler_cancellation=True,
-        access_log=None,
-        shutdown_timeout=_LAST_WORDS,
-        keepalive_timeout=_SILENCE,
-    )
-    await runner.setup()
+async def _tidy(backends: Backends, mirror: Mirror) -> None:
+    """Close backends of callers that have not come for long: each has options of its own, and tokens change."""
+    while True:
+        await asyncio.sleep(_TIDY)
+        await asyncio.to_thread(
+            lambda: backends.evict(keep=_MOST_BACKENDS, idle=_IDLE_BACKEND, but=tuple(mirror.backends()))
+        )
+
+
+def _log_retry(origin: str, cause: str, after: float) -> None:
+    _log.warning("hub.waiting", origin=origin, cause=cause, after=round(after, 1))
+
+
+def _is_one_address(host: str) -> bool:
     try:
-        tls = _tls(config)
-        try:
-            await web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG).start()
-        except OSError as error:
-            raise SwarmError(
-                f"cannot listen on {host}:{port}: {error.strerror or error}",
-                hint="choose another address with --listen",
-            ) from error
-        host, port = runner.addresses[0][:2]
-        yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-    finally:
-        await runner.cleanup()
+        return not plain_ip(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def _tls(config: SeedPeerConfig) -> ssl.SSLContext | None:

@@ -5,8 +5,9 @@ what `clock` says. A ring, because in it nobody competes: each byte enters and l
 reaches, where a random mesh has 0.72. It stands or falls with the entries, so those go to nodes that keep up, and are watched.
 """
 
+import hashlib
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 
@@ -28,6 +29,8 @@ GRACE = 2.0
 _CHORDS = 2
 #: Seconds after which a node may be asked to look at the same segment again.
 _DOUBT = 5.0
+#: Nodes that may stand in for the seed peer.
+_STAND_INS = 3
 #: Nodes that are gone are remembered, so that one that comes back need not tell everything again.
 _MOST_GONE = 4096
 #: Members looked at for a holder before all of them are.
@@ -38,10 +41,11 @@ _MOST_SEGMENTS = 1 << 16
 
 @attrs.define(kw_only=True, eq=False)
 class Scheduler:
-    """The members of one task, whose freight is `blobs`. `clock` is monotonic, in seconds; chance comes from `pick`."""
+    """The members of `task`, whose freight is `blobs`. `clock` is monotonic, in seconds; chance comes from `pick`."""
 
     blobs: Collection[str]
     clock: Callable[[], float]
+    task: str = ""
     pick: random.Random = attrs.field(factory=random.Random)
     duties: Duties = attrs.field(factory=Duties)
     _members: dict[str, Member] = attrs.field(factory=dict)
@@ -54,6 +58,7 @@ class Scheduler:
     _published: dict[str, dict[int, int]] = attrs.field(factory=dict)
     _able: list[Member] | None = None
     _told: dict[str, RingLine] = attrs.field(factory=dict)
+    _stand_ins: tuple[Address, ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -65,8 +70,24 @@ class Scheduler:
         member = self._members.get(node)
         return member if member is not None and (member.connected or member.lost is not None) else None
 
-    def join(self, node: str, addresses: Iterable[Address], location: str = "") -> Outbox:
-        """A node's stream is open. Its first address is the one it was seen at."""
+    @property
+    def undone(self) -> tuple[str, ...]:
+        """The nodes that are connected and still lack something."""
+        return tuple(m.node for m in list(self._members.values()) if m.connected and not m.done)
+
+    def held(self, blob: str) -> int:
+        """The segments of a blob that somebody in the ring holds, as a mask."""
+        return self._holdings.held(blob)
+
+    def holders(self, blob: str, index: int, *, most: int) -> tuple[Address, ...]:
+        """Where nodes that hold a segment can be dialled: some of them, by chance."""
+        found = [m for m in self._members.values() if m.connected and m.seated and m.addresses and m.holds(blob, index)]
+        return tuple(m.addresses[0] for m in self.pick.sample(found, min(most, len(found))))
+
+    def join(
+        self, node: str, addresses: Iterable[Address], location: str = "", *, control: Address | None = None
+    ) -> Outbox:
+        """A node's stream is open. Its first address is the one it was seen at; at `control` it would stand in for us."""
         now, addresses = self.clock(), tuple(addresses)
         # taken out and put back, so that those who went longest ago are the first to be forgotten
         member = self._members.pop(node, None)
@@ -78,7 +99,7 @@ class Scheduler:
         moved = member.addresses != addresses
         self._able = None
         member.connected, member.lost, member.last_seen, member.released = True, None, now, False
-        member.addresses, member.location = addresses, location
+        member.addresses, member.location, member.control = addresses, location, control
         member.expelled = member.expelled or self._accusations.expelled(addresses)
         self._told.pop(node, None)
         concerned = self._seat(member) | {node}
@@ -108,14 +129,22 @@ class Scheduler:
                 member.declined.add(blob)
                 self.duties.decline(node, blob)
         outbox = self._tell_ring(self._seat(member)) if member.connected else {}
-        for blob, segments in report.held.items():
-            if blob in self.blobs:
-                self._hold(member, blob, mask_of(s for s in segments if s < _MOST_SEGMENTS))
+        self._hold_all(member, report.held)
         member.rate.seen(member.count, now)
         if report.goodbye:
             return self.leave(node, goodbye=True)
         if member.done:
             self._release(outbox, {node, *self._ring.neighbours(node)})
+        return self._give_duties(outbox)
+
+    def hold(self, node: str, held: Mapping[str, Iterable[int]]) -> Outbox:
+        """A node holds segments that an earlier seed peer published."""
+        member = self.member(node)
+        if member is None:
+            return {}
+        member.last_seen = self.clock()
+        outbox = self._tell_ring(self._seat(member)) if member.connected else {}
+        self._hold_all(member, held)
         return self._give_duties(outbox)
 
     def publish(self, blob: str, index: int, size: int) -> Outbox:
@@ -155,7 +184,7 @@ class Scheduler:
             elif member.seated and member.connected and now - member.last_seen > SILENT:
                 self.duties.release(member.node)
                 concerned |= self._unseat(member) | {member.node}
-        outbox = self._tell_ring(concerned)
+        outbox = self._tell_ring(concerned | self._name_stand_ins())
         for (blob, index), member in self.duties.assign_overdue(self._those_able(), now):
             outbox.setdefault(member.node, []).append(EntryDuty(blob=blob, index=index))
         # whoever let a segment wait is not able any more
@@ -273,6 +302,20 @@ class Scheduler:
                     self.duties.need((blob, index), published[index])
         return self._ring.remove(member.node) | self._chords.clear(member.node)
 
+    def _name_stand_ins(self) -> set[str]:
+        """Choose those who may take our place. Returns the nodes concerned: all, or none."""
+        able = sorted((m for m in self._those_able() if m.control), key=lambda m: _rank(self.task, m.node))
+        chosen = tuple(m.control for m in able[:_STAND_INS] if m.control)
+        if chosen == self._stand_ins:
+            return set()
+        self._stand_ins = chosen
+        return {m.node for m in self._members.values() if m.connected}
+
+    def _hold_all(self, member: Member, held: Mapping[str, Iterable[int]]) -> None:
+        for blob, segments in held.items():
+            if blob in self.blobs:
+                self._hold(member, blob, mask_of(s for s in segments if s < _MOST_SEGMENTS))
+
     def _hold(self, member: Member, blob: str, mask: int) -> None:
         had = member.held.get(blob, 0)
         fresh = mask & ~had
@@ -326,6 +369,7 @@ class Scheduler:
                 neighbours=tuple(a for m in neighbours for a in m.addresses),
                 admitted=tuple(a for m in chords for a in m.addresses),
                 members=max(1, len(self._ring)),
+                stand_ins=self._stand_ins,
             )
             before = self._told.get(node)
             if before is None or attrs.evolve(before, members=line.members) != line:
@@ -342,3 +386,7 @@ class Scheduler:
             if all(self._members[n].done for n in self._ring.neighbours(node)):
                 member.released = True
                 outbox.setdefault(node, []).append(Released())
+
+
+def _rank(task: str, node: str) -> bytes:
+    return hashlib.sha256(f"{task}\0{node}".encode()).digest()

@@ -1,12 +1,15 @@
-"""The tasks that nodes meet in: each has its ring, its event stream and its freight. What the mirror does is told to all whose
-freight has the blob.
+"""The tasks that nodes meet in. What the mirror does is told to all whose freight has the blob, and what nodes carry over from
+an earlier seed peer is told to the mirror.
 
-Everything here runs in the event loop; the mirror's threads come in through `FromThreads`.
+    nodes say what they hold ──▶ adopted: nobody fetches it ──▶ pulled from them, so that the next ones can have it from here
+                                      ╲ nobody holds it any more ──▶ reclaimed: fetched after all
+
+Everything here runs in the event loop; the mirror's threads come in through `_FromThreads`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -14,174 +17,58 @@ import structlog
 
 from dfly.backend import Backend
 from dfly.errors import DflyError
-from dfly.layout import Layout
 from dfly.packs import Freight
-from dfly.seed.keys import Keys
-from dfly.seed.mirroring import BlobState, Mirror, MirrorListener
-from dfly.seed.scheduler import Outbox, Scheduler
-from dfly.seed.stream import Broadcast, Listener
+from dfly.seed.mirroring import Mirror, MirrorListener
+from dfly.seed.pulling import NoPuller, Pulls
+from dfly.seed.scheduler import Scheduler
+from dfly.seed.seals import Seals
+from dfly.seed.task import Task
 from dfly.values import Snapshot
-from dfly.wire import Address, Advice, Blob, Failed, Heartbeat, Message, Report, Resolved, Segment
+from dfly.wire import Have, Heartbeat, Message, Resolved, Segment
 
 _log = structlog.get_logger(__name__)
 
 #: Seconds for which a task without nodes is kept.
 IDLE = 3600.0
-#: What one report may ask at most.
-_MOST_STALLS, _MOST_ACCUSED = 4, 8
+#: Seconds that a task which nodes bring along waits for the first of them to say what it holds, and then for the others.
+HELD_BACK, AFTER_FIRST = 3.0, 1.0
+#: Seconds for which nobody holds an adopted segment before it is fetched.
+ORPHANED = 1.0
+#: Addresses that one segment is pulled from at once.
+_MOST_HOLDERS = 4
+
+Unfit = Callable[[Freight], Mapping[str, DflyError]]
 
 
-@attrs.define(kw_only=True, eq=False)
-class _Progress:
-    """What was told of a blob: the current attempt, its published segments, whether it is complete."""
-
-    attempt: int = 1
-    segments: set[int] = attrs.field(factory=set)
-    complete: bool = False
-
-
-@attrs.define(kw_only=True, eq=False)
-class Task:
-    """One selection of one snapshot. `answer` is the Resolved message, encoded once."""
-
-    id: str
-    source: str
-    answer: bytes = attrs.field(repr=False)
-    freight: Freight = attrs.field(repr=False)
-    scheduler: Scheduler
-    keys: Keys
-    broadcast: Broadcast = attrs.field(factory=Broadcast)
-    last_used: float = 0.0
-    #: Whether what the mirror had before has been told.
-    begun: bool = False
-    _blobs: dict[str, _Progress] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._blobs = {blob: _Progress() for blob in self.scheduler.blobs}
-
-    @property
-    def name(self) -> str:
-        """What may be shown and logged: the id without its seal, which opens the stream of a private source."""
-        return self.id.partition("-")[0]
-
-    def begin_with(self, blob: str, state: BlobState) -> None:
-        """Tell what was there before the task was. Of a complete blob one line says it all."""
-        if state.size is None:
-            return
-        if state.complete:
-            self.blob_complete(blob, state.size, state.sha256, state.attempt)
-            return
-        for index, hashes in sorted(state.segments.items()):
-            self.segment_published(blob, index, state.size, hashes, state.attempt)
-
-    def drop(self, listener: Listener) -> None:
-        """An event stream has ended."""
-        if self.broadcast.drop(listener):
-            self.post(self.scheduler.leave(listener.node))
-
-    def report(self, report: Report) -> Advice:
-        """What a node tells, and what it is told to try."""
-        self.post(self.scheduler.report(report.node, report))
-        chords: dict[Address, None] = {}
-        for blob, index in report.stalled[:_MOST_STALLS]:
-            addresses, outbox = self.scheduler.chords(report.node, blob, index)
-            chords.update(dict.fromkeys(addresses))
-            self.post(outbox)
-        self._judge(report)
-        return Advice(chords=tuple(chords))
-
-    def _judge(self, report: Report) -> None:
-        """Act on what a node says against others."""
-        scheduler, told = self.scheduler, {"task": self.name, "node": report.node}
-        for address in report.bad_peers[:_MOST_ACCUSED]:
-            before = scheduler.is_expelled(address)
-            outbox = scheduler.accuse(report.node, address)
-            if outbox:
-                _log.warning("peer.accused", **told, address=_shown(address))
-            if scheduler.is_expelled(address) and not before:
-                _log.warning("peer.expelled", **told, address=_shown(address))
-            self.post(outbox)
-        for address in report.silent_peers[:_MOST_ACCUSED]:
-            outbox = scheduler.silent(report.node, address)
-            if outbox:
-                _log.warning("peer.silent", **told, address=_shown(address), benched=scheduler.is_benched(address))
-            self.post(outbox)
-        for blob, index, host, port in report.doubts[:_MOST_ACCUSED]:
-            outbox = scheduler.doubt(report.node, (host, port), blob, index)
-            if outbox:
-                _log.warning("segment.doubted", **told, address=_shown((host, port)), blob=blob, segment=index)
-            self.post(outbox)
-
-    def segment_published(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> None:
-        """Tell of a segment, once."""
-        known = self._of_attempt(blob, attempt)
-        if known is None or known.complete or index in known.segments:
-            return
-        mac = self.keys.seal("segment", blob, f"{index} {size}", hashes).hex() if self.keys.shared else ""
-        self._enter(known, blob, index, size)
-        line = Segment(blob=blob, index=index, size=size, hashes=hashes, attempt=attempt, mac=mac)
-        self.broadcast.log.append(line)
-
-    def blob_complete(self, blob: str, size: int, sha256: str, attempt: int) -> None:
-        """Tell that a blob is complete, once; its segments may not have been told one by one."""
-        known = self._of_attempt(blob, attempt)
-        if known is None or known.complete:
-            return
-        known.complete = True
-        for index in range(Layout(size).segments):
-            if index not in known.segments:
-                self._enter(known, blob, index, size)
-        self.broadcast.log.append(Blob(blob=blob, state="complete", size=size, attempt=attempt, sha256=sha256))
-
-    def blob_withdrawn(self, blob: str, attempt: int) -> None:
-        """Tell everybody to forget what `attempt` published."""
-        if attempt >= self._blobs[blob].attempt:
-            self._blobs[blob] = _Progress(attempt=attempt + 1)
-            self.post(self.scheduler.retire(blob))
-            self.broadcast.log.append(Blob(blob=blob, state="withdrawn", attempt=attempt))
-
-    def blob_failed(self, blob: str, error: DflyError) -> None:
-        """Tell that a blob cannot be had."""
-        line = Failed(blob=blob, error=type(error).__name__, message=error.message, hint=error.hint)
-        self.broadcast.log.append(line)
-
-    def post(self, outbox: Outbox) -> None:
-        """Put messages into the streams of those concerned."""
-        for node, messages in outbox.items():
-            self.broadcast.tell(node, messages)
-
-    def _of_attempt(self, blob: str, attempt: int) -> _Progress | None:
-        """What was told of this attempt; None for one that is over. A new one voids the last, whether or not that was said."""
-        known = self._blobs[blob]
-        if attempt > known.attempt and (known.segments or known.complete):
-            self.blob_withdrawn(blob, attempt - 1)
-            known = self._blobs[blob]
-        known.attempt = max(known.attempt, attempt)
-        return known if attempt == known.attempt else None
-
-    def _enter(self, known: _Progress, blob: str, index: int, size: int) -> None:
-        known.segments.add(index)
-        start, stop = Layout(size).segment_range(index)
-        self.post(self.scheduler.publish(blob, index, stop - start))
+def _all_fit(_: Freight) -> Mapping[str, DflyError]:
+    return {}
 
 
 class Tasks:
-    """All tasks, by id. `open_mirror` is called once, with the listener that brings the mirror's news here."""
+    """All tasks, by id. `open_mirror` is called once, with the listener that brings the mirror's news here.
+
+    `unfit` names the blobs of a freight that this seed peer does not serve, and why. `held_back` is in seconds.
+    """
 
     def __init__(
         self,
         *,
         open_mirror: Callable[[MirrorListener], Mirror],
-        keys: Keys,
+        seals: Seals,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.monotonic,
+        open_puller: Callable[[Mirror, Callable[[str, int], None]], Pulls] = NoPuller,
+        unfit: Unfit = _all_fit,
+        held_back: float = HELD_BACK,
     ) -> None:
-        self._keys = keys
-        self._clock = clock
+        self._seals = seals
+        self._loop, self._clock = loop, clock
+        self._unfit, self._held_back = unfit, held_back
         self._tasks: dict[str, Task] = {}
         self._of_blob: dict[str, dict[str, Task]] = {}
         self.waiting_for = ""
         self.mirror = open_mirror(_FromThreads(loop, self))
+        self._puller = open_puller(self.mirror, lambda *key: self.from_thread(self._reclaim, *key))
 
     def get(self, task: str) -> Task | None:
         """A task that was opened, or None."""
@@ -191,40 +78,75 @@ class Tasks:
         """All of them."""
         return list(self._tasks.values())
 
-    async def open(self, task: str, snapshot: Snapshot, backend: Backend) -> Task:
-        """The task of that id, made if need be; its freight is being fetched from now on."""
+    async def open(self, task: str, snapshot: Snapshot, backend: Backend, *, carried: bool = False) -> Task:
+        """The task of that id, made if need be; its freight is being fetched from now on.
+
+        `carried`: it is another seed peer's, and nodes hold parts of it, of which they are about to tell.
+        """
         found = self._tasks.get(task)
         if found is None:
             # in threads: a large repository has a million rows, and the mirror asks its disk
             freight, answer = await asyncio.to_thread(_prepare, task, snapshot)
-            found = self._tasks.get(task) or self._begin(task, snapshot, freight, answer)
+            found = self._tasks.get(task) or self._begin(task, snapshot, freight, answer, carried=carried)
         found.last_used = self._clock()
         found.broadcast.log.forgive()
-        await asyncio.to_thread(self.mirror.want, found.freight, backend, task=task)
-        if not found.begun:
+        unfit = self._unfit(found.freight)
+        held_back = found.held_back_until is not None
+        await asyncio.to_thread(self.mirror.want, _less(found.freight, unfit), backend, task=task, held_back=held_back)
+        if not found.begun.is_set():
             blobs = list(found.freight.sizes())
             states = await asyncio.to_thread(lambda: [self.mirror.state(blob) for blob in blobs])
-            # what happened since then has been told already, or will be: it makes no difference in which order
-            found.begun = True
-            for blob, state in zip(blobs, states, strict=True):
-                found.begin_with(blob, state)
+            if not found.begun.is_set():
+                # what happened since then has been told already, or will be: it makes no difference in which order
+                found.begun.set()
+                for blob, state in zip(blobs, states, strict=True):
+                    found.begin_with(blob, state)
+        for blob, error in unfit.items():
+            found.blob_failed(blob, error)
         return found
 
-    def _begin(self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes) -> Task:
+    def _begin(self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, carried: bool) -> Task:
         blobs = frozenset(freight.sizes())
         found = Task(
             id=task,
             source=snapshot.source,
             answer=answer,
             freight=freight,
-            keys=self._keys,
-            scheduler=Scheduler(blobs=blobs, clock=self._clock),
+            seals=self._seals,
+            scheduler=Scheduler(task=task, blobs=blobs, clock=self._clock),
+            held_back_until=self._clock() + self._held_back if carried else None,
         )
         self._tasks[task] = found
         for blob in blobs:
             self._of_blob.setdefault(blob, {})[task] = found
-        _log.info("task.opened", task=found.name, source=snapshot.source, blobs=len(blobs))
+        _log.info("task.opened", task=found.name, source=snapshot.source, blobs=len(blobs), carried=carried)
         return found
+
+    async def have(self, task: Task, have: Have) -> int:
+        """A node tells what it holds of an earlier seed peer's; how much of it was believed."""
+        await task.begun.wait()
+        believed = await self.adopt(task, have.segments, node=have.node)
+        if task.held_back_until is not None:
+            task.held_back_until = min(task.held_back_until, self._clock() + AFTER_FIRST)
+        return believed
+
+    async def adopt(self, task: Task, segments: Sequence[Segment], *, node: str = "") -> int:
+        """Take over what an earlier seed peer published of this task, as far as it is proved and of use."""
+
+        def believed() -> list[Segment]:
+            return [
+                s
+                for s in segments
+                if s.blob in task.scheduler.blobs
+                and self._seals.believes(s)
+                and self.mirror.adopt(s.blob, s.index, s.size, s.hashes, s.attempt)
+            ]
+
+        found = await asyncio.to_thread(believed)
+        task.carry(node, found)
+        if len(found) < len(segments):
+            _log.info("have.not_believed", task=task.name, node=node, segments=len(segments) - len(found))
+        return len(found)
 
     def tell(self, blob: str, say: Callable[[Task], None]) -> None:
         """Let every task whose freight has `blob` hear of it."""
@@ -236,6 +158,7 @@ class Tasks:
         now = self._clock()
         for task in self.all():
             task.post(task.scheduler.tick())
+            self._mind_carried(task, now)
             if len(task.broadcast):
                 task.last_used = now
             elif now - task.last_used > IDLE:
@@ -260,6 +183,43 @@ class Tasks:
         for task in self._tasks.values():
             task.broadcast.close()
 
+    def from_thread(self, work: Callable[..., Any], *args: Any) -> None:
+        """Run in the event loop what a thread has to say."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(work, *args)
+
+    def withdrawn(self, blob: str, attempt: int) -> None:
+        """The mirror takes back what it published of a blob."""
+        self._puller.drop(blob)
+        self.tell(blob, lambda task: task.blob_withdrawn(blob, attempt))
+
+    def _mind_carried(self, task: Task, now: float) -> None:
+        if task.held_back_until is not None and now >= task.held_back_until:
+            task.held_back_until = None
+            self._errand(self.mirror.let_go, task.freight)
+        for carried in task.carried():
+            if self._puller.room <= 0:
+                break
+            segment = carried.segment
+            holders = task.scheduler.holders(segment.blob, segment.index, most=_MOST_HOLDERS)
+            if holders and not carried.reclaimed:
+                self._puller.pull(segment, holders)
+        # what nobody lacks need not be fetched: the last nodes are about to leave
+        if task.held_back_until is None and task.scheduler.undone:
+            for carried in task.orphans(now, patience=ORPHANED):
+                blob, index = carried.segment.blob, carried.segment.index
+                if not any(t.scheduler.held(blob) >> index & 1 for t in self._of_blob[blob].values()):
+                    _log.info("segment.orphaned", task=task.name, blob=blob, segment=index)
+                    self._reclaim(blob, index)
+
+    def _reclaim(self, blob: str, index: int) -> None:
+        self.tell(blob, lambda task: task.reclaim(blob, index))
+        self._errand(self.mirror.reclaim, blob, index)
+
+    def _errand(self, work: Callable[..., None], *args: Any) -> None:
+        # the mirror may be telling something, or at its disk: the loop does not wait for that
+        self._loop.run_in_executor(None, work, *args)
+
     def _forget(self, task: Task) -> None:
         del self._tasks[task.id]
         for blob in task.scheduler.blobs:
@@ -283,26 +243,27 @@ class _FromThreads:
 
     def blob_withdrawn(self, blob: str, attempt: int) -> None:
         _log.warning("blob.withdrawn", blob=blob, attempt=attempt)
-        self._tell(blob, lambda task: task.blob_withdrawn(blob, attempt))
+        self._tasks.from_thread(self._tasks.withdrawn, blob, attempt)
 
     def blob_failed(self, blob: str, error: DflyError) -> None:
         _log.error("blob.failed", blob=blob, error=type(error).__name__, message=error.message)
         self._tell(blob, lambda task: task.blob_failed(blob, error))
 
     def waiting_for(self, what: str) -> None:
-        self._call(setattr, self._tasks, "waiting_for", what)
+        self._tasks.from_thread(setattr, self._tasks, "waiting_for", what)
 
     def _tell(self, blob: str, say: Callable[[Task], None]) -> None:
-        self._call(self._tasks.tell, blob, say)
-
-    def _call(self, work: Callable[..., Any], *args: Any) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(work, *args)
-
-
-def _shown(address: Address) -> str:
-    return f"{address[0]}:{address[1]}"
+        self._tasks.from_thread(self._tasks.tell, blob, say)
 
 
 def _prepare(task: str, snapshot: Snapshot) -> tuple[Freight, bytes]:
-    return Freight.of(snapshot, task=task), Resolved(task=task, snapshot=snapshot).encode()
+    answer = Resolved(task=task, snapshot=snapshot).encode()
+    assert answer.endswith(b'"seal":""}')
+    return Freight.of(snapshot, task=task), answer.removesuffix(b'"}')
+
+
+def _less(freight: Freight, unfit: Mapping[str, DflyError]) -> Freight:
+    if not unfit:
+        return freight
+    pack = None if freight.pack is None or freight.pack.blob in unfit else freight.pack
+    return attrs.evolve(freight, pack=pack, blobs={b: e for b, e in freight.blobs.items() if b not in unfit})

@@ -19,7 +19,8 @@ from dfly.layout import MIB, Layout
 from dfly.seed.answers import no_more_words
 from dfly.seed.grants import Grant
 from dfly.seed.keys import Keys
-from dfly.seed.tasks import Task, Tasks
+from dfly.seed.task import Task
+from dfly.seed.tasks import Tasks
 
 #: Seconds that a node may take for a megabyte before its connection and descriptor are taken back.
 _PATIENCE = 60.0

@@ -1,0 +1,92 @@
+"""An application behind its socket, and an event loop in a thread of its own: what a seed peer and a stand-in share."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+
+from aiohttp import web
+
+from dfly.errors import SwarmError
+
+#: Seconds that open requests get at the end.
+_LAST_WORDS = 2.0
+_BACKLOG = 4096
+#: Seconds that a connection may stay without a complete request: a thousand silent ones would hold every descriptor.
+_SILENCE = 75.0
+
+
+@asynccontextmanager
+async def listening(
+    application: web.Application, where: tuple[str, int] | socket.socket, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """Serve at (host, port), or on a socket that listens already; yields the URL. Raises SwarmError where that cannot be had."""
+    # a node's closed connection ends its handler at once, not with the next failing write: so the ring heals at once
+    runner = web.AppRunner(
+        application,
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=_LAST_WORDS,
+        keepalive_timeout=_SILENCE,
+    )
+    await runner.setup()
+    try:
+        if isinstance(where, socket.socket):
+            await web.SockSite(runner, where, ssl_context=tls, backlog=_BACKLOG).start()
+        else:
+            await _bind(runner, *where, tls=tls)
+        host, port = runner.addresses[0][:2]
+        yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def in_thread(serving: Callable[[], AbstractAsyncContextManager[str]], *, name: str) -> Iterator[str]:
+    """Serve from a thread of its own; yields the URL. Raises what `serving` raises at its start."""
+    ready: list[str | BaseException] = []
+    up, stops = threading.Event(), []
+
+    async def serve() -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        stops.append(lambda: loop.call_soon_threadsafe(stop.set))
+        async with serving() as url:
+            ready.append(url)
+            up.set()
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            ready.append(error)
+            # who waits for the start hears of it there
+            if up.is_set():
+                raise
+        finally:
+            up.set()
+
+    thread = threading.Thread(target=run, name=name)
+    thread.start()
+    up.wait()
+    if isinstance(ready[0], BaseException):
+        thread.join()
+        raise ready[0]
+    try:
+        yield ready[0]
+    finally:
+        with contextlib.suppress(RuntimeError):
+            stops[0]()
+        thread.join()
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int, *, tls: ssl.SSLContext | None) -> None:
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG).start()
+    except OSError as error:
+        raise SwarmError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another address with --listen"
+        ) from error
