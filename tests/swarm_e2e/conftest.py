@@ -17,6 +17,7 @@ import dfly
 from dfly.config import Joining, Patience
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.wire import Ask, Report, Resolved
 from dfly_hf.testing import FixtureHub
 
 from .origin import Origin
@@ -63,6 +64,19 @@ class Swarm:
 
     def several(self, count, source, **given) -> list["Node"]:
         return [self.node(source, **given) for _ in range(count)]
+
+    @contextlib.contextmanager
+    def mute(self, source):
+        """A member of the ring of `source` that has nothing, takes nothing, and says only what `say` is told to."""
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=LONG_ENOUGH) as client:
+            answer = client.post("/v1/snapshots", content=Ask(url=source, recursive=True).encode())
+            task = Resolved.decode(answer.content).task
+            query = {"node": "mute", "port": "1"}
+            with client.stream("GET", f"/v1/snapshots/{task}/events", params=query) as stream:
+                next(stream.iter_lines())
+                yield lambda **told: client.post(
+                    f"/v1/snapshots/{task}/report", content=Report(node="mute", **told).encode()
+                ).raise_for_status()
 
     def stats(self) -> dict:
         return httpx.get(f"{self.url}/v1/stats", trust_env=False).json()
@@ -199,7 +213,7 @@ def start():
 def seed_process(start, tmp_path):
     """A seed peer as a process of its own; gives the process and its URL."""
 
-    def begin(*argv, data="seed", listen="127.0.0.1:0") -> tuple[Process, str]:
+    def begin(*argv, data="seed-process", listen="127.0.0.1:0") -> tuple[Process, str]:
         process = start("dfdaemon", "--seed-peer", "--listen", listen, "--data-dir", tmp_path / data, *argv)
         line = process.lines_until(lambda line: "seed peer at" in line)[-1]
         return process, line.split()[-1]

@@ -28,7 +28,7 @@ from dfly.events import (
 )
 from dfly.layout import MIB, SMALLEST_PIECE
 from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer, write_at_once
-from dfly.output.place import clean, partial_directory, place, remove_stale
+from dfly.output.place import PARTIALS, clean, partial_directory, place, remove_stale
 from dfly.output.plan import Target
 from dfly.output.receipt import matches
 from dfly.packs import Freight, Pack
@@ -102,9 +102,14 @@ class Arrival:
         return promised(self.targets[0])
 
     @property
+    def place(self) -> str:
+        """The path that the partial belongs to."""
+        return self.targets[0].path
+
+    @property
     def directory(self) -> str:
         """The hidden directory for the partial, on the output's file system."""
-        return partial_directory(self.targets[0].path, self.blob, root=self.root)
+        return partial_directory(self.place, self.blob, root=self.root)
 
     def bytes_missing(self) -> int:
         """Bytes of disk still to be allocated, an estimate for the check before the first byte."""
@@ -115,7 +120,7 @@ class Arrival:
         """Where the bytes gather; opened the first time. `size`, in bytes, where only the swarm knows it."""
         gathering: Gathering | None = self._gathering
         if gathering is None:
-            remove_stale(self.targets[0].path, self.blob, root=self.root)
+            remove_stale(self.place, self.blob, root=self.root)
             if self.small and not self.swarmed:
                 gathering = InMemory(f"{self.directory}.part", self.entry.size or 0)
             else:
@@ -240,6 +245,11 @@ class PackArrival(Arrival):
         """Nothing that the hub tells: it knows the files, each of which is checked when it is cut out."""
         return ()
 
+    @property
+    def place(self) -> str:
+        """The same whichever of the files are missing."""
+        return pack_place(self.root)
+
     def bytes_missing(self) -> int:
         """The pack itself lies on the disk while it is unpacked."""
         return 2 * (self.entry.size or 0)
@@ -269,6 +279,11 @@ class PackArrival(Arrival):
             entry=target.entry,
         )
         self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=len(data)))
+
+
+def pack_place(root: str) -> str:
+    """What the partial of a pack below `root` is named after; no file has this name."""
+    return os.path.join(root, PARTIALS, "pack")
 
 
 def swarm_arrivals(freight: Freight, targets: Iterable[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:

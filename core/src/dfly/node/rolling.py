@@ -78,7 +78,7 @@ class Rolling:
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
         self._reports = Reports(me.node, declined=tuple(sorted(declined)))
         self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
-        self._window = Window(patience=patience / 5)
+        self._window = Window(patience=patience / 5, latency=patience / 15)
         self._grant = ""
         self._ring = wire.Ring()
         self._chords: set[wire.Address] = set()
@@ -358,12 +358,12 @@ class Rolling:
         self._reports.hold(key.blob, key.index, urgent=key.index in flow.duties)
         if key in self._carried:
             self._carry_over([record for record in flow.records(held_only=True) if record.index == key.index])
-        self._emit(SegmentFinished(path=flow.arrival.label, index=key.index))
         attempt = flow.attempt
 
         def journalled(_: None) -> None:
             if flow.attempt == attempt and key.index in flow.held:
                 flow.journalled.add(key.index)
+                self._emit(SegmentFinished(path=flow.arrival.label, index=key.index))
                 self._settle_if_whole(flow)
 
         partial = flow.gathered().partial
@@ -454,7 +454,10 @@ class Rolling:
         self._trust.look(quiet_ones, everything, now, progressed=self._progressed)
         if stalled:
             self._ask_for_chords(stalled)
-        quiet = now - self._progressed
+        self._complain(now, now - self._progressed)
+
+    def _complain(self, now: float, quiet: float) -> None:
+        """Say that nothing has come for `quiet` seconds, and in the end raise SwarmError."""
         if quiet > self._patience:
             self._give_up_where_nobody_sends(now)
         if self._alone and quiet > self._patience / 3:

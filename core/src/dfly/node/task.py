@@ -16,12 +16,12 @@ from dfly.backend import Backend
 from dfly.config import Fetch, Joining, Patience
 from dfly.errors import SwarmError
 from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener, SnapshotResolved, TaskFinished, Warned
-from dfly.node.arrival import Arrival, already_there
+from dfly.node.arrival import Arrival, already_there, pack_place
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
 from dfly.node.resolve import contents
 from dfly.origin.pauses import Pauses
-from dfly.output.place import clean, partial_directory, place
+from dfly.output.place import clean, partial_directory, place, remove_all
 from dfly.output.plan import Target, plan
 from dfly.output.preflight import preflight
 from dfly.values import Digest, Snapshot
@@ -127,6 +127,7 @@ class Task:
         wanted = [target for target in self.targets if self.overwrite or not self._there(target)]
         if not wanted or self.joined is None:
             self._directly(wanted, root)
+            self._tidy(root)
             return self._finished(began)
         for target in wanted:
             if target.entry.size == 0:
@@ -140,13 +141,15 @@ class Task:
                 rolling.bring()
                 report = self._finished(began)
                 rolling.linger(self.joining.seed_time)
-                return report
+            self._tidy(root)
+            return report  # noqa: TRY300 - what is raised above is what the swarm could not do
         except SwarmError as error:
             if not self.joining.back_to_source:
                 raise
             self.tally(Warned(message=f"{error.message}; going back to the source"))
         self._resolve_alone()
         self._directly([target for target in self.targets if not self._done(target)], root)
+        self._tidy(root)
         return self._finished(began)
 
     def dry_run(self) -> Report:
@@ -208,6 +211,10 @@ class Task:
         if target.path in self.tally.placed and target.entry.blob is None:
             return True  # nothing tells its content from another: what the swarm agreed on stands
         return (target.path in self.tally.placed or not self.overwrite) and already_there(target)
+
+    def _tidy(self, root: str) -> None:
+        """All is in place: what runs that were killed have left of it is of no use any more."""
+        remove_all([*(target.path for target in self.targets), pack_place(root)], root=root)
 
     def _there(self, target: Target) -> bool:
         there = already_there(target)

@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dfly.errors import OutputError
 from dfly.output.receipt import entry_key, record
@@ -39,6 +39,18 @@ def remove_stale(final: str, key: str, *, root: str | None = None) -> None:
         for other in os.listdir(place):
             if other.startswith(prefix) and other != name:
                 _remove_unless_held(os.path.join(place, other))
+
+
+def remove_all(finals: Iterable[str], *, root: str) -> None:
+    """Remove what runs that were killed have left of the files `finals`, except what a living process holds."""
+    if not os.path.isdir(waiting_place(root)):
+        return
+    ours = {_name_hash(final, waiting_place(root)) for final in finals}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(waiting_place(root)):
+            if name.partition("-")[0] in ours:
+                _remove_unless_held(os.path.join(waiting_place(root), name))
+    clean(root)
 
 
 def place(commit: Callable[[str], None], final: str, *, entry: Entry | None = None) -> None:

@@ -142,7 +142,8 @@ class Body:
 
     async def _sendfile(self, response: web.StreamResponse, file: IO[bytes], start: int, stop: int) -> None:
         loop = asyncio.get_running_loop()
-        for at in range(start, stop, self.throttle.slice):
+        at = start
+        while at < stop:
             count = min(self.throttle.slice, stop - at)
             await self.throttle.spend(count)
             transport = self.request.transport
@@ -156,10 +157,12 @@ class Body:
                 # asyncio leaves the file where sending stopped
                 self.call.bytes -= at + count - file.tell()
                 raise
+            at += count
 
     async def _chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
-        for at in range(start, stop, self.throttle.slice):
-            end = min(at + self.throttle.slice, stop)
+        end = start
+        while end < stop:
+            at, end = end, min(end + self.throttle.slice, stop)
             await self.throttle.spend(end - at)
             if self.file.data is not None:
                 yield self.file.data[at:end]
