@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
 import attrs
@@ -99,13 +100,19 @@ class _Bringer:
         """Wait for `count` outcomes; those that another process is bringing. Raises the first error of another kind."""
         busy: list[Arrival] = []
         for _ in range(count):
-            arrival, error = self.outcomes.get()
+            arrival, error = self._next()
             if isinstance(error, InUse):
                 self.emit(Warned(message=f"{error.message}; waiting for it"))
                 busy.append(arrival)
             elif error is not None:
                 raise error
         return sorted(busy, key=lambda arrival: arrival.entry.path)
+
+    def _next(self) -> Outcome:
+        while True:
+            # a signal that comes just before the main thread blocks is handled when it next runs, so it must not block for ever
+            with suppress(Empty):
+                return self.outcomes.get(timeout=0.2)
 
     def _finished(self, arrival: Arrival, error: BaseException | None) -> None:
         if error is None:
