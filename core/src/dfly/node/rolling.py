@@ -508,7 +508,11 @@ class Rolling:
             self._chords.update(advice.chords)
             self._admit()
             for flow, index in stalled:
-                for peer in advice.chords if index in flow.ongoing else ():
+                if index not in flow.ongoing:
+                    continue
+                if not advice.chords:
+                    self._use_web_seed(flow, index)
+                for peer in advice.chords:
                     self._swarm.add_peer(SegmentKey(flow.blob, index), peer)
 
         now = time.monotonic()
