@@ -159,7 +159,8 @@ class Flow:
 
     def take_duties(self) -> Iterator[int]:
         """Announced segments that this node is to bring into the ring: they go before the window."""
-        for index in () if self.held_up else sorted(self.duties):
+        # a settled file is the user's, and never written to again
+        for index in () if self.held_up or self.arrival.settled else sorted(self.duties):
             if index in self.hashes and index not in self.ongoing and index not in self.held:
                 yield index
 
