@@ -1,0 +1,416 @@
+"""A real seed peer over a hub in memory, honest nodes, and dishonest ones, each at a loopback address of its own."""
+
+import contextlib
+import hashlib
+import os
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+import structlog
+
+from dfly import wire
+from dfly.config import Joining
+from dfly.events import Event
+from dfly.layout import MIB, Layout
+from dfly.node.control import SeedPeer as SeedPeerClient
+from dfly.node.control import Whereabouts
+from dfly.node.fetch import fetch
+from dfly.plugins import Plugins
+from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.swarm import Swarm, SwarmSettings
+from dfly.testing.memory import MemoryBackend, memory_backend
+
+PATIENCE = 60.0
+FILE = "model.bin"
+
+
+def content_of(size: int) -> bytes:
+    """The same bytes every time."""
+    return random.Random(size).randbytes(size)
+
+
+class Node:
+    """An honest node: `dfly.fetch` in a thread, at `address`."""
+
+    def __init__(self, world: "World", address: str, output: Path, **joining: Any) -> None:
+        self.address, self.output = address, output
+        self.events: list[Event] = []
+        self.error: BaseException | None = None
+        self.on_event: Callable[[Event], None] = lambda event: None
+        self._news = threading.Condition()
+        self._cancel = threading.Event()
+        self._joining = Joining(
+            seed_peers=(world.url,), interface=address, back_to_source=False, **{"seed_time": 30.0, **joining}
+        )
+        self._world = world
+        self._thread = threading.Thread(target=self._run, name=f"node {address}")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            fetch(
+                f"memory://repo/{FILE}",
+                str(self.output),
+                joining=self._joining,
+                plugins=self._world.plugins,
+                on_event=self._take,
+                cancel=self._cancel,
+            )
+        except BaseException as error:
+            self.error = error
+        with self._news:
+            self._news.notify_all()
+
+    def _take(self, event: Event) -> None:
+        self.on_event(event)
+        with self._news:
+            self.events.append(event)
+            self._news.notify_all()
+
+    def wait(self, wanted: Callable[[Event], bool]) -> Event:
+        """The first event that is wanted."""
+        deadline = time.monotonic() + PATIENCE
+        with self._news:
+            while True:
+                for event in self.events:
+                    if wanted(event):
+                        return event
+                if not self._thread.is_alive() or time.monotonic() > deadline:
+                    raise AssertionError(
+                        f"{self.address}: did not happen; {self.error!r} {self.said()} {self.events[-4:]}"
+                    )
+                self._news.wait(0.5)
+
+    def wait_done(self) -> None:
+        """The file is in its place; the node serves on."""
+        self.wait(lambda event: event.name == "task.finished")
+
+    def wait_warning(self, text: str) -> str:
+        return self.wait(lambda event: event.name == "warning" and text in event.message).message  # type: ignore[attr-defined]
+
+    def said(self) -> list[str]:
+        """Its warnings."""
+        return [event.message for event in self.events if event.name == "warning"]  # type: ignore[attr-defined]
+
+    @property
+    def partial(self) -> Path:
+        """The file that its bytes gather in."""
+        (found,) = self.output.parent.glob("**/data")
+        return found
+
+    def wait_held(self, *indexes: int) -> None:
+        """These segments are journalled... or at least readable here."""
+        for index in indexes:
+            self.wait(lambda event, index=index: event.name == "segment.finished" and event.index == index)  # type: ignore[misc]
+
+    def close(self) -> None:
+        self._cancel.set()
+        self._thread.join(PATIENCE)
+
+
+class Liar:
+    """Takes part in the control plane as any node does, and serves what it likes. A subclass says what.
+
+    `claims` are the segments that it says it holds; it reports often, so that the scheduler thinks it is well.
+    """
+
+    def __init__(self, world: "World", address: str, port: int) -> None:
+        self.address = address
+        self.ring = wire.Ring()
+        self.claims: set[int] = set()
+        self.layout = Layout(world.size)
+        self.blob = world.blob
+        self.told: list[wire.Message] = []
+        self.accuses: tuple[wire.Address, ...] = ()
+        self.news = threading.Condition()
+        self._left = threading.Event()
+        transport = httpx.HTTPTransport(local_address=address)
+        self._client = httpx.Client(transport=transport, trust_env=False, timeout=20)
+        self.seed_peer = SeedPeerClient(url=world.url, client=self._client)
+        self.me = Whereabouts(node=f"liar-{address}", port=port)
+        self.task = self.seed_peer.resolve(wire.Ask(url=f"memory://repo/{FILE}"), {}).task
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._report)]
+        self._joined = threading.Event()
+        for thread in self._threads:
+            thread.start()
+        assert self._joined.wait(PATIENCE)
+
+    def segment(self, index: int, hashes: bytes) -> None:
+        """A segment was published."""
+
+    def _listen(self) -> None:
+        try:
+            with self.seed_peer.events(self.task, self.me) as events:
+                for message in events.messages:
+                    if isinstance(message, wire.Ring):
+                        self.ring = message
+                        self._joined.set()
+                    if isinstance(message, wire.Segment):
+                        self.segment(message.index, message.hashes)
+                    if isinstance(message, wire.Blob):
+                        hashes = self.seed_peer.hashes(self.task, message.blob)
+                        for index in range(self.layout.segments):
+                            pieces = self.layout.segment_pieces(index)
+                            self.segment(index, hashes[20 * pieces.start : 20 * pieces.stop])
+                    with self.news:
+                        self.told.append(message)
+                        self.news.notify_all()
+                    if self._left.is_set():
+                        return
+        except Exception:
+            if not self._left.is_set():
+                raise
+
+    def wait(self, wanted: Callable[[], bool]) -> None:
+        """Until what was told makes `wanted` true."""
+        with self.news:
+            assert self.news.wait_for(wanted, PATIENCE), self.told[-5:]
+
+    def _report(self) -> None:
+        while not self._left.wait(0.2):
+            held = {self.blob: tuple(sorted(self.claims))}
+            report = wire.Report(node=self.me.node, held=held, bad_peers=self.accuses)
+            try:
+                self.seed_peer.report(self.task, report)
+            except Exception:
+                if not self._left.is_set() and self._joined.is_set():
+                    return
+
+    def close(self) -> None:
+        self._left.set()
+        self._client.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+class Corrupt(Liar):
+    """Serves `data` (wrong bytes) as every segment that is published, claiming to hold it all."""
+
+    def __init__(self, world: "World", address: str, folder: Path, data: bytes) -> None:
+        folder.mkdir()
+        self.path = str(folder / "data")
+        Path(self.path).write_bytes(data)
+        self.swarm = Swarm(SwarmSettings(interfaces=(address,)), on_event=lambda event: None)
+        self.swarm.allow(f"127.0.0.{host}" for host in range(1, 40))
+        self._lock = threading.Lock()
+        self._closed = False
+        super().__init__(world, address, self.swarm.port)
+
+    def segment(self, index: int, hashes: bytes) -> None:
+        with self._lock:
+            if not self._closed and index not in self.claims:
+                self.claims.add(index)
+                peers = list(self.ring.neighbours)
+                self.swarm.add_segment(self.blob, self.layout, index, hashes, path=self.path, peers=peers, have=True)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        super().close()
+        self.swarm.close()
+
+
+class Silent(Liar):
+    """Accepts every connection, says that it has everything and may be asked, and never sends a byte of it."""
+
+    def __init__(self, world: "World", address: str) -> None:
+        self._listener = socket.create_server((address, 0))
+        self._bits = Layout(world.size).pieces
+        self.requests = 0
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(world, address, self._listener.getsockname()[1])
+
+    def segment(self, index: int, hashes: bytes) -> None:
+        self.claims.add(index)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                self._open.append(peer)
+                threading.Thread(target=self._promise, args=(peer,), daemon=True).start()
+
+    def _promise(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError), peer.makefile("rb") as stream:
+            info_hash = stream.read(68)[28:48]
+            peer.sendall(
+                b"\x13BitTorrent protocol" + bytes(8) + info_hash + b"-XX0000-" + self.address.ljust(12).encode()
+            )
+            bits = bytearray(-(-self._bits // 8))
+            for piece in range(self._bits):
+                bits[piece // 8] |= 0x80 >> piece % 8
+            peer.sendall(struct.pack(">IB", 1 + len(bits), 5) + bytes(bits) + struct.pack(">IB", 1, 1))
+            while head := stream.read(4):
+                body = stream.read(int.from_bytes(head, "big"))
+                self.requests += body[:1] == b"\x06"
+
+    def close(self) -> None:
+        super().close()
+        self._listener.close()
+        for peer in self._open:
+            peer.close()
+
+
+class Gate:
+    """Holds back what a hub sends of the bytes `[start, stop)` until it is opened."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self._range, self._opened = range(start, stop), threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def wait(self, at: int) -> None:
+        if at in self._range:
+            assert self._opened.wait(PATIENCE)
+
+
+def gated(size: int, gate: Gate) -> type[MemoryBackend]:
+    """A hub with one file, part of which is behind a gate."""
+
+    def get(self: MemoryBackend, entry: Any, start: int, stop: int | None) -> Iterator[bytes]:
+        gate.wait(start)
+        return MemoryBackend.get(self, entry, start, stop)
+
+    backend = memory_backend({"repo": {FILE: content_of(size)}})
+    return type("GatedBackend", (backend,), {"get": get})
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one byte of a file behind everybody's back."""
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    with path.open("r+b", buffering=0) as file:
+        (byte,) = os.pread(file.fileno(), 1, at)
+        os.pwrite(file.fileno(), bytes([byte ^ 0xFF]), at)
+    path.chmod(mode)
+
+
+@attrs.define(eq=False)
+class World:
+    """The hub, the seed peer, and whoever has come."""
+
+    url: str
+    data: bytes = attrs.field(repr=False)
+    backend: type[MemoryBackend]
+    plugins: Plugins
+    seed_directory: Path
+    folder: Path
+    stack: ExitStack
+    logged: list[dict[str, Any]]
+    peer: SeedPeer
+    nodes: list[Node] = attrs.field(factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.size)
+
+    @property
+    def blob(self) -> str:
+        return "sha256-" + hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def seed_file(self) -> Path:
+        """Where the seed peer keeps the blob."""
+        (found,) = self.seed_directory.glob(f"blobs/*/{self.blob}/data")
+        return found
+
+    def node(self, **joining: Any) -> Node:
+        """Start an honest node at the next address."""
+        number = len(self.nodes) + 2
+        node = Node(self, f"127.0.0.{number}", self.folder / f"out{number}" / FILE, **joining)
+        self.nodes.append(node)
+        self.stack.callback(node.close)
+        return node
+
+    def corrupt(self, data: bytes, *, address: str = "127.0.0.30") -> Corrupt:
+        """Start a node with wrong bytes."""
+        liar = Corrupt(self, address, self.folder / f"liar{address}", data)
+        self.stack.callback(liar.close)
+        return liar
+
+    def silent(self, *, address: str = "127.0.0.30") -> Silent:
+        """Start a node that never sends."""
+        liar = Silent(self, address)
+        self.stack.callback(liar.close)
+        return liar
+
+    def liar(self, *, address: str = "127.0.0.30", port: int = 9) -> Liar:
+        """Start a node that only talks."""
+        liar = Liar(self, address, port)
+        self.stack.callback(liar.close)
+        return liar
+
+    def wait_logged(self, event: str) -> dict[str, Any]:
+        """The seed peer's log line of that name."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for line in list(self.logged):
+                if line["event"] == event:
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"no {event} in {[line['event'] for line in self.logged]}")
+
+    def stats(self) -> dict[str, Any]:
+        return dict(httpx.get(f"{self.url}/v1/stats", trust_env=False).json())
+
+    def check(self) -> None:
+        """Every honest node has the hub's bytes, and nothing else was ever put in place."""
+        for node in self.nodes:
+            node.wait_done()
+            assert node.output.read_bytes() == self.data
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Builds a world around a file of `size` bytes; `rate` limits what the seed peer takes from the hub, in bytes/s."""
+    logged: list[dict[str, Any]] = []
+
+    def note(logger: Any, method: str, line: Any) -> Any:
+        logged.append(dict(line))
+        raise structlog.DropEvent
+
+    old = structlog.get_config()
+    structlog.configure(processors=[note])
+    with ExitStack() as stack:
+
+        def build(size: int = 40 * MIB, *, rate: int | None = None, backend: Any = None) -> World:
+            from dfly.config import Fetch
+
+            data = content_of(size)
+            backend = backend or memory_backend({"repo": {FILE: data}})
+            plugins = Plugins(extra=[backend])
+            config = SeedPeerConfig(
+                data_dir=str(tmp_path / "seed"), listen=("127.0.0.1", 0), fetch=Fetch(limit_rate=rate)
+            )
+            peer = SeedPeer(config, plugins=plugins)
+            url = stack.enter_context(peer.running())
+            return World(
+                url=url,
+                data=data,
+                backend=backend,
+                plugins=plugins,
+                seed_directory=tmp_path / "seed",
+                folder=tmp_path,
+                stack=stack,
+                logged=logged,
+                peer=peer,
+            )
+
+        yield build
+    structlog.configure(**old)

@@ -1,0 +1,31 @@
+"""One node's word expels nobody."""
+
+from collections.abc import Callable
+
+from dfly.layout import MIB
+
+from .conftest import World
+
+Build = Callable[..., World]
+
+
+def test_a_node_that_accuses_everybody_expels_nobody(world: Build) -> None:
+    w = world(80 * MIB, rate=20 * MIB)
+    slanderer = w.liar()
+    slanderer.claims = set()
+    for _ in range(3):
+        w.node()
+    slanderer.wait(lambda: bool(slanderer.ring.neighbours))
+
+    def accuse() -> bool:
+        slanderer.accuses = tuple({*slanderer.accuses, *slanderer.ring.neighbours, *slanderer.ring.admitted})
+        return bool(slanderer.accuses)
+
+    slanderer.wait(accuse)
+    accused = w.wait_logged("peer.accused")
+    assert accused["node"] == slanderer.me.node
+    w.check()
+    assert not [line for line in w.logged if line["event"] == "peer.expelled"]
+    honest = {node.address for node in w.nodes}
+    assert accused["address"].partition(":")[0] in honest
+    assert w.stats()["hub_bytes"] == w.size
