@@ -227,7 +227,8 @@ def revive(name: str, message: str, hint: str, fields: Mapping[str, Any] | None 
     told = fields or {}
     for field in inspect.signature(kind).parameters:
         if field not in ("message", "hint"):
-            setattr(error, field, told.get(field, _UNTOLD.get(field)))
+            value = told.get(field, _UNTOLD.get(field))
+            setattr(error, field, tuple(value) if isinstance(value, list) else value)
     return error
 
 

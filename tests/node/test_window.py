@@ -1,0 +1,62 @@
+"""How many segments are asked for at once, and when one of them counts as stalled."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfly.node.window import LONGEST_PAUSE, NARROWEST, WIDEST, Ongoing, Window
+
+
+def ongoing(**known):
+    return Ongoing(**{"began": 0.0, "progressed": 0.0, "web_seed": False, **known})
+
+
+def fed(window, *, every, latency, count=200):
+    for n in range(1, count + 1):
+        window.finished(n * every - latency, n * every)
+    return window
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6))))
+def test_the_window_never_leaves_its_bounds(finished):
+    window = Window()
+    for began, now in finished:
+        window.finished(began, now)
+        assert NARROWEST <= window.width <= WIDEST
+
+
+def test_it_follows_rate_times_latency():
+    assert fed(Window(), every=1.0, latency=1.0).width == NARROWEST
+    assert 150 <= fed(Window(), every=0.01, latency=1.0).width <= 250
+    assert fed(Window(), every=0.001, latency=1.0).width == WIDEST
+
+
+def test_a_segment_that_moves_is_not_stalled():
+    window = Window(patience=3.0)
+    assert not window.stalled(ongoing(progressed=10.0), 12.0)
+    assert window.stalled(ongoing(progressed=10.0), 15.0)
+
+
+def test_each_help_waits_as_long_again():
+    window = Window(patience=3.0, latency=0.1)
+    waits = []
+    for help_had in range(4):
+        segment = ongoing(help=help_had)
+        waits.append(next(t for t in range(100) if window.stalled(segment, float(t))))
+    assert waits == [4, 7, 10, 13]
+
+
+def test_where_segments_take_long_patience_does_too():
+    window = fed(Window(patience=3.0), every=1.0, latency=10.0)
+    assert not window.stalled(ongoing(), 30.0)
+    assert window.stalled(ongoing(), 50.0)
+
+
+def test_a_web_seed_that_refuses_is_asked_at_once_and_then_less_and_less_often():
+    segment, pauses = ongoing(web_seed=True), []
+    for _ in range(7):
+        segment.refused(100.0)
+        assert not segment.web_seed
+        assert segment.again_at is not None
+        pauses.append(segment.again_at - 100.0)
+    assert pauses == [0.0, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert max(pauses) == LONGEST_PAUSE
