@@ -7,9 +7,12 @@ import pytest
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing.memory import memory_backend
+from dfly.testing.origin import FaultyOrigin
 from dfly.wire import Ask, Hello, Report, Resolved, decode_message
 
+from .located import Located
 from .mirrors import HandMirror
+from .rigs import Rig
 
 MIB = 1 << 20
 FILES = {"model.bin": bytes(range(256)) * 4096 * 20, "config.json": b"{}", "tokenizer.json": b"[1]", "empty": b""}
@@ -91,6 +94,12 @@ def start(tmp_path):
 @pytest.fixture
 def peer(start):
     return start()
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with FaultyOrigin() as origin, contextlib.closing(Located()) as backend, contextlib.ExitStack() as stack:
+        yield Rig(origin, backend, str(tmp_path / "data"), stack)
 
 
 def in_parallel(count, work):

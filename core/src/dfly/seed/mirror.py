@@ -113,7 +113,13 @@ class Mirror:
     def adopt(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> bool:
         """Nodes hold this segment, which an earlier seed peer published: it need not be fetched. False where it is of no use."""
         publication = self._publication(blob)
-        return publication is not None and publication.adopt(index, hashes, size=size, attempt=attempt)
+        if publication is None:
+            return False
+        before = publication.attempt
+        adopted = publication.adopt(index, hashes, size=size, attempt=attempt)
+        if publication.attempt != before:
+            self._wake(blob)  # what was adopted of an earlier attempt is not any more
+        return adopted
 
     def reclaim(self, blob: str, index: int) -> None:
         """Nobody holds this adopted segment any more: fetch it after all."""

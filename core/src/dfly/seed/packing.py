@@ -200,7 +200,10 @@ class Packing:
         with self._steering:
             segment = heapq.heappop(self._full) if self._full else None
         if segment is not None:
+            before = self.publication.attempt
             self._write(partial, segment)
+            if self.publication.attempt != before:
+                self._later(self.go_on)  # nodes hold other bytes than these: nothing of theirs counts any more
         elif self._right(partial):
             hash_all(partial, self._stopped)
             self._finish(self._store.commit(self.blob))

@@ -1,0 +1,164 @@
+"""A hub, seed peers as processes that can be killed, and nodes that run `dfly.fetch` in threads."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+import dfly
+from dfly.config import Joining
+from dfly.events import SegmentFinished, Warned
+from dfly_hf.testing import FixtureHub
+
+MIB = 1 << 20
+SEGMENT = 8 * MIB
+REPO = "org/model"
+
+
+def content(size, salt=0):
+    return random.Random(f"{size} {salt}").randbytes(size)
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_machine(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith(("HF_", "HUGGING", "DFLY_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    with FixtureHub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+class Daemon:
+    """A seed peer as a process, which can be killed and started again at the same place."""
+
+    def __init__(self, data, *, port=0, **env):
+        self.data, self.env, self.port = data, env, port
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        argv = [sys.executable, "-c", "from dfly.cli.dfdaemon import main; main()", "--seed-peer"]
+        argv += ["--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data)]
+        self.data.parent.mkdir(parents=True, exist_ok=True)
+        with open(f"{self.data}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | self.env
+            )
+        line = self.process.stdout.readline()
+        self.port = int(re.fullmatch(r"dfdaemon: seed peer at http://127.0.0.1:(\d+)\n", line)[1])
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def stats(self):
+        return httpx.get(self.url + "/v1/stats", trust_env=False).json()
+
+    @property
+    def log(self):
+        return Path(f"{self.data}.log").read_text()
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """Make a seed peer, started at once."""
+    made = []
+
+    def begin(name, **env):
+        made.append(Daemon(tmp_path / name / "data", **env).start())
+        return made[-1]
+
+    yield begin
+    for each in made:
+        if each.process.poll() is None:
+            each.kill()
+
+
+class Node:
+    """`dfly.fetch` in a thread. Its events can be waited for."""
+
+    def __init__(self, output, joining, **options):
+        self.output, self.events, self.error, self.report = output, [], None, None
+        self.changed, self.cancel = threading.Condition(), threading.Event()
+        arguments = {"recursive": True, "joining": joining, "options": {"hf": options}, "on_event": self._hear}
+        self.thread = threading.Thread(target=self._run, args=(f"hf://{REPO}", arguments))
+        self.thread.start()
+
+    def _run(self, url, arguments):
+        try:
+            self.report = dfly.fetch(url, f"{self.output}/", cancel=self.cancel, **arguments)
+        except BaseException as error:
+            self.error = error
+        finally:
+            with self.changed:
+                self.changed.notify_all()
+
+    def _hear(self, event):
+        with self.changed:
+            self.events.append(event)
+            self.changed.notify_all()
+
+    def segments(self):
+        return [event for event in self.events if isinstance(event, SegmentFinished)]
+
+    def warnings(self):
+        return [event.message for event in self.events if isinstance(event, Warned)]
+
+    def until(self, holds, patience=30):
+        with self.changed:
+            assert self.changed.wait_for(lambda: holds(self) or self.error, patience), self.events[-5:]
+        if self.error:
+            raise self.error
+
+    def done(self, patience=40):
+        self.thread.join(patience)
+        assert not self.thread.is_alive(), self.events[-5:]
+        if self.error:
+            raise self.error
+        return self.report
+
+    def data(self, path):
+        return (self.output / path).read_bytes()
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Begin a node that joins these seed peers."""
+    made = []
+
+    def begin(
+        *seed_peers, settle=0.3, seed_time=2.0, back_to_source=False, interface="127.0.0.1", cluster_token="", **options
+    ):
+        joining = Joining(
+            seed_peers=tuple(getattr(peer, "url", peer) for peer in seed_peers),
+            settle=settle,
+            seed_time=seed_time,
+            back_to_source=back_to_source,
+            interface=interface,
+            cluster_token=cluster_token,
+        )
+        made.append(Node(tmp_path / f"node{len(made)}", joining, **options))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        each.cancel.set()
+    for each in made:
+        each.thread.join(30)
