@@ -13,6 +13,9 @@ from dfly.errors import DflyError, NotFound
 from dfly.node.control import Whereabouts
 from dfly.node.succession import Seat, Succession
 
+#: Connections in a row without one message, after which a node counts as alone.
+MOST_BARREN = 4
+
 
 @attrs.frozen
 class StreamLost:
@@ -44,6 +47,7 @@ class EventStream:
     _cut: Callable[[], None] | None = None
     _epoch: str = ""
     _seq: int = 0
+    _heard: bool = False
 
     def start(self) -> None:
         """Begin to listen."""
@@ -57,17 +61,21 @@ class EventStream:
             cut()
 
     def _run(self) -> None:
-        left, tries = self.succession.left, 0
+        left, tries, barren = self.succession.left, 0, 0
         while not left.is_set():
             began = time.monotonic()
+            self._heard = False
             lost = self._listen(self.succession.seat)
+            barren = 0 if self._heard else barren + 1
             if left.is_set():
                 return
             self.put(StreamLost(lost))
             tries = 0 if time.monotonic() - began > 5 else tries + 1
             if tries > 1 or isinstance(lost, NotFound):
                 tries = 0
-                if not self._move() and not left.is_set():
+                moved = self._move()
+                # a seed peer that resolves and then never says a word is nobody
+                if (not moved or barren >= MOST_BARREN) and not left.is_set():
                     self.put(Alone())
             left.wait(random.uniform(0.05, min(0.25 * 2**tries, 5.0)))
 
@@ -89,6 +97,7 @@ class EventStream:
                 for message in stream.messages:
                     if self.succession.left.is_set():
                         break
+                    self._heard = True
                     self._note(message)
                     self.put(message)
         except DflyError as error:
