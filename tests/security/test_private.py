@@ -1,0 +1,100 @@
+"""Private snapshots: for callers whose own token the hub accepts, and only while it does."""
+
+import httpx
+import pytest
+from tests.security.conftest import FILES
+
+from dfly.packs import Freight
+from dfly.wire import Hello, Resolved, decode_message
+
+GOOD, BAD = {"X-Dfly-Option-memory-token": "good"}, {"X-Dfly-Option-memory-token": "bad"}
+
+
+def test_only_a_token_that_the_hub_accepts_gets_a_private_snapshot(seed):
+    peer = seed(token="good")
+    assert peer.ask(headers=GOOD).status_code == 200
+    for headers in (BAD, None):
+        answer = peer.ask(headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (403, "AccessDenied")
+
+
+def test_a_revoked_token_works_for_the_cache_time_and_not_after(seed, monkeypatch):
+    peer = seed(token="good")
+    assert peer.ask(headers=GOOD).status_code == 200
+    peer.backend.hub.token = "another"
+    assert peer.ask(headers=GOOD).status_code == 200
+    monkeypatch.setattr("dfly.seed.catalog.ADMITTED", 0.0)
+    assert peer.ask(headers=GOOD).status_code == 403
+
+
+def test_the_id_of_a_private_task_is_told_only_to_those_who_were_let_in(seed):
+    peer = seed(token="good")
+    task = peer.task(headers=GOOD)
+    prefix, _, seal = task.partition("-")
+    assert len(seal) >= 32
+    stats = peer.client.get("/v1/stats")
+    assert [row["task"] for row in stats.json()["tasks"]] == [prefix]
+    assert seal not in stats.text
+    for guess in (prefix, f"{prefix}-", f"{prefix}-{'0' * len(seal)}"):
+        answer = peer.client.get(f"/v1/snapshots/{guess}/events", params={"node": "n", "port": "1"})
+        assert answer.status_code == 404
+
+
+def test_the_log_of_a_seed_peer_opens_no_private_task(seed, capfd):
+    peer = seed(token="good")
+    seal = peer.task(headers=GOOD).partition("-")[2]
+    told = capfd.readouterr()
+    assert "task.opened" in told.out + told.err
+    assert seal not in told.out + told.err
+
+
+@pytest.fixture
+def granted(seed):
+    """A seed peer with a grant of one task: (peer, grant, the task's only blob)."""
+    peer = seed(grant_lifetime=1, files={"model.bin": FILES["model.bin"]})
+    peer.backend.hub.commit("other", {"other.bin": b"x" * (1 << 20)})
+    resolved = Resolved.decode(peer.ask().content)
+    other = Resolved.decode(peer.ask("memory://other").content)
+    with peer.client.stream(
+        "GET", f"/v1/snapshots/{resolved.task}/events", params={"node": "n", "port": "1"}
+    ) as stream:
+        lines = stream.iter_lines()
+        hello = decode_message(next(lines).encode())
+        assert isinstance(hello, Hello)
+        blobs = [next(iter(Freight.of(r.snapshot, task=r.task).sizes())) for r in (resolved, other)]
+        while b'"complete"' not in next(lines).encode():
+            pass
+    return peer, hello, *blobs
+
+
+def read(peer, grant, blob):
+    return peer.client.get(f"/v1/blobs/{grant}/{blob}", headers={"Range": "bytes=0-9"})
+
+
+def test_a_grant_opens_its_own_task_only(granted):
+    peer, hello, blob, other = granted
+    assert read(peer, hello.grant, blob).content == FILES["model.bin"][:10]
+    assert read(peer, hello.grant, other).status_code == 404
+
+
+def test_a_changed_grant_opens_nothing(granted):
+    peer, hello, blob, _ = granted
+    for at in range(0, len(hello.grant), 7):
+        forged = hello.grant[:at] + ("A" if hello.grant[at] != "A" else "B") + hello.grant[at + 1 :]
+        assert read(peer, forged, blob).status_code == 403
+
+
+def test_a_grant_expires(granted, monkeypatch):
+    peer, hello, blob, _ = granted
+    web_seed = next(r.handler.__self__ for r in peer.app.router.routes() if "{grant}" in r.resource.canonical)
+    for later, status in ((-1, 206), (1, 403)):
+        monkeypatch.setattr(web_seed, "now", lambda later=later: hello.expires + later)
+        assert read(peer, hello.grant, blob).status_code == status
+
+
+def test_a_grant_of_another_seed_peer_opens_nothing(granted, seed):
+    _, hello, blob, _ = granted
+    stranger = seed(files={"model.bin": FILES["model.bin"]})
+    stranger.task()
+    assert isinstance(stranger.client, httpx.Client)
+    assert read(stranger, hello.grant, blob).status_code == 403
