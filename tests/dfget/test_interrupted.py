@@ -251,8 +251,13 @@ def test_overwrite_goes_on_as_well(hub, repo, dfget, fetch, here):
 def test_a_file_changed_while_it_is_fetched_is_noticed(web, fetch, here):
     link = web.add("model.bin", CONTENT)
     newer = some_bytes(SIZE, seed=2)
-    served = iter(range(1000))
-    web.fault("model.bin", lambda exchange: web.replace("model.bin", newer) if next(served) == 3 else None, times=99)
+    served = iter(range(100))
+
+    def replace(exchange: faults.Exchange) -> None:
+        if next(served) == 3:
+            web.add("model.bin", newer, etag='"newer"')
+
+    web.fault("model.bin", replace, times=99)
     with pytest.raises(Changed) as error:
         fetch(link, settings=Fetch(concurrency=2))
     assert "run the command again" in error.value.hint
