@@ -1,1 +1,38 @@
-"""."""
+"""The node daemon: a cache of blobs that outlives the command that filled it, and serves the machines beside this one.
+
+    dfget ── unix socket ──▶ front ─▶ visit ─▶ errand ──▶ cache (BlobStore, quota)
+      ▲                                         │  ╲──▶ back to the source, into the store
+      ╰──── open descriptors ───────────────────╯   ╲─▶ membership ─▶ the one libtorrent session
+
+Who resolves, plans, checks and writes outputs is `dfget`, with its own user's rights: the daemon hands out open, read-only
+descriptors and never writes where its callers could not. What it hands out is what the source, asked with the caller's own
+options, has just listed: to know a blob's id opens nothing.
+
+A task here is the embedded engine (`node`) with other arrivals: they gather in the store and end as committed blobs, small files
+each as one of its own, so that the next revision finds what it shares with this one. One blob arrives once, whoever else wants
+it waits for it; every task has its place in its own ring, all of them through one session.
+
+Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm`, … below this package):
+
+    notify        READY=1 and the like, to systemd
+    finding       where the socket is, and whether its owner may be told a secret
+    protocol      the lines on the socket, and the descriptors that travel beside them
+    eviction      which blobs to give up so that others fit: arithmetic
+    cache         the store with a quota: what is here, in use, altered; tells who waits for a blob
+    stored        arrivals that end in the cache, and what can be saved of a damaged blob
+    claims        which blobs are being brought, by whom
+    records       the snapshots that were brought, on disk: for the next start, and where each blob is known from
+    session       the libtorrent session as several tasks see it
+    admission     a caller's ask, resolved with the caller's own options
+    membership    a task's place in its ring: brings what is missing, then serves on
+    neighbours    all memberships: made when asked for, made again after a restart, given up when too many
+    repair        looks whether blobs are still what they were, and mends them
+    errand        one caller's wishes: brings what is missing, hands out what is there
+    visit         one connection of a dfget
+    front         the unix socket: who may connect, and whether it is a dfget or HTTP
+    app           the HTTP face: health, status, verify, pins
+    process       builds all of it, and takes it down in order
+    client        the other end of the socket: what `dfly.fetch` borrows from (imports `finding` and `protocol` only)
+
+On disk, beside what the store keeps (`dfly.store.blobs`): `<data>/snapshots/<task>.json`, mode 0600.
+"""

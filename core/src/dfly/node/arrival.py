@@ -269,16 +269,16 @@ class PackArrival(Arrival):
                     raise IntegrityError(
                         entry.path, algorithm=expected.algorithm, expected=expected.value, actual=running.hexdigest()
                     )
-            for target in targets:
-                self._unpack(data, target)
+            self._unpack(blob, data, targets)
 
-    def _unpack(self, data: bytes, target: Target) -> None:
-        place(
-            lambda final: write_at_once(data, final, hidden=f"{self.directory}.part"),
-            target.path,
-            entry=target.entry,
-        )
-        self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=len(data)))
+    def _unpack(self, blob: str, data: bytes, targets: Iterable[Target]) -> None:  # noqa: ARG002 - one signature for all
+        for target in targets:
+            place(
+                lambda final: write_at_once(data, final, hidden=f"{self.directory}.part"),
+                target.path,
+                entry=target.entry,
+            )
+            self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=len(data)))
 
 
 def pack_place(root: str) -> str:

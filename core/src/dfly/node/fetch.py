@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,11 +20,13 @@ from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
 from dfly.node.control import secret_options, travelling
+from dfly.node.lending import Lender, Loan, shown
 from dfly.node.resolve import expect
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
 from dfly.origin.client import open_clients
 from dfly.origin.resolve import resolve
+from dfly.output.lent import Link
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported
@@ -61,6 +63,8 @@ def fetch(
     on_event: Listener = ignore,
     cancel: threading.Event | None = None,
     stdout: BinaryIO | None = None,
+    lender: Lender | None = None,
+    link: Link = "auto",
 ) -> Report:
     """Fetch one source URL (or several) to `output` and return when every file is verified and in place.
 
@@ -68,7 +72,8 @@ def fetch(
     directory, or "-" to write one file to `stdout`. `options` are backend options by prefix and field
     (`{"gopher": {"token": "…"}}`); the environment is asked for the others. `timeout` is in seconds for the whole task.
     With `joining.seed_peers` the bytes come from the swarm. `on_event` is called with frozen `dfly.events` values, one at a
-    time, from worker threads. Setting `cancel` stops the task.
+    time, from worker threads. Setting `cancel` stops the task. A `lender` (a node daemon) is asked first; its files become
+    outputs by `link`: "auto" shares blocks where the file system can and copies elsewhere, "hard" links this user's own files.
 
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
@@ -86,19 +91,24 @@ def fetch(
         _stop_signal(timeout, cancel) as stop,
         Backends(plugins, network=network or Network(), patience=patience, cancel=stop, on_retry=on_retry) as backends,
         _control(backends, network or Network(), patience, joining) as control,
+        ExitStack() as lenders,
     ):
         sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
         tasks = []
         for source in sources:
-            joined = None
-            if where != "-" and joining.seed_peers:
-                reserve = source.in_reserve(wanted, plugins, network or Network(), settings or Fetch(), patience)
-                joined = source.join(wanted, joining, said, reserve, control, stop)
+            reserve = partial(source.in_reserve, wanted, plugins, network or Network(), settings or Fetch(), patience)
+            join = partial(source.join, wanted, joining, said, reserve, control, stop)
+            loan = lenders.enter_context(source.borrowed(lender, wanted, settings or Fetch(), stop))
+            joined = None if loan or where == "-" else join()
             expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
+            resolved = loan or joined
             task = Task(
-                snapshot=expected(joined.snapshot if joined else source.resolve(wanted)),
+                snapshot=expected(resolved.snapshot if resolved else source.resolve(wanted)),
                 resolve=partial(_alone, source, wanted, expected),
                 joined=joined,
+                join=join,
+                loan=loan,
+                link=link,
                 backend=source.backend,
                 joining=joining,
                 settings=settings or Fetch(),
@@ -163,6 +173,21 @@ class _Source:
             exclude=wanted.exclude,
         )
 
+    @contextmanager
+    def borrowed(
+        self, lender: Lender | None, wanted: _Wanted, settings: Fetch, stop: threading.Event
+    ) -> Iterator[Loan | None]:
+        """What a daemon can lend of this; None where there is none, or it is not for it."""
+        loan = None
+        if lender is not None:
+            ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
+            loan = lender.resolve(ask, shown(self.backend_class, self.settings), settings=settings, stop=stop)
+        try:
+            yield loan
+        finally:
+            if loan is not None:
+                loan.close()
+
     def in_reserve(
         self, wanted: _Wanted, plugins: Plugins, network: Network, settings: Fetch, patience: Patience
     ) -> "Source":
@@ -183,11 +208,13 @@ class _Source:
         wanted: _Wanted,
         joining: Joining,
         tell: Listener,
-        source: "Source",
+        source: "Callable[[], Source]",
         control: httpx.Client,
         stop: threading.Event,
     ) -> "Joined | None":
-        """The task at a seed peer; None where none answers and back-to-source is allowed."""
+        """The task at a seed peer; None without seed peers, and where none answers and back-to-source is allowed."""
+        if not joining.seed_peers:
+            return None
         # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
         from dfly.node.joining import join
 
@@ -195,7 +222,7 @@ class _Source:
         options = travelling(self.backend_class, self.settings)
         try:
             secret = secret_options(self.backend_class)
-            return join(ask, options, joining, client=control, source=source, secret=secret, stop=stop)
+            return join(ask, options, joining, client=control, source=source(), secret=secret, stop=stop)
         except SwarmError as error:
             if not joining.back_to_source:
                 raise

@@ -161,6 +161,11 @@ class InMemory:
         self._size = size
         self._data = bytearray()
 
+    @property
+    def data(self) -> bytearray:
+        """What has gathered."""
+        return self._data
+
     def spans(self, *, whole: bool) -> Iterator[Span]:  # noqa: ARG002 - it is always one span
         """See Gathering."""
         self._data.clear()

@@ -17,10 +17,13 @@ from dfly.config import Fetch, Joining, Patience
 from dfly.errors import SwarmError
 from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener, SnapshotResolved, TaskFinished, Warned
 from dfly.node.arrival import Arrival, already_there, pack_place
+from dfly.node.borrowing import borrow, borrow_to
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
+from dfly.node.lending import LenderLost, Loan
 from dfly.node.resolve import contents
 from dfly.origin.pauses import Pauses
+from dfly.output.lent import Link
 from dfly.output.place import clean, partial_directory, place, remove_all
 from dfly.output.plan import Target, plan
 from dfly.output.preflight import preflight
@@ -81,6 +84,7 @@ class Tally:
 class Task:
     """`snapshot`, resolved by this process or (`joined`) by a seed peer. `backend` is built when first needed.
 
+    Where a daemon has resolved it there is a `loan`; `join` turns to the seed peers should the daemon go away.
     `resolve` asks the source itself: before this process goes back to it, whatever a seed peer told.
     `plan` first, then one of `run`, `dry_run` and `stream`.
     """
@@ -89,6 +93,7 @@ class Task:
     joined: "Joined | None"
     backend: Callable[[], Backend]
     resolve: Callable[[], Snapshot]
+    join: "Callable[[], Joined | None]"
     joining: Joining
     settings: Fetch
     patience: Patience
@@ -98,6 +103,8 @@ class Task:
     recursive: bool
     overwrite: bool
     demanded: Digest | None
+    loan: Loan | None = None
+    link: Link = "auto"
     targets: list[Target] = attrs.field(init=False, factory=list)
     _where: str | None = attrs.field(init=False, default=None)
 
@@ -125,6 +132,8 @@ class Task:
         began = time.monotonic()
         root = output_root(self.targets, recursive=self.recursive)
         wanted = [target for target in self.targets if self.overwrite or not self._there(target)]
+        if self.loan is not None and wanted:
+            wanted = self._borrow(self.loan, wanted, root)
         if not wanted or self.joined is None:
             self._directly(wanted, root)
             self._tidy(root)
@@ -170,6 +179,9 @@ class Task:
         """Write the one file to `stdout`."""
         began = time.monotonic()
         (target,) = self.targets
+        if self.loan is not None:
+            borrow_to(stdout, self.loan, target, emit=self.tally, stop=self.stop)
+            return self._finished(began)
         stream_to(
             stdout,
             target,
@@ -195,6 +207,27 @@ class Task:
                 emit=self.tally,
                 stop=self.stop,
             )
+
+    def _borrow(self, loan: Loan, wanted: Sequence[Target], root: str) -> list[Target]:
+        """Let the daemon bring `wanted`. Returns what is left where it went away in the middle."""
+        filled = [target for target in wanted if target.entry.size != 0]
+        for target in wanted:
+            if target.entry.size == 0:
+                self._place_empty(target, root)
+        needed = 0 if self.link == "hard" else sum(target.entry.size or 0 for target in filled)
+        preflight([target.path for target in wanted], root=root, needed=needed)
+        try:
+            if filled:
+                borrow(loan, filled, root=root, link=self.link, emit=self.tally, stop=self.stop)
+        except LenderLost as error:
+            self.tally(Warned(message=f"{error.message}; going on without it"))
+            told, self.joined = self.snapshot, self.join()
+            if self.joined is not None and contents(self.joined.snapshot) != contents(told):
+                self.joined = None
+            if self.joined is None:
+                self._resolve_alone()
+            return [target for target in self.targets if not self._done(target)]
+        return []
 
     def _resolve_alone(self) -> None:
         """Go by what the source says: with a seed peer's entries, its word would steer this process's own credentials."""

@@ -14,7 +14,10 @@ from dfly.boot import boot_id
 
 @attrs.frozen(kw_only=True)
 class Meta:
-    """`size` in bytes, `sha256` of the data, `sources` the bare URLs it came from; `synced`: trusted after any reboot."""
+    """`size` in bytes, `sha256` of the data, `sources` the bare URLs it came from; `synced`: trusted after any reboot.
+
+    `mtime_ns` is when the data was last written, as its file says: another time means that somebody else has (0: not noted).
+    """
 
     blob: str
     size: int
@@ -22,6 +25,7 @@ class Meta:
     sources: tuple[str, ...] = ()
     boot: str = attrs.field(factory=boot_id)
     synced: bool = False
+    mtime_ns: int = 0
 
 
 def read_meta(path: str) -> Meta | None:
@@ -36,6 +40,7 @@ def read_meta(path: str) -> Meta | None:
             sources=tuple(map(str, said["sources"])),
             boot=str(said["boot"]),
             synced=said["synced"] is True,
+            mtime_ns=int(said.get("mtime_ns", 0)),
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

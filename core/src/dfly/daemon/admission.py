@@ -1,0 +1,199 @@
+"""A caller's ask, resolved with the caller's own options: what the source lists for them is what they may have.
+
+Nothing of this process's environment is added to them: with the daemon's token in place of a missing one, everybody on the
+machine would read what only the daemon's user may. Where a private source opened itself to a stranger who showed no secret, something
+ambient did it (an instance's role, a key file), which is not the stranger's: they go by themselves.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from dfly.backend import Backend, Secret, option_fields
+from dfly.config import Fetch, Joining, Network, Patience
+from dfly.errors import OriginUnavailable, RateLimited, SwarmError, UsageError
+from dfly.node.control import secret_options, travelling
+from dfly.node.lending import Given
+from dfly.origin.backends import Backends
+from dfly.origin.resolve import resolve
+from dfly.plugins import Plugins
+from dfly.values import Snapshot
+from dfly.wire import Ask, Resolved
+
+if TYPE_CHECKING:
+    from dfly.node.joining import Joined
+
+#: Seconds for which what a source answered to a caller is believed, and how many answers are kept.
+BELIEVED, _MOST = 30.0, 256
+#: Seconds for which it is while the source cannot be asked.
+_BELIEVED_ALONE = 3600.0
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """Who is at the other end of the socket, as the kernel says."""
+
+    uid: int
+    pid: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Admitted:
+    """A source as it is open to one caller. `joined` is its place at a seed peer, None where there is none."""
+
+    ask: Ask
+    resolved: Resolved
+    backend: Callable[[], Backend] = attrs.field(repr=False)
+    joined: "Joined | None" = attrs.field(default=None, repr=False)
+    warning: str = ""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the caller may have."""
+        return self.resolved.snapshot
+
+
+class Declined(Exception):
+    """The caller is to go by itself; says why."""
+
+
+class Admissions:
+    """Resolves asks; what was resolved a moment ago for the same user with the same options is not asked again."""
+
+    def __init__(
+        self,
+        *,
+        plugins: Plugins,
+        backends: Backends,
+        joining: Joining,
+        network: Network,
+        settings: Fetch,
+        patience: Patience,
+        uid: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plugins, self._backends = plugins, backends
+        self._joining, self._network, self._settings, self._patience = joining, network, settings, patience
+        self._uid, self._clock = uid, clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[float, Admitted]] = OrderedDict()
+
+    def admit(self, caller: Caller, ask: Ask, given: Given, *, stop: threading.Event) -> Admitted:
+        """What `ask` means to this caller. Raises Declined, Cancelled, and what the source or the seed peer raised."""
+        key = _key(caller, ask, given)
+        with self._lock:
+            at, known = self._known.get(key, (0.0, None))
+        age = self._clock() - at
+        if known is not None and age < BELIEVED:
+            return known
+        try:
+            admitted = self._ask(ask, given, stop)
+        except (OriginUnavailable, RateLimited, SwarmError):
+            if known is None or age > _BELIEVED_ALONE:
+                raise
+            return known
+        if (
+            not admitted.snapshot.public
+            and caller.uid != self._uid
+            and not _shows_secret(admitted, given, self._plugins)
+        ):
+            raise Declined("this source is private, and nothing was shown that would open it")
+        with self._lock:
+            self._known[key] = (self._clock(), admitted)
+            self._known.move_to_end(key)
+            while len(self._known) > _MOST:
+                self._known.popitem(last=False)
+        return admitted
+
+    def _ask(self, ask: Ask, given: Given, stop: threading.Event) -> Admitted:
+        backend_class = self._plugins.backend_for(ask.url)
+        settings = options_from(backend_class, given)
+        backend = partial(self._backends.get, backend_class, settings)
+        resolve_here = partial(
+            _resolve, backend, ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude
+        )
+        warning = ""
+        if self._joining.seed_peers:
+            try:
+                joined = self._join(ask, backend_class, settings, backend, resolve_here, stop)
+            except SwarmError as error:
+                if not self._joining.back_to_source:
+                    raise
+                warning = f"{error.message}; going back to the source"
+            else:
+                return Admitted(ask=ask, resolved=joined.seat.resolved, backend=backend, joined=joined)
+        snapshot = resolve_here()
+        resolved = Resolved(task=snapshot.id, snapshot=snapshot)
+        return Admitted(ask=ask, resolved=resolved, backend=backend, warning=warning)
+
+    def _join(
+        self,
+        ask: Ask,
+        backend_class: type[Backend],
+        settings: Any,
+        backend: Callable[[], Backend],
+        resolve_here: Callable[[], Snapshot],
+        stop: threading.Event,
+    ) -> "Joined":
+        # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
+        from dfly.node.joining import join
+        from dfly.node.reserve import Source
+
+        source = Source(
+            backend=backend,
+            resolve=resolve_here,
+            plugins=self._plugins,
+            network=self._network,
+            settings=self._settings,
+            patience=self._patience,
+        )
+        return join(
+            ask,
+            travelling(backend_class, settings),
+            self._joining,
+            client=self._backends.clients.data,
+            source=source,
+            secret=secret_options(backend_class),
+            stop=stop,
+        )
+
+
+def options_from(backend_class: type[Backend], given: Given) -> Any:
+    """The backend's options as the caller has them, and nothing else. Raises UsageError."""
+    values: dict[str, Any] = {}
+    for spec in option_fields(backend_class):
+        value = given.get(spec.field)
+        if not value:
+            continue
+        if spec.repeated:
+            row = (value,) if isinstance(value, str) else tuple(value)
+            values[spec.field] = tuple(map(Secret, row)) if spec.secret else row
+        else:
+            text = value if isinstance(value, str) else value[-1]
+            values[spec.field] = Secret(text) if spec.secret else text
+    try:
+        return backend_class.options(**values)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"an option of {backend_class.schemes[0]}:// is wrong: {error}") from error
+
+
+def _resolve(backend: Callable[[], Backend], url: str, **choice: Any) -> Snapshot:
+    return resolve(backend(), url, **choice)
+
+
+def _shows_secret(admitted: Admitted, given: Given, plugins: Plugins) -> bool:
+    fields = option_fields(plugins.backend_for(admitted.ask.url))
+    return any(spec.secret and given.get(spec.field) for spec in fields)
+
+
+def _key(caller: Caller, ask: Ask, given: Mapping[str, Any]) -> str:
+    # a hash, so that no secret stays in memory for longer than the backend that needs it
+    text = json.dumps([caller.uid, ask.encode().decode(), sorted(given.items())])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,327 @@
+"""The blob store with a quota, and with a memory of what is in use: what the daemon keeps, gives up, and lends.
+
+Bytes are counted as the disk counts them (allocated blocks), an arriving blob as large as it will be. Room is made before a
+task's first byte; what is pinned, lent a moment ago, being brought or being served to somebody who is not done is never given up.
+"""
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import attrs
+import structlog
+
+from dfly.daemon.eviction import Kept, choose
+from dfly.errors import DflyError, OutputError
+from dfly.output.preflight import readable
+from dfly.output.receipt import record
+from dfly.store.blobs import BlobStore, Committed
+from dfly.store.partial import OnSegment, Partial
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds for which a lent blob counts as in use: whoever has the descriptor may be copying.
+LENT = 60.0
+#: Seconds after which what is left of a task that nobody came back for is of no use.
+STALE = 7 * 86400.0
+#: Bytes of a file system that are left to others.
+_SPARE = 1 << 20
+
+
+class Cache:
+    """What is in `store` (which the caller closes), at most `limit` bytes of it (None: as the disk takes). Thread-safe.
+
+    Methods raise OutputError from the disk.
+    """
+
+    def __init__(self, store: BlobStore, *, limit: int | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._store, self._limit, self._clock = store, limit, clock
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._bytes: dict[str, int] = {}
+        self._used: dict[str, float] = {}
+        self._lent: dict[str, float] = {}
+        self._in_use: Counter[str] = Counter()
+        self._expected: dict[str, int] = {}
+        self._pinned: frozenset[str] = frozenset()
+        #: Told of each blob that is no longer here: given up, or put aside.
+        self.on_gone: list[Callable[[str], None]] = []
+        self._syncing = ThreadPoolExecutor(1, thread_name_prefix="dfly-sync")
+        self._take_stock()
+
+    # What is here
+
+    def __contains__(self, blob: object) -> bool:
+        with self._lock:
+            return blob in self._bytes and blob in self._store
+
+    def blobs(self) -> list[str]:
+        """All committed blobs."""
+        with self._lock:
+            return [blob for blob in self._bytes if blob in self._store]
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes that may be kept."""
+        return self._limit
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes on the disk, arriving blobs counted whole."""
+        with self._lock:
+            return sum((self._bytes | self._expected).values())
+
+    def usable(self, blob: str) -> Committed | None:
+        """The blob if it is here and still what it was. One that somebody wrote to is read once; a wrong one is put aside."""
+        if blob not in self._store:
+            return None
+        held = self._store.committed(blob)
+        if held is None:
+            self._forget(blob)
+            return None
+        if self._store.altered(blob) and not self.intact(blob):
+            return None
+        return held
+
+    def intact(self, blob: str) -> bool:
+        """Read a committed blob and hold it against its digest; a damaged one is put aside. Takes as long as reading takes."""
+        if self._store.intact(blob):
+            return True
+        if blob in self._store:
+            _log.warning("blob.damaged", blob=blob)
+            self.put_aside(blob)
+        return False
+
+    def put_aside(self, blob: str) -> str:
+        """Serve a blob no more, whatever it is; `dfly.daemon.stored` saves what can be saved. Returns where it is now."""
+        self._forget(blob)
+        return self._store.quarantine(blob)
+
+    def lend(self, blob: str) -> int:
+        """An open, read-only descriptor of a committed blob; the caller closes it."""
+        with self._lock:
+            self._touch(blob)
+            self._lent[blob] = self._clock()
+        try:
+            return os.open(self._store.path(blob), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise OutputError.from_os(error, self._store.path(blob)) from error
+
+    # What arrives
+
+    def partial(
+        self, blob: str, *, size: int | None, validator: str | None, algorithms: Sequence[str], on_segment: OnSegment
+    ) -> Partial:
+        """Begin a blob, or go on with it. Ended by `commit` or `release`."""
+        return self._store.open_partial(
+            blob, size=size, validator=validator, algorithms=algorithms, on_segment=on_segment
+        )
+
+    def commit(self, blob: str, *, sources: Sequence[str]) -> Committed:
+        """Keep the complete partial of `blob`, whose digest the caller has checked."""
+        # a hard link to it is the same file: its receipt is what spares the next dfget to hash it
+        record(self._store.path(blob), blob)
+        return self._noted(self._store.commit(blob, sources=sources))
+
+    def put(self, blob: str, data: bytes | bytearray, *, sources: Sequence[str]) -> Committed:
+        """Keep a small blob, whose digest the caller has checked."""
+        return self._noted(self._store.put(blob, data, sources=sources))
+
+    def release(self, blob: str) -> None:
+        """No more bytes of this blob will come for now; what there is stays."""
+        self._store.release(blob)
+        with self._changed:
+            self._note_bytes(blob)
+            self._changed.notify_all()
+
+    def damaged(self, blob: str) -> str | None:
+        """The folder of a blob that was put aside, with `data` and `pieces` as they were."""
+        folder = os.path.join(self._store.directory, "quarantine", blob)
+        return folder if os.path.isdir(folder) else None
+
+    def drop_damaged(self, blob: str) -> None:
+        """What was put aside is of no more use."""
+        if (folder := self.damaged(blob)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove(self, blob: str) -> None:
+        """Give a blob up, arriving or committed."""
+        self._forget(blob)
+        self._store.remove(blob)
+
+    # Room
+
+    @contextmanager
+    def in_use(self, blobs: Iterable[str]) -> Iterator[None]:
+        """Give none of these up meanwhile."""
+        held = list(blobs)
+        with self._lock:
+            self._in_use.update(held)
+            for blob in held:
+                self._touch(blob)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_use.subtract(held)
+                self._in_use += Counter()
+
+    @contextmanager
+    def room_for(self, sizes: Mapping[str, int]) -> Iterator[None]:
+        """Room for blobs that are to arrive, of so many bytes each, for as long as they do.
+
+        Raises OutputError where there is none, before anything was given up in vain.
+        """
+        with self._lock:
+            self._make_room(sizes)
+            self._expected.update(sizes)
+        try:
+            yield
+        finally:
+            with self._lock:
+                for blob in sizes:
+                    self._expected.pop(blob, None)
+                    self._note_bytes(blob)
+
+    def pin(self, blobs: Iterable[str]) -> None:
+        """These, and only these, are never given up."""
+        with self._lock:
+            self._pinned = frozenset(blobs)
+
+    def wait(self, ready: Callable[[], bool], *, seconds: float) -> bool:
+        """Wait until `ready()`, asked whenever a blob has come or been let go. False after `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(ready, timeout=seconds)
+
+    def close(self) -> None:
+        """Let the disk catch up."""
+        self._syncing.shutdown(wait=True, cancel_futures=True)
+
+    def _make_room(self, sizes: Mapping[str, int]) -> None:
+        new = sum(size - min(size, self._bytes.get(blob, 0)) for blob, size in sizes.items())
+        kept = [self._kept(blob) for blob in self._bytes if blob not in sizes]
+        excess = 0 if self._limit is None else self.used_bytes + new - self._limit
+        free = self._free() - _SPARE - sum(max(0, e - self._allocated(b)) for b, e in self._expected.items())
+        excess = max(excess, new - free)
+        chosen = choose(kept, excess=excess)
+        freed = sum(self._bytes[blob] for blob in chosen)
+        if excess > freed:
+            self._refuse(new, excess - freed, free=free)
+        for blob in chosen:
+            _log.info("blob.evicted", blob=blob, bytes=self._bytes[blob])
+            self.remove(blob)
+
+    def _refuse(self, new: int, lacking: int, *, free: int) -> None:
+        where = self._store.directory
+        if self._limit is not None and self.used_bytes + new - self._limit >= lacking > new - free:
+            raise OutputError(
+                f"the cache in {where} is full: {readable(new)} are needed, {readable(self._limit)} may be kept, "
+                "and all that is there is in use or pinned",
+                hint="raise --cache-size of dfdaemon, unpin something, or go without it (--no-daemon)",
+            )
+        raise OutputError(
+            f"the disk is full: {readable(new)} are needed in {where} and {readable(max(free, 0))} are free",
+            hint=f"free {readable(lacking)} more, or go without the daemon's cache (--no-daemon)",
+        )
+
+    def _kept(self, blob: str) -> Kept:
+        lent = self._lent.get(blob)
+        busy = bool(self._in_use[blob]) or blob in self._expected
+        return Kept(
+            blob=blob,
+            bytes=self._bytes[blob],
+            used=self._used.get(blob, 0.0),
+            pinned=blob in self._pinned,
+            in_use=busy or (lent is not None and self._clock() - lent < LENT),
+        )
+
+    def _free(self) -> int:
+        system = os.statvfs(self._store.directory)
+        return system.f_bavail * system.f_frsize
+
+    # Books
+
+    def _take_stock(self) -> None:
+        """What an earlier run left. What belonged to one task only, or was never finished for long, goes."""
+        now = self._clock()
+        for blob in [*self._store, *self._store.unfinished()]:
+            committed = blob in self._store
+            folder = os.path.dirname(self._store.path(blob))
+            name = "meta" if committed else "data"
+            try:
+                used = os.stat(os.path.join(folder, name)).st_mtime
+            except OSError:
+                used = 0.0
+            if blob.startswith("alone-") or (not committed and now - used > STALE):
+                self._store.remove(blob)
+                continue
+            self._used[blob] = used
+            self._note_bytes(blob)
+
+    def _noted(self, held: Committed) -> Committed:
+        with self._changed:
+            self._expected.pop(held.blob, None)
+            self._note_bytes(held.blob)
+            self._used[held.blob] = self._clock()
+            self._changed.notify_all()
+        with contextlib.suppress(RuntimeError):  # closing
+            self._syncing.submit(self._sync, held.blob)
+        self.drop_damaged(held.blob)
+        return held
+
+    def _sync(self, blob: str) -> None:
+        try:
+            if blob in self._store:
+                self._store.sync(blob)
+        except DflyError as error:
+            _log.warning("blob.unsynced", blob=blob, cause=error.message)
+
+    def _note_bytes(self, blob: str) -> None:
+        allocated = self._allocated(blob)
+        if allocated:
+            self._bytes[blob] = allocated
+        else:
+            self._bytes.pop(blob, None)
+
+    def _allocated(self, blob: str) -> int:
+        folder = os.path.dirname(self._store.path(blob))
+        try:
+            with os.scandir(folder) as found:
+                return sum(each.stat(follow_symlinks=False).st_blocks for each in found) * 512
+        except OSError:
+            return 0
+
+    def _touch(self, blob: str) -> None:
+        if blob not in self._bytes:
+            return
+        self._used[blob] = self._clock()
+        with contextlib.suppress(OSError):
+            os.utime(os.path.join(os.path.dirname(self._store.path(blob)), "meta"))
+
+    def _forget(self, blob: str) -> None:
+        with self._lock:
+            self._bytes.pop(blob, None)
+            self._used.pop(blob, None)
+            self._lent.pop(blob, None)
+        for tell in self.on_gone:
+            tell(blob)
+
+
+@attrs.frozen
+class Stock:
+    """What a status page says of the cache."""
+
+    blobs: int
+    bytes: int
+    limit: int | None
+
+    @classmethod
+    def of(cls, cache: Cache) -> "Stock":
+        """As it is now."""
+        return cls(len(cache.blobs()), cache.used_bytes, cache.limit)

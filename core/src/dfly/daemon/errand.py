@@ -1,0 +1,204 @@
+"""One caller's wishes: what is missing is brought, by the swarm or from the source, and each file is lent when it is whole.
+
+wanted ──▶ here and known to come from there ────────────────────────────▶ lent
+╲──▶ here, but only from another private source ──▶ delivered once ──╱
+╲─▶ missing: mine to bring, or somebody else's, whom it waits for ─╱
+"""
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from queue import SimpleQueue
+from typing import Protocol
+
+import attrs
+
+from dfly.config import Fetch, Patience
+from dfly.daemon.admission import Admitted
+from dfly.daemon.cache import Cache
+from dfly.daemon.claims import Claims
+from dfly.daemon.records import Records
+from dfly.daemon.stored import direct_arrivals
+from dfly.errors import Cancelled, SwarmError
+from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
+from dfly.node.direct import fetch_directly, stream_to
+from dfly.origin.pauses import Pauses
+from dfly.output.plan import Target
+from dfly.packs import entry_blob
+from dfly.store.blobs import Committed
+from dfly.store.hashing import pick
+from dfly.values import Entry
+
+
+class Lend(Protocol):
+    """Gives a committed blob to the caller, for its entries with these numbers."""
+
+    def __call__(self, numbers: Sequence[int], held: Committed) -> None: ...  # noqa: D102
+
+
+class BySwarm(Protocol):
+    """Brings blobs of a task that a seed peer resolved (`dfly.daemon.neighbours`). Raises SwarmError where it cannot."""
+
+    def __call__(  # noqa: D102
+        self,
+        admitted: Admitted,
+        blobs: set[str],
+        *,
+        tell: Listener,
+        stored: Callable[[str], None],
+        stop: threading.Event,
+    ) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Means:
+    """What every errand works with."""
+
+    cache: Cache
+    claims: Claims
+    records: Records
+    by_swarm: BySwarm | None
+    back_to_source: bool
+    patience: Patience
+    pauses: Pauses
+
+
+class Errand:
+    """Runs once. `tell` and `lend` are called one at a time, `lend` by the thread that calls `run`."""
+
+    def __init__(
+        self, admitted: Admitted, *, means: Means, settings: Fetch, tell: Listener, lend: Lend, stop: threading.Event
+    ) -> None:
+        self._admitted, self._means, self._settings = admitted, means, settings
+        self._tell, self._lend, self._stop = tell, lend, stop
+        self._ready: SimpleQueue[str | BaseException | None] = SimpleQueue()
+        self._moved: set[str] = set()
+        self._wanted: dict[str, list[int]] = {}
+        # content that nothing pins is nobody else's: another errand would be given it under the same id
+        self._task = admitted.resolved.task + ("" if admitted.joined else f"-{secrets.token_hex(8)}")
+
+    def run(self, numbers: Sequence[int]) -> None:
+        """Lend every entry with one of these numbers. Raises what its way met, and Cancelled once `stop` is set."""
+        entries, means = self._admitted.snapshot.entries, self._means
+        for number in numbers:
+            self._wanted.setdefault(entry_blob(entries[number], task=self._task), []).append(number)
+        alone = [blob for blob in self._wanted if blob.startswith("alone-")] if self._admitted.joined is None else []
+        with ExitStack() as stack:
+            stack.enter_context(means.cache.in_use(self._wanted))
+            for blob in alone:
+                stack.callback(means.cache.remove, blob)
+            worker = threading.Thread(target=self._bring_all, name="dfly-errand", daemon=True)
+            worker.start()
+            # when this errand ends, however it does, nothing of it goes on
+            stack.callback(worker.join)
+            stack.callback(self._stop.set)
+            lent: set[str] = set()
+            while (news := self._ready.get()) is not None:
+                if isinstance(news, BaseException):
+                    raise news
+                blob = news
+                if blob in self._wanted and blob not in lent and (held := means.cache.usable(blob)) is not None:
+                    lent.add(blob)
+                    self._say_cached(blob, held)
+                    self._lend(self._wanted[blob], held)
+            means.records.note(
+                self._admitted.ask, self._admitted.resolved, swarmed=self._admitted.joined is not None, brought=lent
+            )
+
+    def _bring_all(self) -> None:
+        try:
+            self._bring()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
+            self._ready.put(error)
+        else:
+            self._ready.put(None)
+
+    def _bring(self) -> None:
+        missing = set(self._wanted)
+        while missing:
+            for blob in [blob for blob in self._wanted if blob in missing]:
+                if self._stop.is_set():
+                    raise Cancelled
+                if self._here(blob):
+                    missing.discard(blob)
+                    self._ready.put(blob)
+            if not missing:
+                return
+            with self._means.claims.taken(missing) as mine:
+                self._bring_mine({blob for blob in mine if self._means.cache.usable(blob) is None})
+            if not mine:
+                self._means.claims.wait(missing, until=self._stop.is_set, seconds=0.5)
+
+    def _here(self, blob: str) -> bool:
+        """Whether a blob is in the cache, and from where this caller's source is."""
+        if self._means.cache.usable(blob) is None:
+            return False
+        entry = self._entry(blob)
+        if self._admitted.joined is None and blob not in self._moved and not self._known(blob):
+            with open(os.devnull, "wb") as nowhere:
+                stream_to(
+                    nowhere,
+                    Target(entry, blob),
+                    self._admitted.backend(),
+                    settings=self._settings,
+                    patience=self._means.patience,
+                    pauses=self._means.pauses,
+                    emit=self._tell,
+                    stop=self._stop,
+                )
+            self._moved.add(blob)
+        return True
+
+    def _known(self, blob: str) -> bool:
+        return any(self._means.records.known_as(blob, self._entry_of(n).identity) for n in self._wanted[blob])
+
+    def _bring_mine(self, blobs: set[str]) -> None:
+        if not blobs:
+            return
+        sizes = {blob: self._entry(blob).size or 0 for blob in blobs}
+        with self._means.cache.room_for(sizes):
+            if self._admitted.joined is not None and self._means.by_swarm is not None:
+                try:
+                    self._means.by_swarm(self._admitted, blobs, tell=self._tell, stored=self._stored, stop=self._stop)
+                except SwarmError as error:
+                    if not self._means.back_to_source:
+                        raise
+                    self._tell(Warned(message=f"{error.message}; going back to the source"))
+                blobs = {blob for blob in blobs if self._means.cache.usable(blob) is None}
+            if blobs:
+                self._from_source(blobs)
+
+    def _from_source(self, blobs: set[str]) -> None:
+        wanted = {blob: [self._entry_of(n) for n in numbers] for blob, numbers in self._wanted.items() if blob in blobs}
+        arrivals = direct_arrivals(wanted, cache=self._means.cache, emit=self._tell, stored=self._stored)
+        fetch_directly(
+            arrivals,
+            self._admitted.backend(),
+            settings=self._settings,
+            patience=self._means.patience,
+            pauses=self._means.pauses,
+            emit=self._tell,
+            stop=self._stop,
+        )
+
+    def _stored(self, blob: str) -> None:
+        self._moved.add(blob)
+        self._means.claims.give_back([blob])
+        self._ready.put(blob)
+
+    def _say_cached(self, blob: str, held: Committed) -> None:
+        if blob in self._moved:
+            return
+        entry = self._entry(blob)
+        digest = pick(entry.digests)
+        self._tell(FileStarted(path=entry.path, bytes=held.size, had=0))
+        self._tell(BytesArrived(path=entry.path, bytes=held.size, source="cache"))
+        self._tell(FileVerified(path=entry.path, digest=str(digest) if digest else None))
+
+    def _entry(self, blob: str) -> Entry:
+        return self._entry_of(self._wanted[blob][0])
+
+    def _entry_of(self, number: int) -> Entry:
+        return self._admitted.snapshot.entries[number]

@@ -1,0 +1,247 @@
+"""The node daemon as a process: builds every part, passes it in, and takes it down in order."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import attrs
+import structlog
+from aiohttp import web
+
+from dfly.config import Fetch, Joining, Network, Patience
+from dfly.daemon.admission import Admissions, Caller
+from dfly.daemon.app import App
+from dfly.daemon.cache import Cache
+from dfly.daemon.claims import Claims
+from dfly.daemon.errand import Means
+from dfly.daemon.front import Front
+from dfly.daemon.notify import Notify
+from dfly.daemon.records import Records
+from dfly.daemon.repair import Verifier
+from dfly.daemon.visit import Visit
+from dfly.errors import SwarmError
+from dfly.origin.backends import Backends
+from dfly.plugins import Plugins
+from dfly.store.blobs import BlobStore
+from dfly.swarm import raise_file_limit
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds that open HTTP requests get at the end.
+_LAST_WORDS = 2.0
+
+
+@attrs.frozen(kw_only=True)
+class NodeConfig:
+    """Settings of a node daemon. `listen` is (host, port) of the HTTP API beside the socket, None for the socket only.
+
+    `users` may connect besides the daemon's own and root, None: everybody. `cache_size` in bytes, None: as the disk takes.
+    `rings` is how many snapshots' rings it is in at most.
+    """
+
+    data_dir: str
+    socket: str
+    listen: tuple[str, int] | None = None
+    users: Collection[int] | None = ()
+    cache_size: int | None = None
+    rings: int = 128
+    joining: Joining = attrs.field(factory=Joining)
+    fetch: Fetch = attrs.field(factory=Fetch)
+    network: Network = attrs.field(factory=Network)
+    patience: Patience = attrs.field(factory=Patience)
+
+
+@attrs.frozen(kw_only=True)
+class Started:
+    """Where a daemon answers: its socket, and the URL of its HTTP API where it has one."""
+
+    socket: str
+    url: str | None
+
+
+class NodeDaemon:
+    """One node daemon; `run` it, or keep it `running` while something else happens."""
+
+    def __init__(self, config: NodeConfig, *, plugins: Plugins | None = None, notify: Notify | None = None) -> None:
+        self.config = config
+        self._plugins = plugins or Plugins()
+        self._notify = notify or Notify()
+
+    def run(self, *, started: Callable[[Started], None]) -> None:
+        """Serve until SIGINT or SIGTERM; `started` is called when requests are answered.
+
+        Raises OutputError for the data directory, UsageError and SwarmError for the places to listen.
+        """
+        raise_file_limit()
+        asyncio.run(self._run(started))
+
+    @contextmanager
+    def running(self) -> Iterator[Started]:
+        """Serve from a thread of its own."""
+        ready: list[Started | BaseException] = []
+        up, stops = threading.Event(), []
+
+        async def serve() -> None:
+            stop, loop = asyncio.Event(), asyncio.get_running_loop()
+            stops.append(lambda: loop.call_soon_threadsafe(stop.set))
+            async with self.serving() as where:
+                ready.append(where)
+                up.set()
+                await stop.wait()
+
+        def run() -> None:
+            try:
+                asyncio.run(serve())
+            except BaseException as error:
+                ready.append(error)
+                if len(ready) > 1:
+                    raise
+            finally:
+                up.set()
+
+        thread = threading.Thread(target=run, name="dfly-daemon")
+        thread.start()
+        up.wait()
+        if isinstance(ready[0], BaseException):
+            thread.join()
+            raise ready[0]
+        try:
+            yield ready[0]
+        finally:
+            with contextlib.suppress(RuntimeError):
+                stops[0]()
+            thread.join()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Started]:
+        """Serve in the running event loop."""
+        closing = threading.Event()
+        async with contextlib.AsyncExitStack() as stack:
+            parts = stack.enter_context(self._parts(closing))
+            app = App(
+                cache=parts.cache,
+                records=parts.records,
+                verifier=parts.verifier,
+                members=lambda: 0,
+                seed_peers=self.config.joining.seed_peers,
+            )
+            runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            url = await _listening(runner, self.config.listen) if self.config.listen else None
+            front = Front(
+                self.config.socket,
+                users=self.config.users,
+                visit=parts.visit,
+                http=_taken_by(runner, asyncio.get_running_loop()),
+            )
+            front.open()
+            stack.push_async_callback(asyncio.to_thread, front.close)
+            stack.callback(closing.set)
+            app.ready = True
+            self._notify("READY=1", f"STATUS=listening at {front.path}")
+            _log.info("listening", socket=front.path, url=url)
+            yield Started(socket=front.path, url=url)
+            app.ready = False
+            self._notify("STOPPING=1")
+            _log.info("stopping")
+
+    @contextmanager
+    def _parts(self, closing: threading.Event) -> Iterator["_Parts"]:
+        config = self.config
+        with contextlib.ExitStack() as stack:
+            store = stack.enter_context(contextlib.closing(BlobStore(config.data_dir)))
+            cache = stack.enter_context(contextlib.closing(Cache(store, limit=config.cache_size)))
+            records = Records(os.path.join(config.data_dir, "snapshots"))
+            cache.pin(records.pinned_blobs())
+            backends = stack.enter_context(
+                Backends(self._plugins, network=config.network, patience=config.patience, cancel=closing)
+            )
+            admissions = Admissions(
+                plugins=self._plugins,
+                backends=backends,
+                joining=config.joining,
+                network=config.network,
+                settings=config.fetch,
+                patience=config.patience,
+                uid=os.geteuid(),
+            )
+            means = Means(
+                cache=cache,
+                claims=Claims(),
+                records=records,
+                by_swarm=None,
+                back_to_source=config.joining.back_to_source,
+                patience=config.patience,
+                pauses=backends.pauses,
+            )
+            yield _Parts(
+                cache=cache,
+                records=records,
+                verifier=Verifier(cache, mend=lambda _: False),
+                admissions=admissions,
+                means=means,
+                settings=config.fetch,
+                closing=closing,
+            )
+
+    async def _run(self, started: Callable[[Started], None]) -> None:
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        async with self.serving() as where:
+            started(where)
+            while not stop.is_set():
+                self._notify("WATCHDOG=1")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._notify.watchdog)
+
+
+@attrs.frozen(kw_only=True)
+class _Parts:
+    cache: Cache
+    records: Records
+    verifier: Verifier
+    admissions: Admissions
+    means: Means
+    settings: Fetch
+    closing: threading.Event
+
+    def visit(self, connected: socket.socket, caller: Caller) -> None:
+        """Serve one dfget."""
+        Visit(
+            connected,
+            caller,
+            admissions=self.admissions,
+            means=self.means,
+            settings=self.settings,
+            closing=self.closing,
+        ).run()
+
+
+def _taken_by(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket, Caller], None]:
+    """Hands a connection to the HTTP server."""
+
+    def take(connected: socket.socket, _: Caller) -> None:
+        assert runner.server is not None
+        connected.setblocking(False)
+        asyncio.run_coroutine_threadsafe(loop.connect_accepted_socket(runner.server, connected), loop)
+
+    return take
+
+
+async def _listening(runner: web.AppRunner, listen: tuple[str, int]) -> str:
+    host, port = listen
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise SwarmError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another address with --listen"
+        ) from error
+    host, port = runner.addresses[0][:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
