@@ -14,6 +14,7 @@ import pytest
 import dfly
 from dfly.config import Joining
 from dfly.events import SegmentFinished, Warned
+from dfly.node.control import in_order
 from dfly_hf.testing import FixtureHub
 
 MIB = 1 << 20
@@ -51,7 +52,7 @@ class Daemon:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self):
+    def launch(self):
         argv = [sys.executable, "-c", "from dfly.cli.dfdaemon import main; main()", "--seed-peer"]
         argv += ["--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data)]
         self.data.parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +60,14 @@ class Daemon:
             self.process = subprocess.Popen(
                 argv, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ | self.env
             )
+
+    def await_start(self):
         line = self.process.stdout.readline()
         self.port = int(re.fullmatch(r"dfdaemon: seed peer at http://127.0.0.1:(\d+)\n", line)[1])
-        return self
+
+    def start(self):
+        self.launch()
+        self.await_start()
 
     def kill(self):
         self.process.kill()
@@ -77,13 +83,18 @@ class Daemon:
 
 
 @pytest.fixture
-def daemon(tmp_path):
-    """Make a seed peer, started at once."""
+def daemons(tmp_path):
+    """So many seed peers of one cluster, in the order in which nodes use them."""
     made = []
 
-    def begin(name, **env):
-        made.append(Daemon(tmp_path / name / "data", **env).start())
-        return made[-1]
+    def begin(count=1):
+        made.extend(Daemon(tmp_path / f"seed{n}" / "data", DFLY_CLUSTER_SECRET="of seed peers") for n in range(count))
+        for each in made:
+            each.launch()
+        for each in made:
+            each.await_start()
+        order = in_order([each.url for each in made], f"hf://{REPO}")
+        return sorted(made, key=lambda each: order.index(each.url))
 
     yield begin
     for each in made:
@@ -115,8 +126,11 @@ class Node:
             self.events.append(event)
             self.changed.notify_all()
 
-    def segments(self):
-        return [event for event in self.events if isinstance(event, SegmentFinished)]
+    def has(self, count):
+        """Until it has some segments of the model."""
+        self.until(
+            lambda _: sum(isinstance(e, SegmentFinished) and e.path == "model.bin" for e in self.events) >= count
+        )
 
     def warnings(self):
         return [event.message for event in self.events if isinstance(event, Warned)]
