@@ -1,34 +1,30 @@
 """A real seed peer over a hub in memory, honest nodes, and dishonest ones, each at a loopback address of its own."""
 
-import contextlib
 import hashlib
 import os
 import random
-import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import httpx
 import pytest
 import structlog
 
-from dfly import wire
-from dfly.config import Joining
+from dfly.config import Fetch, Joining
 from dfly.events import Event
 from dfly.layout import MIB, Layout
-from dfly.node.control import SeedPeer as SeedPeerClient
-from dfly.node.control import Whereabouts
 from dfly.node.fetch import fetch
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from dfly.swarm import Swarm, SwarmSettings
+from dfly.testing.liars import Corrupt, Liar, Silent
 from dfly.testing.memory import MemoryBackend, memory_backend
+
+AnyLiar = TypeVar("AnyLiar", bound=Liar)
 
 PATIENCE = 60.0
 FILE = "model.bin"
@@ -118,150 +114,6 @@ class Node:
         self._thread.join(PATIENCE)
 
 
-class Liar:
-    """Takes part in the control plane as any node does, and serves what it likes. A subclass says what.
-
-    `claims` are the segments that it says it holds; it reports often, so that the scheduler thinks it is well.
-    """
-
-    def __init__(self, world: "World", address: str, port: int) -> None:
-        self.address = address
-        self.ring = wire.Ring()
-        self.claims: set[int] = set()
-        self.layout = Layout(world.size)
-        self.blob = world.blob
-        self.told: list[wire.Message] = []
-        self.accuses: tuple[wire.Address, ...] = ()
-        self.news = threading.Condition()
-        self._left = threading.Event()
-        transport = httpx.HTTPTransport(local_address=address)
-        self._client = httpx.Client(transport=transport, trust_env=False, timeout=20)
-        self.seed_peer = SeedPeerClient(url=world.url, client=self._client)
-        self.me = Whereabouts(node=f"liar-{address}", port=port)
-        self.task = self.seed_peer.resolve(wire.Ask(url=f"memory://repo/{FILE}"), {}).task
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._report)]
-        self._joined = threading.Event()
-        for thread in self._threads:
-            thread.start()
-        assert self._joined.wait(PATIENCE)
-
-    def segment(self, index: int, hashes: bytes) -> None:
-        """A segment was published."""
-
-    def _listen(self) -> None:
-        try:
-            with self.seed_peer.events(self.task, self.me) as events:
-                for message in events.messages:
-                    if isinstance(message, wire.Ring):
-                        self.ring = message
-                        self._joined.set()
-                    if isinstance(message, wire.Segment):
-                        self.segment(message.index, message.hashes)
-                    if isinstance(message, wire.Blob):
-                        hashes = self.seed_peer.hashes(self.task, message.blob)
-                        for index in range(self.layout.segments):
-                            pieces = self.layout.segment_pieces(index)
-                            self.segment(index, hashes[20 * pieces.start : 20 * pieces.stop])
-                    with self.news:
-                        self.told.append(message)
-                        self.news.notify_all()
-                    if self._left.is_set():
-                        return
-        except Exception:
-            if not self._left.is_set():
-                raise
-
-    def wait(self, wanted: Callable[[], bool]) -> None:
-        """Until what was told makes `wanted` true."""
-        with self.news:
-            assert self.news.wait_for(wanted, PATIENCE), self.told[-5:]
-
-    def _report(self) -> None:
-        while not self._left.wait(0.2):
-            held = {self.blob: tuple(sorted(self.claims))}
-            report = wire.Report(node=self.me.node, held=held, bad_peers=self.accuses)
-            try:
-                self.seed_peer.report(self.task, report)
-            except Exception:
-                if not self._left.is_set() and self._joined.is_set():
-                    return
-
-    def close(self) -> None:
-        self._left.set()
-        self._client.close()
-        for thread in self._threads:
-            thread.join(5)
-
-
-class Corrupt(Liar):
-    """Serves `data` (wrong bytes) as every segment that is published, claiming to hold it all."""
-
-    def __init__(self, world: "World", address: str, folder: Path, data: bytes) -> None:
-        folder.mkdir()
-        self.path = str(folder / "data")
-        Path(self.path).write_bytes(data)
-        self.swarm = Swarm(SwarmSettings(interfaces=(address,)), on_event=lambda event: None)
-        self.swarm.allow(f"127.0.0.{host}" for host in range(1, 40))
-        self._lock = threading.Lock()
-        self._closed = False
-        super().__init__(world, address, self.swarm.port)
-
-    def segment(self, index: int, hashes: bytes) -> None:
-        with self._lock:
-            if not self._closed and index not in self.claims:
-                self.claims.add(index)
-                peers = list(self.ring.neighbours)
-                self.swarm.add_segment(self.blob, self.layout, index, hashes, path=self.path, peers=peers, have=True)
-
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-        super().close()
-        self.swarm.close()
-
-
-class Silent(Liar):
-    """Accepts every connection, says that it has everything and may be asked, and never sends a byte of it."""
-
-    def __init__(self, world: "World", address: str) -> None:
-        self._listener = socket.create_server((address, 0))
-        self._bits = Layout(world.size).pieces
-        self.requests = 0
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-        super().__init__(world, address, self._listener.getsockname()[1])
-
-    def segment(self, index: int, hashes: bytes) -> None:
-        self.claims.add(index)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = self._listener.accept()
-                self._open.append(peer)
-                threading.Thread(target=self._promise, args=(peer,), daemon=True).start()
-
-    def _promise(self, peer: socket.socket) -> None:
-        with contextlib.suppress(OSError), peer.makefile("rb") as stream:
-            info_hash = stream.read(68)[28:48]
-            peer.sendall(
-                b"\x13BitTorrent protocol" + bytes(8) + info_hash + b"-XX0000-" + self.address.ljust(12).encode()
-            )
-            bits = bytearray(-(-self._bits // 8))
-            for piece in range(self._bits):
-                bits[piece // 8] |= 0x80 >> piece % 8
-            peer.sendall(struct.pack(">IB", 1 + len(bits), 5) + bytes(bits) + struct.pack(">IB", 1, 1))
-            while head := stream.read(4):
-                body = stream.read(int.from_bytes(head, "big"))
-                self.requests += body[:1] == b"\x06"
-
-    def close(self) -> None:
-        super().close()
-        self._listener.close()
-        for peer in self._open:
-            peer.close()
-
-
 class Gate:
     """Holds back what a hub sends of the bytes `[start, stop)` until it is opened."""
 
@@ -311,6 +163,7 @@ class World:
     logged: list[dict[str, Any]]
     peer: SeedPeer
     nodes: list[Node] = attrs.field(factory=list)
+    source: str = f"memory://repo/{FILE}"
 
     @property
     def size(self) -> int:
@@ -338,22 +191,21 @@ class World:
         self.stack.callback(node.close)
         return node
 
-    def corrupt(self, data: bytes, *, address: str = "127.0.0.30") -> Corrupt:
+    def corrupt(self, address: str = "127.0.0.30") -> Corrupt:
         """Start a node with wrong bytes."""
-        liar = Corrupt(self, address, self.folder / f"liar{address}", data)
-        self.stack.callback(liar.close)
-        return liar
+        return self._start(Corrupt(self.source, seed_peers=[self.url], address=address, folder=self.folder / address))
 
-    def silent(self, *, address: str = "127.0.0.30") -> Silent:
+    def silent(self, address: str = "127.0.0.30") -> Silent:
         """Start a node that never sends."""
-        liar = Silent(self, address)
-        self.stack.callback(liar.close)
-        return liar
+        return self._start(Silent(self.source, seed_peers=[self.url], address=address))
 
-    def liar(self, *, address: str = "127.0.0.30", port: int = 9) -> Liar:
+    def liar(self, address: str = "127.0.0.30") -> Liar:
         """Start a node that only talks."""
-        liar = Liar(self, address, port)
-        self.stack.callback(liar.close)
+        return self._start(Liar(self.source, seed_peers=[self.url], address=address))
+
+    def _start(self, liar: AnyLiar) -> AnyLiar:
+        self.stack.enter_context(liar)
+        liar.wait(lambda: liar.ring.members > 0)
         return liar
 
     def wait_logged(self, event: str) -> dict[str, Any]:
@@ -390,8 +242,6 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     with ExitStack() as stack:
 
         def build(size: int = 40 * MIB, *, rate: int | None = None, backend: Any = None) -> World:
-            from dfly.config import Fetch
-
             data = content_of(size)
             backend = backend or memory_backend({"repo": {FILE: data}})
             plugins = Plugins(extra=[backend])

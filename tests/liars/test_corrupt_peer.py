@@ -11,7 +11,7 @@ Build = Callable[..., World]
 
 def test_a_peer_with_wrong_bytes_is_out_within_seconds_named_and_harmless(world: Build) -> None:
     w = world(80 * MIB, rate=20 * MIB)
-    liar = w.corrupt(bytes(w.size))
+    liar = w.corrupt()
     for _ in range(3):
         w.node()
     w.check()

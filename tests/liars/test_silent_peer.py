@@ -21,7 +21,7 @@ def test_a_peer_that_never_sends_is_named_and_loses_its_place(world: Build) -> N
 
 def test_two_silent_neighbours_do_not_stop_a_node(world: Build) -> None:
     w = world(24 * MIB)
-    liars = [w.silent(address=address) for address in ("127.0.0.30", "127.0.0.31")]
+    liars = [w.silent(address) for address in ("127.0.0.30", "127.0.0.31")]
     w.node()
     w.check()
     assert sum(liar.requests for liar in liars)
