@@ -33,6 +33,8 @@ LONGEST_LINE = 1 << 20
 LONGEST_BODY = 8 << 20
 #: A snapshot of a million files is the largest that is passed on.
 LONGEST_SNAPSHOT = 512 << 20
+#: One that a node carries to another seed peer may be shorter: there it is a stranger's word until it is parsed.
+LONGEST_CARRIED = 64 << 20
 #: Prefix of the headers that carry backend options: X-Dfly-Option-<flag without dashes>, for example …-gopher-token.
 OPTION_HEADER = "X-Dfly-Option-"
 #: Segments that one report may name: some two thousand of the largest blobs.
@@ -76,7 +78,7 @@ class Ask:
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Raises WireError."""
-        d = _object(body, cap=LONGEST_SNAPSHOT)
+        d = _object(body, cap=LONGEST_CARRIED)
         known = _get(d, "known", dict, {})
         return cls(
             known=Resolved.from_json(known) if known else None,

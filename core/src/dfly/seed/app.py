@@ -105,8 +105,8 @@ class App:
     async def snapshots(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/snapshots."""
         given = await self._given(request)
-        body = await self._bodies.read(request, most=wire.LONGEST_SNAPSHOT)
-        ask = _checked(await asyncio.to_thread(Ask.decode, body) if len(body) > _LARGE else Ask.decode(body))
+        body = await self._bodies.read(request, most=wire.LONGEST_CARRIED)
+        ask = _checked(await self._bodies.parsed(body, Ask.decode) if len(body) > _LARGE else Ask.decode(body))
         del body
         selected = await self.catalog.resolve(ask, given)
         task = await self.tasks.open(selected.task, selected.snapshot, selected.backend, carried=selected.carried)
