@@ -205,8 +205,8 @@ class BlobStore:
 
     def remove(self, blob: str) -> None:
         """Delete a blob, committed or arriving, whose writers have stopped. Harmless where there is none."""
-        self._let_go(blob)
         folder = self._folder(blob)
+        self._let_go(blob)
         with _telling(folder):
             Path(folder, "meta").unlink(missing_ok=True)  # first: no half of a blob is ever committed
             if os.path.isdir(folder):
@@ -214,13 +214,14 @@ class BlobStore:
 
     def quarantine(self, blob: str) -> str:
         """Put a blob aside, so that it can be fetched anew into a new file; returns where it is now."""
+        folder = self._folder(blob)  # first: an id that is a path must not reach what removes
         self._let_go(blob)
         aside = os.path.join(self.directory, "quarantine")
         final = os.path.join(aside, blob)
         private_directory(aside)
         with _telling(final):
             shutil.rmtree(final, ignore_errors=True)
-            os.rename(self._folder(blob), final)
+            os.rename(folder, final)
         return final
 
     def __contains__(self, blob: object) -> bool:
