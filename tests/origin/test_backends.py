@@ -34,6 +34,27 @@ def backends():
         yield made
 
 
+def test_idle_instances_beyond_a_few_are_closed_the_oldest_first():
+    now = [0.0]
+    with Backends(Plugins(extra=[Closing]), network=Network(), patience=Patience(), clock=lambda: now[0]) as backends:
+
+        def get(revision):
+            return backends.get(Closing, Unhashable(revision=revision))
+
+        old, used, young = get("a"), get("b"), get("c")
+        now[0] = 100.0
+        fresh = get("c")
+        backends.evict(keep=1, idle=50.0, but=[used])
+        assert (old.closed, used.closed, young.closed) == (1, 0, 0)
+        assert fresh is young
+        assert get("a") is not old
+        assert get("b") is used
+        now[0] = 1000.0
+        backends.evict(keep=5, idle=50.0, but=())
+        assert used.closed == 0
+    assert (old.closed, used.closed) == (1, 1)
+
+
 def test_equal_options_share_an_instance(backends):
     one = backends.get(Located, Unhashable(revision="a"))
     assert backends.get(Located, Unhashable(revision="a")) is one

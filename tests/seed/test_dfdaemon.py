@@ -81,11 +81,11 @@ def test_an_address_in_use_is_said_in_one_line(daemon, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "--seed-peer"),
         (["--seed-peer"], "--data-dir"),
         (["--seed-peer", "--data-dir", "d", "--listen", "nowhere"], "HOST:PORT"),
         (["--seed-peer", "--data-dir", "d", "--tls-key", __file__], "--tls-cert"),
         (["--seed-peer", "--data-dir", "d", "--cluster-token-file", os.devnull], "empty"),
+        (["--seed-peer", "--data-dir", "d", "--cluster-secret-file", os.devnull], "secret"),
         (["--seed-peer", "--data-dir", "d", "--revision-ttl", "soon"], "duration"),
     ],
 )

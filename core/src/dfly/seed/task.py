@@ -12,6 +12,7 @@ import structlog
 from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.packs import Freight
+from dfly.seed.holdings import segments_of
 from dfly.seed.joining import Join
 from dfly.seed.mirroring import BlobState
 from dfly.seed.scheduler import Outbox, Scheduler
@@ -27,24 +28,42 @@ _MOST_STALLS, _MOST_ACCUSED = 4, 8
 
 @attrs.define(kw_only=True, eq=False)
 class Carried:
-    """A segment that was told on the word of nodes, and whose bytes are not here.
-
-    `alone_since` is when it was found that no node in the ring holds it; `reclaimed`, whether it is fetched again for that.
-    """
+    """A segment that was told on the word of nodes, and whose bytes are not here. `reclaimed`: they are fetched after all."""
 
     segment: Segment
-    alone_since: float | None = None
     reclaimed: bool = False
 
 
 @attrs.define(kw_only=True, eq=False)
 class _Progress:
-    """What was told of a blob: the current attempt, its published segments, whether it is complete."""
+    """What was told of a blob: the current attempt, its published segments, whether it is complete.
+
+    `alone` maps carried segments that no node in the ring holds to when that was found.
+    """
 
     attempt: int = 1
     segments: set[int] = attrs.field(factory=set)
     carried: dict[int, Carried] = attrs.field(factory=dict)
+    alone: dict[int, float] = attrs.field(factory=dict)
     complete: bool = False
+    _mask: int = 0
+
+    def carry(self, segment: Segment) -> None:
+        """Tell of a segment on a node's word."""
+        self.segments.add(segment.index)
+        self.carried[segment.index] = Carried(segment=segment)
+        self._mask |= 1 << segment.index
+
+    def put_down(self, index: int) -> bool:
+        """The bytes of a segment are here. False where it was not carried."""
+        self._mask &= ~(1 << index)
+        return self.carried.pop(index, None) is not None
+
+    def lonely(self, held: int, now: float) -> dict[int, float]:
+        """The carried segments that are not in the mask `held`, and since when they were not."""
+        lonely = self._mask & ~held
+        self.alone = {index: self.alone.get(index, now) for index in segments_of(lonely)} if lonely else {}
+        return self.alone
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -154,7 +173,7 @@ class Task:
             line = Segment(blob=blob, index=index, size=size, hashes=hashes, attempt=attempt)
             self._enter(known, blob, index, size)
             self.broadcast.log.append(attrs.evolve(line, mac=self.seals.mac(line)))
-        elif known.carried.pop(index, None):
+        elif known.put_down(index):
             self._enter(known, blob, index, size)
 
     def blob_complete(self, blob: str, size: int, sha256: str, attempt: int) -> None:
@@ -164,9 +183,8 @@ class Task:
             return
         known.complete = True
         for index in range(Layout(size).segments):
-            if index not in known.segments or index in known.carried:
+            if known.put_down(index) or index not in known.segments:
                 self._enter(known, blob, index, size)
-        known.carried.clear()
         self.broadcast.log.append(Blob(blob=blob, state="complete", size=size, attempt=attempt, sha256=sha256))
 
     def blob_withdrawn(self, blob: str, attempt: int) -> None:
@@ -211,10 +229,9 @@ class Task:
                 continue
             held.setdefault(segment.blob, []).append(segment.index)
             if segment.index in known.carried:
-                known.carried[segment.index] = Carried(segment=segment)
+                known.carry(segment)
             elif segment.index not in known.segments and not known.complete:
-                known.segments.add(segment.index)
-                known.carried[segment.index] = Carried(segment=segment)
+                known.carry(segment)
                 self._carrying[segment.blob] = None
                 self.broadcast.log.append(attrs.evolve(segment, mac=self.seals.mac(segment)))
         if node:
@@ -223,21 +240,17 @@ class Task:
     def carried(self) -> Iterator[Carried]:
         """All that is told on the word of nodes, in order."""
         for blob in tuple(self._carrying):
-            carried = self._blobs[blob].carried
-            if not carried:
-                del self._carrying[blob]
-            yield from tuple(carried.values())
+            yield from tuple(self._blobs[blob].carried.values())
 
     def orphans(self, now: float, *, patience: float) -> Iterator[Carried]:
         """Those that no node has held for `patience` seconds, and that are not being fetched for that yet."""
-        for carried in self.carried():
-            segment = carried.segment
-            if self.scheduler.held(segment.blob) >> segment.index & 1:
-                carried.alone_since = None
-            elif carried.alone_since is None:
-                carried.alone_since = now
-            elif now - carried.alone_since >= patience and not carried.reclaimed:
-                yield carried
+        for blob in tuple(self._carrying):
+            known = self._blobs[blob]
+            if not known.carried:
+                del self._carrying[blob]
+            for index, since in known.lonely(self.scheduler.held(blob), now).items():
+                if now - since >= patience and not known.carried[index].reclaimed:
+                    yield known.carried[index]
 
     def reclaim(self, blob: str, index: int) -> None:
         """The mirror is to fetch a carried segment."""
