@@ -1,6 +1,7 @@
 """dfdaemon: the long-lived process of a machine. Parses, calls one function, says where it listens.
 
-Standard output carries one line, `dfdaemon: seed peer at URL`, once requests are answered: a supervisor can wait for it.
+With --seed-peer it is a seed peer, else a node. Standard output carries one line, `dfdaemon: seed peer at URL` or
+`dfdaemon: node at SOCKET`, once requests are answered: a supervisor can wait for it.
 """
 
 import ipaddress
@@ -14,10 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from dfly.backend import Secret
-from dfly.cli import flags
+from dfly.cli import flags, node_role
+from dfly.cli.config_file import Config
 from dfly.cli.failures import Failures
 from dfly.cli.units import parse_duration
-from dfly.config import Fetch, Network
+from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
 from dfly.plugins import Plugins
 
@@ -67,7 +69,8 @@ Listen = Annotated[
         metavar="HOST:PORT",
         parser=_listen,
         envvar="DFLY_LISTEN",
-        help="Where to answer; port 0 takes a free one. [ADDRESS]:PORT for IPv6.",
+        help="Where to answer; port 0 takes a free one. [ADDRESS]:PORT for IPv6. A seed peer's is 127.0.0.1:65001 unless "
+        "told; a node answers on its socket, and over HTTP only if this is given.",
         rich_help_panel=ROLE,
     ),
 ]
@@ -78,7 +81,7 @@ DataDir = Annotated[
         metavar="DIR",
         file_okay=False,
         envvar="DFLY_DATA_DIR",
-        help="Where blobs are kept.",
+        help="Where blobs are kept. A node's is ~/.cache/dfly unless told, root's /var/lib/dfly.",
         rich_help_panel=ROLE,
     ),
 ]
@@ -179,8 +182,19 @@ def run(argv: Sequence[str], *, plugins: Plugins) -> int:
 def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     context: typer.Context,
     seed_peer: SeedPeerRole = False,  # noqa: FBT002 - typer calls it by name
-    listen: Listen = "127.0.0.1:65001",
+    listen: Listen = None,
     data_dir: DataDir = None,
+    join: node_role.Join = [],  # noqa: B006 - typer hands out a list of its own
+    socket: node_role.Socket = None,
+    allow_user: node_role.AllowUser = [],  # noqa: B006 - as join
+    cache_size: node_role.CacheSize = None,
+    rings: node_role.Rings = 128,
+    location: flags.Location = "",
+    peer_port: flags.PeerPort = 0,
+    interface: flags.Interface = "",
+    advertise: flags.Advertise = [],  # noqa: B006 - as join
+    upload_limit: flags.UploadLimit = None,
+    no_back_to_source: flags.NoBackToSource = False,  # noqa: FBT002 - as seed_peer
     revision_ttl: RevisionTtl = None,
     cluster_token_file: ClusterTokenFile = None,
     cluster_secret_file: ClusterSecretFile = None,
@@ -194,27 +208,55 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     cert: flags.Cert = None,
     key: flags.Key = None,
     proxy: flags.Proxy = None,
+    config: Config = None,  # noqa: ARG001 - its callback has read it
     log_level: flags.LogLevel = "info",
     debug: flags.Debug = False,  # noqa: ARG001, FBT002 - read before typer does
     version: flags.Version = False,  # noqa: ARG001, FBT002 - its callback has answered
 ) -> int:
     """Keep a machine's part of the swarm alive."""
-    if not seed_peer:
-        raise UsageError("dfdaemon has no other role yet than --seed-peer", hint="give --seed-peer and --data-dir DIR")
-    if data_dir is None:
-        raise UsageError("a seed peer needs a place for its blobs", hint="give --data-dir DIR")
     if tls_key is not None and tls_cert is None:
         raise UsageError("--tls-key belongs to a certificate", hint="give the certificate with --tls-cert")
     if key is not None and cert is None:
         raise UsageError("--key belongs to a client certificate", hint="give the certificate with --cert")
 
     from dfly.cli import logs
-    from dfly.seed.peer import SeedPeer, SeedPeerConfig
 
     logs.configure(log_level, human=sys.stderr.isatty())
-    config = SeedPeerConfig(
+    fetch = Fetch(concurrency=concurrency, limit_rate=limit_rate)
+    network = Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None)
+    if not seed_peer:
+        token = _secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="token")
+        node_role.run_node(
+            data_dir=data_dir,
+            socket=socket,
+            listen=listen,
+            allow_user=allow_user,
+            cache_size=cache_size,
+            rings=rings,
+            joining=Joining(
+                seed_peers=tuple(join),
+                cluster_token=token.reveal() if token else "",
+                location=location,
+                port=peer_port,
+                interface=interface,
+                advertise=tuple(advertise),
+                upload_limit=upload_limit,
+                back_to_source=not no_back_to_source,
+                insecure=insecure,
+            ),
+            fetch=fetch,
+            network=network,
+            plugins=context.obj,
+        )
+        return 0
+    if data_dir is None:
+        raise UsageError("a seed peer needs a place for its blobs", hint="give --data-dir DIR")
+
+    from dfly.seed.peer import SeedPeer, SeedPeerConfig
+
+    settings = SeedPeerConfig(
         data_dir=str(data_dir),
-        listen=listen,
+        listen=listen or ("127.0.0.1", 65001),
         cluster_token=_secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="token"),
         cluster_secret=_secret(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="secret"),
         allow_source=tuple(allow_source),
@@ -222,11 +264,11 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
         tls_cert=_text(tls_cert),
         tls_key=_text(tls_key),
         revision_ttl=30.0 if revision_ttl is None else revision_ttl,
-        fetch=Fetch(concurrency=concurrency, limit_rate=limit_rate),
-        network=Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None),
+        fetch=fetch,
+        network=network,
     )
-    _warn(config.listen[0], open_to_all=config.cluster_token is None)
-    SeedPeer(config, plugins=context.obj).run(started=_say)
+    _warn(settings.listen[0], open_to_all=settings.cluster_token is None)
+    SeedPeer(settings, plugins=context.obj).run(started=_say)
     return 0
 
 

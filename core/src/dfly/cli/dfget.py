@@ -22,10 +22,11 @@ from dfly.cli.page import PlainHelp
 from dfly.cli.task import Screen
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
-from dfly.events import Listener
+from dfly.events import Listener, Warned
 from dfly.plugins import Plugins
 
 if TYPE_CHECKING:
+    from dfly.daemon.client import Daemon
     from dfly.node.fetch import Report
 
 Fetcher = Callable[..., "Report"]
@@ -74,6 +75,8 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     seed_time: flags.SeedTime = None,
     no_back_to_source: flags.NoBackToSource = False,  # noqa: FBT002 - as recursive
     insecure: flags.Insecure = False,  # noqa: FBT002 - as recursive
+    no_daemon: flags.NoDaemon = False,  # noqa: FBT002 - as recursive
+    link: flags.Links = "auto",
     ca_file: flags.CaFile = None,
     cert: flags.Cert = None,
     key: flags.Key = None,
@@ -96,6 +99,20 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
 
     def task(on_event: Listener, cancel: threading.Event) -> "Report":
         _check(output=output, json=json, dry_run=dry_run, cert=cert, key=key)
+        network = Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None)
+        joining = Joining(
+            seed_peers=tuple(seed_peer),
+            cluster_token=cluster_token,
+            location=location,
+            port=peer_port,
+            interface=interface,
+            advertise=tuple(advertise),
+            upload_limit=upload_limit,
+            seed_time=10.0 if seed_time is None else seed_time,
+            back_to_source=not no_back_to_source,
+            insecure=insecure,
+        )
+        alone = no_daemon or fetch is not None or network != Network()
         return (fetch or _engine(log_level))(
             urls[0] if len(urls) == 1 else urls,
             output,
@@ -108,24 +125,14 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
             dry_run=dry_run,
             max_files=max_files,
             timeout=timeout,
-            joining=Joining(
-                seed_peers=tuple(seed_peer),
-                cluster_token=cluster_token,
-                location=location,
-                port=peer_port,
-                interface=interface,
-                advertise=tuple(advertise),
-                upload_limit=upload_limit,
-                seed_time=10.0 if seed_time is None else seed_time,
-                back_to_source=not no_back_to_source,
-                insecure=insecure,
-            ),
+            joining=joining,
             settings=Fetch(concurrency=concurrency, limit_rate=limit_rate),
-            network=Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None),
+            network=network,
             plugins=plugins,
             on_event=on_event,
             cancel=cancel,
             stdout=sys.stdout.buffer,
+            **({} if alone else {"lender": _daemon(on_event, joining), "link": link}),
         )
 
     return screen.run(task, dry_run=dry_run)
@@ -157,6 +164,17 @@ def _engine(log_level: str) -> Fetcher:
 
     logs.configure(log_level, human=sys.stderr.isatty())
     return fetch
+
+
+def _daemon(on_event: Listener, joining: Joining) -> "Daemon | None":
+    """The daemon of this machine, where there is one that may be trusted."""
+    from dfly.daemon.client import Daemon
+
+    found = Daemon.find(joining)
+    if found is None and os.environ.get("DFLY_SOCKET"):
+        where = os.environ["DFLY_SOCKET"]
+        on_event(Warned(message=f"no daemon that this user can trust listens at {where}; going on without it"))
+    return found
 
 
 def _check(*, output: str | None, json: bool, dry_run: bool, cert: Any, key: Any) -> None:

@@ -15,7 +15,7 @@ from dfly.values import Digest
 T = TypeVar("T")
 
 WHAT, HOW, SWARM = "What to fetch", "How to fetch it", "Swarm"
-NETWORK, SHOW = "Network", "What to show"
+DAEMON, NETWORK, SHOW = "The node's daemon", "Network", "What to show"
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -37,6 +37,12 @@ def _digest(text: str) -> str:
 def _level(text: str) -> str:
     if text not in ("debug", "info", "warning", "error"):
         raise ValueError(f"{text!r} is not a level; write debug, info, warning or error")
+    return text
+
+
+def _link(text: str) -> str:
+    if text not in ("auto", "hard"):
+        raise ValueError(f"{text!r} is no way to link; write auto or hard")
     return text
 
 
@@ -290,6 +296,28 @@ Insecure = Annotated[
         envvar="DFLY_INSECURE",
         help="Send tokens to a seed peer over plain HTTP. TLS is verified all the same.",
         rich_help_panel=SWARM,
+    ),
+]
+
+NoDaemon = Annotated[
+    bool,
+    typer.Option(
+        "--no-daemon",
+        envvar="DFLY_NO_DAEMON",
+        help="Do it all in this process, even where a dfdaemon answers at DFLY_SOCKET or its usual place.",
+        rich_help_panel=DAEMON,
+    ),
+]
+Links = Annotated[
+    str,
+    typer.Option(
+        "--link",
+        metavar="HOW",
+        parser=_checked(_link),
+        envvar="DFLY_LINK",
+        help="How a dfdaemon's files become yours: auto shares blocks where the file system can and copies elsewhere; hard "
+        "makes read-only links into its cache, if it runs as you.",
+        rich_help_panel=DAEMON,
     ),
 ]
 

@@ -1,8 +1,8 @@
 """A caller's ask, resolved with the caller's own options: what the source lists for them is what they may have.
 
 Nothing of this process's environment is added to them: with the daemon's token in place of a missing one, everybody on the
-machine would read what only the daemon's user may. Where a private source opened itself to a stranger who showed no secret, something
-ambient did it (an instance's role, a key file), which is not the stranger's: they go by themselves.
+machine would read what only the daemon's user may. Where a private source opened itself to a stranger who showed no secret,
+something ambient did it (an instance's role, a key file), which is not the stranger's: they go by themselves.
 """
 
 import hashlib
@@ -60,6 +60,14 @@ class Admitted:
         return self.resolved.snapshot
 
 
+@attrs.frozen(kw_only=True)
+class Terms:
+    """What a caller says of seed peers: those to take the bytes from (none: as the daemon likes), and whether else the source."""
+
+    seed_peers: tuple[str, ...] = ()
+    back_to_source: bool = True
+
+
 class Declined(Exception):
     """The caller is to go by itself; says why."""
 
@@ -84,6 +92,14 @@ class Admissions:
         self._uid, self._clock = uid, clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, Admitted]] = OrderedDict()
+
+    def require(self, terms: Terms) -> None:
+        """Raise Declined where this daemon would do it in another way than the caller says."""
+        own = {url.rstrip("/") for url in self._joining.seed_peers}
+        if not own.issuperset(url.rstrip("/") for url in terms.seed_peers):
+            raise Declined("this daemon takes its bytes from other seed peers")
+        if not terms.back_to_source and (self._joining.back_to_source or not own):
+            raise Declined("this daemon goes back to the source")
 
     def admit(self, caller: Caller, ask: Ask, given: Given, *, stop: threading.Event) -> Admitted:
         """What `ask` means to this caller. Raises Declined, Cancelled, and what the source or the seed peer raised."""

@@ -141,7 +141,8 @@ class Cache:
             self._changed.notify_all()
 
     def damaged(self, blob: str) -> str | None:
-        """The folder of a blob that was put aside, with `data` and `pieces` as they were."""
+        """The folder of a blob that was put aside, with `data` and `pieces` as they were. Raises ValueError for what is no id."""
+        self._store.path(blob)  # first: an id that is a path must not reach what removes
         folder = os.path.join(self._store.directory, "quarantine", blob)
         return folder if os.path.isdir(folder) else None
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from dfly.config import Fetch
+from dfly.config import Fetch, Joining
 from dfly.daemon.finding import find
 from dfly.daemon.protocol import VERSION, Channel, Line, event_from, field
 from dfly.errors import Cancelled, DflyError, OriginUnavailable, RateLimited
@@ -22,16 +22,17 @@ _SAME_FOR_ALL = (OriginUnavailable, RateLimited)
 
 
 class Daemon:
-    """The daemon behind the socket at `path`."""
+    """The daemon behind the socket at `path`. What `joining` says of seed peers, it must be able to keep to."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, joining: Joining | None = None) -> None:
         self.path = path
+        self._joining = joining or Joining()
 
     @classmethod
-    def find(cls) -> Self | None:
+    def find(cls, joining: Joining | None = None) -> Self | None:
         """The daemon of this machine that may be trusted, None where there is none."""
         path = find()
-        return cls(path) if path else None
+        return cls(path, joining) if path else None
 
     def resolve(self, ask: Ask, given: Given, *, settings: Fetch, stop: threading.Event) -> "Borrowed | None":
         """See `dfly.node.lending.Lender`."""
@@ -52,6 +53,8 @@ class Daemon:
                     "include": list(ask.include),
                     "exclude": list(ask.exclude),
                     "options": dict(given),
+                    "seed_peers": list(self._joining.seed_peers),
+                    "back_to_source": self._joining.back_to_source,
                     "concurrency": settings.concurrency,
                     "limit_rate": settings.limit_rate,
                 }

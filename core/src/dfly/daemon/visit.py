@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import structlog
 
 from dfly.config import Fetch
-from dfly.daemon.admission import Admissions, Admitted, Caller, Declined
+from dfly.daemon.admission import Admissions, Admitted, Caller, Declined, Terms
 from dfly.daemon.errand import Errand, Means
 from dfly.daemon.protocol import VERSION, Channel, Line, ProtocolError, error_line, event_line, field
 from dfly.errors import Cancelled, DflyError
@@ -71,8 +71,10 @@ class Visit:
         if line is None:
             return
         ask, given, settings = _read_ask(line, self._settings)
+        swarm = Terms(seed_peers=_texts(line, "seed_peers"), back_to_source=field(line, "back_to_source", bool, True))
         with self._watched(self._stop):
             try:
+                self._admissions.require(swarm)
                 admitted = self._admissions.admit(self._caller, ask, given, stop=self._stop)
             except Declined as declined:
                 self._say({"t": "declined", "why": str(declined)})

@@ -1,0 +1,150 @@
+"""A node daemon in this process over a hub in memory, and dfget's engine borrowing from it."""
+
+import contextlib
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+import dfly
+from dfly.config import Fetch, Joining, Patience
+from dfly.daemon.client import Daemon
+from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.plugins import Plugins
+from dfly.testing.memory import memory_backend
+
+MIB = 1 << 20
+QUICK = Patience(tries=3, first_delay=0.001, longest_delay=0.002, longest_pause=5.0)
+
+
+def some_bytes(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones included."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+FILES = {
+    "config.json": b"{}",
+    "model.bin": some_bytes(3 * MIB),
+    "deep/copy.bin": some_bytes(3 * MIB),
+    "other.bin": some_bytes(MIB + 7, 2),
+    "empty": b"",
+}
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path) -> Path:
+    for name in list(os.environ):
+        if name.startswith(("HF_", "DFLY_", "XDG_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+class Counting:
+    """The reads of a memory hub's content, for a class made by `memory_backend`."""
+
+    def __init__(self, backend) -> None:
+        self.reads: list[str] = []
+        before = backend.get
+
+        def get(this, entry, start, stop):
+            for chunk in before(this, entry, start, stop):
+                self.reads.append(entry.path)
+                self.bytes += len(chunk)
+                yield chunk
+
+        self.bytes = 0
+        backend.get = get
+
+    def clear(self) -> None:
+        self.reads.clear()
+        self.bytes = 0
+
+
+@pytest.fixture
+def backend():
+    return memory_backend({"tiny": FILES})
+
+
+@pytest.fixture
+def hub(backend) -> Counting:
+    """What is asked of the hub's content."""
+    return Counting(backend)
+
+
+@pytest.fixture
+def plugins(backend, hub) -> Plugins:
+    return Plugins(extra=[backend])
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def start(plugins, tmp_path, data):
+    """Starts daemons; they stop when the test is over."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**settings):
+            place = settings.pop("data_dir", data)
+            given = {
+                "data_dir": str(place),
+                "socket": str(tmp_path / "run" / "dfly.sock"),
+                "patience": QUICK,
+                "joining": Joining(interface="127.0.0.1"),
+                "plugins": plugins,
+                **settings,
+            }
+            chosen = given.pop("plugins")
+            daemon = NodeDaemon(NodeConfig(**given), plugins=chosen)
+            running = stack.enter_context(contextlib.ExitStack())
+            where = running.enter_context(daemon.running())
+            return Running(daemon, where, running)
+
+        yield make
+
+
+class Running:
+    def __init__(self, daemon, where, running) -> None:
+        self.daemon, self.where = daemon, where
+        self._running = running
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+class Borrowing:
+    """`dfly.fetch` with a daemon as lender; `events` are those of the last call."""
+
+    def __init__(self, plugins, socket: str) -> None:
+        self.plugins, self.socket = plugins, socket
+        self.events: list = []
+
+    def __call__(self, url, output=None, **given) -> dfly.Report:
+        self.events = []
+        given = {
+            "patience": QUICK,
+            "settings": Fetch(concurrency=4),
+            "on_event": self.events.append,
+            "plugins": self.plugins,
+            "lender": Daemon(self.socket),
+            **given,
+        }
+        return dfly.fetch(url, output if output is None else str(output), **given)
+
+    def named(self, name: str) -> list:
+        return [event for event in self.events if event.name == name]
+
+
+@pytest.fixture
+def fetch(plugins, tmp_path) -> Borrowing:
+    return Borrowing(plugins, str(tmp_path / "run" / "dfly.sock"))
