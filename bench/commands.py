@@ -45,6 +45,13 @@ def node(output: Path, seeds: list[str]) -> list[str]:
     return [str(_BIN / "dfget"), f"hf://{REPO}/{BLOB}", "-O", str(output), *peers, "--json"]
 
 
+def liar(kind: str, address: str, folder: Path, seeds: list[str]) -> list[str]:
+    """A node that lies, "corrupt" or "silent" (`dfly.testing.liars`)."""
+    peers = [flag for seed in seeds for flag in ("--seed-peer", f"http://{seed}:{SEED_PORT}")]
+    argv = [sys.executable, "-m", "dfly.testing.liars", kind, "--url", f"hf://{REPO}/{BLOB}", *peers]
+    return [*argv, "--address", address, "--folder", str(folder)]
+
+
 def hf_environment(endpoint: str, home: Path) -> dict[str, str]:
     """For everything that speaks to the hub: which one, and a home without anybody's token or cache."""
     return {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}

@@ -35,7 +35,8 @@ _REPORT, _REQUEST, _UNCHOKE, _BITFIELD = 0.2, 6, 1, 5
 class Liar:
     """A node at `address` in the task of `source`, which is one file. A context manager.
 
-    `ring` has no members until it has been seated. `claims` are the segments that it says it holds, `accuses` the addresses that it says send wrong bytes.
+    `ring` has no members until it has been seated. `claims` are the segments that it says it holds, `accuses` the addresses
+    that it says send wrong bytes.
     """
 
     def __init__(self, source: str, *, seed_peers: Sequence[str], address: str, port: int = 9) -> None:
