@@ -126,7 +126,7 @@ class Borrowing:
     """`dfly.fetch` with a daemon as lender; `events` are those of the last call."""
 
     def __init__(self, plugins, socket: str) -> None:
-        self.plugins, self.socket = plugins, socket
+        self.plugins, self.lender = plugins, Daemon(socket)
         self.events: list = []
 
     def __call__(self, url, output=None, **given) -> dfly.Report:
@@ -136,7 +136,7 @@ class Borrowing:
             "settings": Fetch(concurrency=4),
             "on_event": self.events.append,
             "plugins": self.plugins,
-            "lender": Daemon(self.socket),
+            "lender": self.lender,
             **given,
         }
         return dfly.fetch(url, output if output is None else str(output), **given)

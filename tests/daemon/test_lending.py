@@ -1,16 +1,38 @@
 """dfget with a daemon does what it does without one, and the second time takes nothing from the hub."""
 
-from tests.daemon.conftest import FILES, tree
+import hashlib
+import io
+import os
+import threading
+
+import pytest
+
+import dfly
+from dfly.errors import IntegrityError, NotFound, UsageError
+from tests.daemon.conftest import FILES, some_bytes, tree
+
+DISTINCT = sum(map(len, set(FILES.values())))
 
 
 def test_files_arrive_as_without_a_daemon(start, fetch, here, hub):
     start()
     report = fetch("memory://tiny", "out", recursive=True)
     assert tree(here / "out") == FILES
-    size = sum(map(len, set(FILES.values())))
-    assert hub.bytes == size
-    assert report.sources == {"hub": size}
+    assert hub.bytes == DISTINCT
+    assert report.sources == {"hub": DISTINCT}
     assert (report.files, report.skipped, report.bytes) == (5, 0, sum(map(len, FILES.values())))
+    alone = fetch("memory://tiny", "alone", recursive=True, lender=None)
+    assert tree(here / "alone") == FILES
+    same = ("url", "files", "bytes", "skipped", "sources")
+    assert [getattr(alone, name) for name in same] == [getattr(report, name) for name in same]
+
+
+def test_the_events_are_those_of_an_embedded_task(start, fetch):
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    borrowed = sorted({(event.name, getattr(event, "path", "")) for event in fetch.events})
+    fetch("memory://tiny", "alone", recursive=True, lender=None)
+    assert borrowed == sorted({(event.name, getattr(event, "path", "")) for event in fetch.events})
 
 
 def test_a_second_output_costs_the_hub_nothing(start, fetch, here, hub):
@@ -20,4 +42,154 @@ def test_a_second_output_costs_the_hub_nothing(start, fetch, here, hub):
     report = fetch("memory://tiny", "again", recursive=True)
     assert tree(here / "again") == FILES
     assert hub.bytes == 0
-    assert report.sources == {"cache": sum(map(len, set(FILES.values())))}
+    assert report.sources == {"cache": DISTINCT}
+    assert fetch("memory://tiny", "again", recursive=True).skipped == 5
+
+
+def test_a_hard_link_is_the_caches_own_file_and_needs_no_hashing_next_time(start, fetch, here, monkeypatch):
+    start()
+    fetch("memory://tiny", "out", recursive=True, link="hard")
+    linked = here / "out/model.bin"
+    assert linked.stat().st_nlink > 1
+    assert linked.stat().st_mode & 0o222 == 0
+
+    def read(*_):
+        raise AssertionError("hashed")
+
+    monkeypatch.setattr("dfly.node.arrival.hash_file", read)
+    assert fetch("memory://tiny", "out", recursive=True, link="hard").skipped == 5
+
+
+def test_a_copy_is_the_callers_own_file(start, fetch, here):
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    copied = here / "out/model.bin"
+    assert copied.stat().st_nlink == 1
+    assert copied.stat().st_mode & 0o200
+    copied.write_bytes(b"changed")
+    fetch("memory://tiny", "again", recursive=True)
+    assert (here / "again/model.bin").read_bytes() == FILES["model.bin"]
+
+
+def test_one_file_goes_to_standard_output(start, fetch):
+    start()
+    sink = io.BytesIO()
+    fetch("memory://tiny/other.bin", "-", stdout=sink)
+    assert sink.getvalue() == FILES["other.bin"]
+
+
+def test_a_demanded_digest_is_held_against_what_is_lent(start, fetch, here):
+    start()
+    right = hashlib.sha512(FILES["other.bin"]).hexdigest()
+    fetch("memory://tiny/other.bin", "right", digest=f"sha512:{right}")
+    with pytest.raises(IntegrityError):
+        fetch("memory://tiny/other.bin", "wrong", digest=f"sha512:{right[::-1]}")
+    assert not (here / "wrong").exists()
+
+
+def test_a_dry_run_lists_and_brings_nothing(start, fetch, here, hub):
+    start()
+    report = fetch("memory://tiny", "out", recursive=True, dry_run=True)
+    assert len(report.plan) == 5
+    assert hub.bytes == 0
+    assert tree(here) == {}
+
+
+def test_errors_are_those_of_an_embedded_task(start, fetch):
+    start()
+    with pytest.raises(NotFound, match="no repository"):
+        fetch("memory://nothing", "out", recursive=True)
+    with pytest.raises(UsageError):
+        fetch("memory://tiny", "out", recursive=True, max_files=2)
+
+
+def test_without_a_daemon_at_the_socket_it_goes_on_embedded(fetch, here):
+    assert fetch("memory://tiny", "out", recursive=True).sources == {"hub": DISTINCT}
+    assert tree(here / "out") == FILES
+
+
+def test_a_daemon_that_goes_away_in_the_middle_is_done_without(start, fetch, here, backend, hub):
+    running, went = start(), threading.Event()
+    before = backend.get
+
+    def get(this, entry, begin, stop):
+        if entry.path == "other.bin" and not went.is_set():
+            went.set()
+            threading.Thread(target=running.stop).start()
+            while not this.stopped.wait(0.01):
+                yield b""
+        yield from before(this, entry, begin, stop)
+
+    backend.get, backend.stopped = get, threading.Event()
+    threading.Timer(0.3, backend.stopped.set).start()
+    fetch("memory://tiny", "out", recursive=True)
+    assert tree(here / "out") == FILES
+    assert any("going on without it" in event.message for event in fetch.named("warning"))
+
+
+def test_two_at_once_bring_each_blob_once(start, fetch, here, hub, plugins):
+    start()
+    done = []
+
+    def one(name):
+        done.append(dfly.fetch("memory://tiny", name, recursive=True, plugins=plugins, lender=fetch.lender))
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [tree(here / name) for name in ("a", "b", "c")] == [FILES] * 3
+    assert hub.bytes == DISTINCT
+
+
+def test_a_new_revision_transfers_only_what_changed(start, fetch, here, backend, hub):
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    hub.clear()
+    backend.hub.commit("tiny", {**FILES, "other.bin": b"new", "renamed.bin": FILES["model.bin"]})
+    fetch(f"memory://tiny@{backend.hub.revisions('tiny')[-1]}", "new", recursive=True)
+    assert hub.bytes == 3
+    assert (here / "new/other.bin").read_bytes() == b"new"
+
+
+def test_the_same_content_of_another_repository_is_the_same_blob(start, fetch, here, backend, hub):
+    backend.hub.commit("other", {"weights.bin": FILES["model.bin"]})
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    hub.clear()
+    fetch("memory://other", "again", recursive=True)
+    assert hub.bytes == 0
+    assert tree(here / "again") == {"weights.bin": FILES["model.bin"]}
+
+
+def test_what_nothing_pins_is_not_kept(start, fetch, here, plugins, data):
+    import attrs
+
+    backend = plugins.backend("memory")
+    listing = backend.list
+    backend.list = lambda this, url: attrs.evolve(
+        listing(this, url),
+        entries=[attrs.evolve(e, digests=(), validator=None) for e in listing(this, url).entries],
+    )
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    assert tree(here / "out") == FILES
+    assert not list((data / "blobs").rglob("data"))
+
+
+def test_many_small_files_arrive(start, fetch, here, plugins):
+    files = {f"d{n % 7}/f{n}.txt": some_bytes(n % 90, n) for n in range(400)}
+    plugins.backend("memory").hub.commit("many", files)
+    start()
+    fetch("memory://many", "out", recursive=True)
+    assert tree(here / "out") == files
+
+
+def test_no_descriptor_stays_open(start, fetch):
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    before = len(os.listdir("/proc/self/fd"))
+    for n in range(5):
+        fetch("memory://tiny", f"again{n}", recursive=True)
+    assert len(os.listdir("/proc/self/fd")) <= before + 1

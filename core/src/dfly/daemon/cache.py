@@ -44,6 +44,8 @@ class Cache:
         self._store, self._limit, self._clock = store, limit, clock
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
+        # what is being brought to the disk must not be removed meanwhile
+        self._disk = threading.Lock()
         self._bytes: dict[str, int] = {}
         self._used: dict[str, float] = {}
         self._lent: dict[str, float] = {}
@@ -101,7 +103,8 @@ class Cache:
     def put_aside(self, blob: str) -> str:
         """Serve a blob no more, whatever it is; `dfly.daemon.stored` saves what can be saved. Returns where it is now."""
         self._forget(blob)
-        return self._store.quarantine(blob)
+        with self._disk:
+            return self._store.quarantine(blob)
 
     def lend(self, blob: str) -> int:
         """An open, read-only descriptor of a committed blob; the caller closes it."""
@@ -154,7 +157,8 @@ class Cache:
     def remove(self, blob: str) -> None:
         """Give a blob up, arriving or committed."""
         self._forget(blob)
-        self._store.remove(blob)
+        with self._disk:
+            self._store.remove(blob)
 
     # Room
 
@@ -278,8 +282,9 @@ class Cache:
 
     def _sync(self, blob: str) -> None:
         try:
-            if blob in self._store:
-                self._store.sync(blob)
+            with self._disk:
+                if blob in self._store and not blob.startswith("alone-"):
+                    self._store.sync(blob)
         except DflyError as error:
             _log.warning("blob.unsynced", blob=blob, cause=error.message)
 

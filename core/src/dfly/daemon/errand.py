@@ -133,7 +133,8 @@ class Errand:
 
     def _here(self, blob: str) -> bool:
         """Whether a blob is in the cache, and from where this caller's source is."""
-        if self._means.cache.usable(blob) is None:
+        # while somebody brings it, it may be there already, but not yet known from where
+        if blob in self._means.claims or self._means.cache.usable(blob) is None:
             return False
         entry = self._entry(blob)
         if self._admitted.joined is None and blob not in self._moved and not self._known(blob):
@@ -149,7 +150,11 @@ class Errand:
                     stop=self._stop,
                 )
             self._moved.add(blob)
+            self._note_origin(blob)
         return True
+
+    def _note_origin(self, blob: str) -> None:
+        self._means.records.came(blob, [self._entry_of(n).identity for n in self._wanted.get(blob, ())])
 
     def _known(self, blob: str) -> bool:
         return any(self._means.records.known_as(blob, self._entry_of(n).identity) for n in self._wanted[blob])
@@ -185,6 +190,7 @@ class Errand:
 
     def _stored(self, blob: str) -> None:
         self._moved.add(blob)
+        self._note_origin(blob)
         self._means.claims.give_back([blob])
         self._ready.put(blob)
 

@@ -97,6 +97,7 @@ class Records:
         self._lock = threading.RLock()
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._known_as: dict[str, set[str]] | None = None
+        self._just_came: dict[str, set[str]] = {}
         private_directory(directory)
         self._load()
 
@@ -124,6 +125,13 @@ class Records:
                 macs=before.macs if before else {},
             )
             self._keep(record, before)
+            for blob in record.brought:
+                self._just_came.pop(blob, None)
+
+    def came(self, blob: str, identities: Iterable[str]) -> None:
+        """A blob has just come from there: who waited for it may have it at once. `note` says it for good."""
+        with self._lock:
+            self._just_came.setdefault(blob, set()).update(identities)
 
     def change(self, task: str, **changes: Any) -> bool:
         """Note something about a record. False where there is none."""
@@ -151,7 +159,7 @@ class Records:
         with self._lock:
             if self._known_as is None:
                 self._known_as = self._index()
-            known = self._known_as.get(blob, set())
+            known = self._known_as.get(blob, set()) | self._just_came.get(blob, set())
         return "" in known or identity in known
 
     def _index(self) -> dict[str, set[str]]:

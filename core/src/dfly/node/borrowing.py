@@ -9,7 +9,7 @@ from typing import BinaryIO
 from dfly.errors import IntegrityError
 from dfly.events import FileFinished, Listener
 from dfly.node.lending import Lent, Loan
-from dfly.output.lent import Link, make_from
+from dfly.node.lent import Link, make_from
 from dfly.output.place import clean, partial_directory, place
 from dfly.output.plan import Target
 from dfly.store.hashing import new_hash, read_into

@@ -21,12 +21,12 @@ from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
 from dfly.node.control import secret_options, travelling
 from dfly.node.lending import Lender, Loan, shown
+from dfly.node.lent import Link
 from dfly.node.resolve import expect
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
 from dfly.origin.client import open_clients
 from dfly.origin.resolve import resolve
-from dfly.output.lent import Link
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported

@@ -21,9 +21,9 @@ from dfly.node.borrowing import borrow, borrow_to
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
+from dfly.node.lent import Link
 from dfly.node.resolve import contents
 from dfly.origin.pauses import Pauses
-from dfly.output.lent import Link
 from dfly.output.place import clean, partial_directory, place, remove_all
 from dfly.output.plan import Target, plan
 from dfly.output.preflight import preflight
@@ -210,15 +210,10 @@ class Task:
 
     def _borrow(self, loan: Loan, wanted: Sequence[Target], root: str) -> list[Target]:
         """Let the daemon bring `wanted`. Returns what is left where it went away in the middle."""
-        filled = [target for target in wanted if target.entry.size != 0]
-        for target in wanted:
-            if target.entry.size == 0:
-                self._place_empty(target, root)
-        needed = 0 if self.link == "hard" else sum(target.entry.size or 0 for target in filled)
+        needed = 0 if self.link == "hard" else sum(target.entry.size or 0 for target in wanted)
         preflight([target.path for target in wanted], root=root, needed=needed)
         try:
-            if filled:
-                borrow(loan, filled, root=root, link=self.link, emit=self.tally, stop=self.stop)
+            borrow(loan, wanted, root=root, link=self.link, emit=self.tally, stop=self.stop)
         except LenderLost as error:
             self.tally(Warned(message=f"{error.message}; going on without it"))
             told, self.joined = self.snapshot, self.join()

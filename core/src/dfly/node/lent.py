@@ -44,7 +44,7 @@ def _linked(fd: int, final: str, hidden: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
-        os.link(f"/proc/self/fd/{fd}", name, follow_symlinks=True)
+        _link(fd, name)
         os.replace(name, final)
     except OSError as error:
         if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOENT, errno.EOPNOTSUPP):
@@ -53,6 +53,15 @@ def _linked(fd: int, final: str, hidden: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name)  # a rename onto another name of the same file leaves both
     return True
+
+
+def _link(fd: int, name: str) -> None:
+    # by way of a folder's descriptor: without one, link() names the link in /proc instead of what it leads to
+    own = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(str(fd), name, src_dir_fd=own, follow_symlinks=True)
+    finally:
+        os.close(own)
 
 
 def _copied(fd: int, final: str, hidden: str) -> None:
