@@ -15,7 +15,7 @@ from dfly.events import Listener, Warned
 from dfly.node.reporting import Reports
 from dfly.swarm import Address, Flooded, Key, PeerBanned, SegmentKey, Swarm
 
-#: Different wrong pieces, or wrong answers in all, after which a host is shut out.
+#: Different pieces that a host alone got wrong, or bans in all, after which it is shut out.
 PIECES, ANSWERS = 3, 8
 #: Seconds for which a host that was asked sends nothing, and then nothing to anything else either, before it is passed over.
 SILENCE, CERTAINTY = 2.5, 1.0
@@ -56,18 +56,22 @@ class Trust:
             return
         host, key = event.address[0], event.key
         if event.web_seed:
-            self.reports.bad_segments.add((key.blob, key.index))
-            self.emit(Warned(message=f"{label}: the seed peer sent wrong bytes of segment {key.index} and is told so"))
+            self._blame_web_seed(event, key, label)
             return
         wrong = self._wrong.setdefault(host, Counter())
-        wrong[key, event.piece] += 1
+        wrong[key, event.piece if event.certain else None] += 1
         if host in self._shut_out:
             return
-        if len(wrong) >= PIECES or wrong.total() >= ANSWERS:
+        if sum(piece is not None for _, piece in wrong) >= PIECES or wrong.total() >= ANSWERS:
             self._shut(host, f"peer {host} sent wrong bytes ({wrong.total()} times) and is shut out", event.address)
         else:
             self.reports.doubts.update((key.blob, key.index, *peer) for peer in self._known_as(event.address))
             self.emit(Warned(message=f"{label}: peer {host} sent wrong bytes of segment {key.index} and is told so"))
+
+    def _blame_web_seed(self, event: PeerBanned, key: SegmentKey, label: str) -> None:
+        if event.certain:
+            self.reports.bad_segments.add((key.blob, key.index))
+            self.emit(Warned(message=f"{label}: the seed peer sent wrong bytes of segment {key.index} and is told so"))
 
     def flooded(self, event: Flooded) -> None:
         """The session has denied a host that held too many connections."""

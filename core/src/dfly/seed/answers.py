@@ -75,15 +75,20 @@ async def in_words(request: web.Request, handler: Handler) -> web.StreamResponse
 
 @contextmanager
 def no_more_words(request: web.Request) -> Iterator[None]:
-    """From an answer's first byte on: whatever goes wrong ends the connection, as nothing else may be put into the stream."""
+    """From an answer's first byte on: whatever goes wrong ends the connection, as nothing else may be put into the stream.
+
+    A client that hangs up is nothing that went wrong: it ends the handler as aiohttp itself does, without a word in the log.
+    """
     try:
         yield
     except Exception as error:
-        if not isinstance(error, ConnectionError):
+        transport = request.transport
+        gone = isinstance(error, ConnectionError) or transport is None or transport.is_closing()
+        if not gone:
             _log.exception("request.failed", method=request.method, route=_route(request))
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the answer was cut short") from error
+        if transport is not None:
+            transport.abort()
+        raise asyncio.CancelledError from error
 
 
 def _route(request: web.Request) -> str:

@@ -17,8 +17,8 @@ RATE_TIME = 3.0
 QUIET, SILENT = 5.0, 15.0
 #: Seconds for which a node that let a segment wait is not asked again.
 SUSPECT = 10.0
-#: Seconds for which a node that two others found silent has no place in the ring.
-BENCH = 10.0
+#: Seconds for which a node that two others found silent has no place in the ring; twice as long each time, up to the longest.
+BENCH, LONGEST_BENCH = 10.0, 300.0
 
 
 @attrs.define
@@ -73,6 +73,7 @@ class Member:
     load: int = 0
     suspect_until: float = -math.inf
     benched_until: float = -math.inf
+    benches: int = 0
     reported: bool = False
     done: bool = False
     released: bool = False

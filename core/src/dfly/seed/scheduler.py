@@ -15,7 +15,7 @@ from dfly.seed.accusations import Accusations
 from dfly.seed.chords import Chords
 from dfly.seed.duties import Duties
 from dfly.seed.holdings import Holdings, mask_of, segments_of
-from dfly.seed.members import BENCH, SILENT, SUSPECT, Member, keeping_up
+from dfly.seed.members import BENCH, LONGEST_BENCH, SILENT, SUSPECT, Member, keeping_up
 from dfly.seed.ring import Ring
 from dfly.wire import Address, Doubted, EntryDuty, Message, Released, Report
 from dfly.wire import Ring as RingLine
@@ -238,7 +238,8 @@ class Scheduler:
         accused.suspect_until = self.clock() + SUSPECT
         if self._word(self._silence, witness, accused):
             self._silence.forgive(accused.node, accused.addresses)
-            accused.benched_until = self.clock() + BENCH
+            accused.benched_until = self.clock() + min(BENCH * 2**accused.benches, LONGEST_BENCH)
+            accused.benches += 1
             self.duties.release(accused.node)
             concerned |= self._unseat(accused)
         return self._give_duties(self._tell_ring(concerned))

@@ -37,6 +37,10 @@ ALERT_MASK = (
 )
 
 
+#: Pieces that must fail in one torrent before libtorrent bans a peer that sent only parts of them.
+SHARED_FAILURES = 4
+
+
 class AlertReader:
     """Reads batches of alerts; keeps the torrents' state and numbers up to date on the way."""
 
@@ -107,6 +111,7 @@ class AlertReader:
         return ()
 
     def _piece_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        torrent.failures += 1
         guilty = [address for of, address in self._banned_just_now if of is torrent]
         self._banned_just_now = [pair for pair in self._banned_just_now if pair[0] is not torrent]
         yield PieceFailed(torrent.key, alert.piece_index)
@@ -115,7 +120,7 @@ class AlertReader:
 
     def _ban(self, torrent: Torrent, address: Address, *, piece: int | None) -> PeerBanned:
         web_seed = address not in torrent.peers and address[1] in torrent.web_seed_ports
-        return PeerBanned(torrent.key, address, piece, web_seed)
+        return PeerBanned(torrent.key, address, piece, web_seed, certain=torrent.failures < SHARED_FAILURES)
 
     def _connected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         address = alert.endpoint

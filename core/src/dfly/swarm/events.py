@@ -75,6 +75,7 @@ class PieceFailed(SwarmEvent):
 class PeerBanned(SwarmEvent):
     """A peer, or a web seed, sent wrong bytes: of `piece` (a number within the blob), or None where that is not known.
 
+    Not `certain` where others sent parts of the wrong pieces too: libtorrent bans whoever had a part in four of them.
     libtorrent's ban is per torrent and by port: `Swarm.deny` makes it hold.
     """
 
@@ -82,6 +83,7 @@ class PeerBanned(SwarmEvent):
     address: Address
     piece: int | None = None
     web_seed: bool = False
+    certain: bool = True
 
 
 @attrs.frozen
