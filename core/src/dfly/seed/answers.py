@@ -1,5 +1,6 @@
 """How the seed peer says no: every error as JSON that a node turns back into the same error, and no request that kills it."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
