@@ -61,15 +61,19 @@ ALLOWED = [
 
 @pytest.fixture
 def dialled(monkeypatch):
-    """Where connections were opened to; name → addresses in `names` stands in for DNS."""
+    """Where connections would be opened to; only loopback is. Name → addresses in `names` stands in for DNS."""
     seen, names = [], {}
     connect, resolve = socket.create_connection, socket.getaddrinfo
 
     def create_connection(address, *args, **more):
         seen.append(address[0])
+        if not address[0].startswith(("127.", "::1", "localhost")):
+            raise ConnectionRefusedError(f"a test does not leave this machine for {address[0]}")
         return connect(address, *args, **more)
 
     def getaddrinfo(host, port, *args, **more):
+        if host == "name.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [row for name in names.get(host, [host]) for row in resolve(name, port, *args, **more)]
 
     monkeypatch.setattr(socket, "create_connection", create_connection)
