@@ -59,7 +59,8 @@ class Trust:
             self._blame_web_seed(event, key, label)
             return
         wrong = self._wrong.setdefault(host, Counter())
-        wrong[key, event.piece if event.certain else None] += 1
+        piece = -1 if event.piece is None else event.piece
+        wrong[key, piece if event.certain else None] += 1
         if host in self._shut_out:
             return
         if sum(piece is not None for _, piece in wrong) >= PIECES or wrong.total() >= ANSWERS:

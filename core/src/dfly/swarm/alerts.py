@@ -48,6 +48,7 @@ class AlertReader:
         self._torrents = torrents
         self._no_delay = no_delay
         self._callers = Callers()
+        self._banned_before: list[tuple[Torrent, Address]] = []
         self._banned_just_now: list[tuple[Torrent, Address]] = []
         self._about_torrents: dict[type, Callable[[Torrent, Any], Iterable[SwarmEvent]]] = {
             lt.torrent_finished_alert: self._finished,
@@ -63,6 +64,8 @@ class AlertReader:
 
     def read(self, alerts: Iterable[Any]) -> Iterator[SwarmEvent]:
         """The events of a batch, in order. Consume it before the next `pop_alerts`."""
+        before, self._banned_just_now = self._banned_just_now, []
+        self._banned_before = before
         for alert in alerts:
             kind = type(alert)
             if kind is lt.incoming_connection_alert:
@@ -79,9 +82,10 @@ class AlertReader:
                 yield AlertsDropped()
                 self._callers.forget()
                 self.reconcile()
-        for torrent, address in self._banned_just_now:
+        # a batch may end between a ban and its piece, but no second one does
+        for torrent, address in self._banned_before:
             yield self._ban(torrent, address, piece=None)
-        self._banned_just_now = []
+        self._banned_before = []
 
     def reconcile(self) -> None:
         """Ask libtorrent which torrents finished, and to flush those again: the answer is the alert that was lost."""
@@ -112,7 +116,9 @@ class AlertReader:
 
     def _piece_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         torrent.failures += 1
-        guilty = [address for of, address in self._banned_just_now if of is torrent]
+        banned = self._banned_before + self._banned_just_now
+        guilty = [address for of, address in banned if of is torrent]
+        self._banned_before = [pair for pair in self._banned_before if pair[0] is not torrent]
         self._banned_just_now = [pair for pair in self._banned_just_now if pair[0] is not torrent]
         yield PieceFailed(torrent.key, alert.piece_index)
         for address in guilty:
