@@ -25,7 +25,27 @@ def get(out, backend=TINY):
 
 @pytest.mark.parametrize(
     "path",
-    ["/a", "//a", "../a", "a/../b", "a/..", "..", "a\0b", "a\nb", "a\x7f", "a\\b", "..\\a", "C:/a", "c:", "a.", "a ", "a//b", "./a", "a/", "\ud800"],
+    [
+        "/a",
+        "//a",
+        "../a",
+        "a/../b",
+        "a/..",
+        "..",
+        "a\0b",
+        "a\nb",
+        "a\x7f",
+        "a\\b",
+        "..\\a",
+        "C:/a",
+        "c:",
+        "a.",
+        "a ",
+        "a//b",
+        "./a",
+        "a/",
+        "\ud800",
+    ],
 )
 def test_a_name_that_could_lead_outside_is_refused(path):
     assert problem(path)
@@ -33,12 +53,16 @@ def test_a_name_that_could_lead_outside_is_refused(path):
         refuse_unsafe(["fine", path])
 
 
-@pytest.mark.parametrize("path", [".dfly", ".dfly/x", "a/.dfly/x", "a/.DFLY", ".d\ufb02y/x", ".cache/huggingface/x", "CON", "nul.txt"])
+@pytest.mark.parametrize(
+    "path", [".dfly", ".dfly/x", "a/.dfly/x", "a/.DFLY", ".d\ufb02y/x", ".cache/huggingface/x", "CON", "nul.txt"]
+)
 def test_a_name_that_is_somebody_elses_book_is_refused(path):
     assert problem(path)
 
 
-@pytest.mark.parametrize(("one", "other"), [("a", "A"), ("\u00e9", "e\u0301"), ("a", "a/b"), ("A", "a/b"), ("\ufb02", "FL"), ("x", "x")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("a", "A"), ("\u00e9", "e\u0301"), ("a", "a/b"), ("A", "a/b"), ("\ufb02", "FL"), ("x", "x")]
+)
 def test_two_names_that_are_one_file_somewhere_are_refused(one, other):
     with pytest.raises(UnsafePath):
         refuse_unsafe([one, other])
@@ -90,6 +114,15 @@ def test_a_hidden_folder_of_another_user_is_refused(tmp_path):
         get(tmp_path / "out")
 
 
+def take_and_cut(path):
+    lock = Lock(path)
+    lock.acquire()
+    try:
+        os.ftruncate(lock.fd, 0)
+    finally:
+        lock.release()
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe", "socket", "folder"])
 def test_what_is_planted_in_the_place_of_a_partial_is_neither_followed_nor_opened(tmp_path, kind):
     path, victim = tmp_path / "data", tmp_path / "victim"
@@ -103,16 +136,13 @@ def test_what_is_planted_in_the_place_of_a_partial_is_neither_followed_nor_opene
         }
         make[kind]()
         with pytest.raises((OSError, DflyError)):
-            lock = Lock(str(path))
-            lock.acquire()
-            try:
-                os.ftruncate(lock.fd, 0)
-            finally:
-                lock.release()
+            take_and_cut(str(path))
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("blob", ["", "..", "../x", "sha256-../x", "sha256-a/b", "sha256-\0", "SHA256-00", "a-" + "0" * 300])
+@pytest.mark.parametrize(
+    "blob", ["", "..", "../x", "sha256-../x", "sha256-a/b", "sha256-\0", "SHA256-00", "a-" + "0" * 300]
+)
 def test_an_id_of_a_blob_is_no_path(tmp_path, monkeypatch, blob):
     removed = []
     monkeypatch.setattr("dfly.store.blobs.shutil.rmtree", lambda path, **_: removed.append(path))

@@ -176,9 +176,11 @@ def test_a_seed_peer_is_always_wary(dialled, seed):
 
 
 def test_a_node_of_its_own_may_go_where_its_user_sends_it(dialled):
-    with open_clients(Network(connect_timeout=0.2), patience=HASTY, pauses=Pauses()) as clients:
-        with contextlib.suppress(httpx.HTTPError, OriginUnavailable):
-            clients.data.get("http://169.254.169.254/")
+    with (
+        open_clients(Network(connect_timeout=0.2), patience=HASTY, pauses=Pauses()) as clients,
+        contextlib.suppress(httpx.HTTPError, OriginUnavailable),
+    ):
+        clients.data.get("http://169.254.169.254/")
     assert dialled[0] == ["169.254.169.254"]
 
 
