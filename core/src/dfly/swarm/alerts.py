@@ -4,6 +4,7 @@ Readable means flushed: `torrent_finished_alert` says that all pieces are checke
 the disk. Finishing makes libtorrent flush, and `cache_flushed_alert` says that this is over.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -39,6 +40,8 @@ ALERT_MASK = (
 
 #: Pieces that must fail in one torrent before libtorrent bans a peer that sent only parts of them.
 SHARED_FAILURES = 4
+#: Seconds within which libtorrent names the piece that it has banned a peer for, if it does.
+PIECE_FOLLOWS = 0.5
 
 
 class AlertReader:
@@ -48,8 +51,7 @@ class AlertReader:
         self._torrents = torrents
         self._no_delay = no_delay
         self._callers = Callers()
-        self._banned_before: list[tuple[Torrent, Address]] = []
-        self._banned_just_now: list[tuple[Torrent, Address]] = []
+        self._bans: list[tuple[Torrent, Address, float]] = []
         self._about_torrents: dict[type, Callable[[Torrent, Any], Iterable[SwarmEvent]]] = {
             lt.torrent_finished_alert: self._finished,
             lt.cache_flushed_alert: self._flushed,
@@ -64,8 +66,6 @@ class AlertReader:
 
     def read(self, alerts: Iterable[Any]) -> Iterator[SwarmEvent]:
         """The events of a batch, in order. Consume it before the next `pop_alerts`."""
-        before, self._banned_just_now = self._banned_just_now, []
-        self._banned_before = before
         for alert in alerts:
             kind = type(alert)
             if kind is lt.incoming_connection_alert:
@@ -82,10 +82,7 @@ class AlertReader:
                 yield AlertsDropped()
                 self._callers.forget()
                 self.reconcile()
-        # a batch may end between a ban and its piece, but no second one does
-        for torrent, address in self._banned_before:
-            yield self._ban(torrent, address, piece=None)
-        self._banned_before = []
+        yield from self._unexplained_bans()
 
     def reconcile(self) -> None:
         """Ask libtorrent which torrents finished, and to flush those again: the answer is the alert that was lost."""
@@ -110,16 +107,21 @@ class AlertReader:
         yield SegmentReadable(torrent.key) if isinstance(torrent.key, SegmentKey) else WholeReadable(torrent.key)
 
     def _banned(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
-        # whoever gave all of a wrong piece is banned first, and then the piece is named
-        self._banned_just_now.append((torrent, alert.endpoint))
+        # whoever gave all of a wrong piece is banned first, and then the piece is named, perhaps in a later batch
+        self._bans.append((torrent, alert.endpoint, time.monotonic()))
         return ()
+
+    def _unexplained_bans(self) -> Iterator[SwarmEvent]:
+        now, bans = time.monotonic(), self._bans
+        self._bans = [ban for ban in bans if now - ban[2] < PIECE_FOLLOWS]
+        for torrent, address, since in bans:
+            if now - since >= PIECE_FOLLOWS:
+                yield self._ban(torrent, address, piece=None)
 
     def _piece_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         torrent.failures += 1
-        banned = self._banned_before + self._banned_just_now
-        guilty = [address for of, address in banned if of is torrent]
-        self._banned_before = [pair for pair in self._banned_before if pair[0] is not torrent]
-        self._banned_just_now = [pair for pair in self._banned_just_now if pair[0] is not torrent]
+        guilty = [address for of, address, _ in self._bans if of is torrent]
+        self._bans = [ban for ban in self._bans if ban[0] is not torrent]
         yield PieceFailed(torrent.key, alert.piece_index)
         for address in guilty:
             yield self._ban(torrent, address, piece=alert.piece_index)
