@@ -267,7 +267,8 @@ class ChaosRun:
             process = self._process(host)
             if process.returncode is not None or host.name in self._busy or number == self._full:
                 continue
-            held = sorted(e["index"] for e in commands.events(process.out) if e["event"] == "segment.finished")
+            runs = [event for run in self._started[host.name] for event in commands.events(run.out)]
+            held = sorted({event["index"] for event in runs if event["event"] == "segment.finished"})
             gap = next((at for at, index in enumerate(held) if index != at), None)
             data = sorted((host.directory / "disk").glob("**/data"))
             # what comes after a gap was not read for the digest yet; what was cannot be found by anybody but its receiver
