@@ -100,7 +100,8 @@ class AlertReader:
         return ()
 
     def _flushed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:  # noqa: ARG002
-        if not torrent.fetching or not torrent.finished or torrent.readable:
+        # libtorrent may call a torrent finished although a write of it has failed
+        if not torrent.fetching or not torrent.finished or torrent.readable or torrent.broken:
             return
         torrent.readable = True
         torrent.ledger.record_status(torrent.handle.status(0))
@@ -143,6 +144,7 @@ class AlertReader:
         yield WebSeedFailed(torrent.key, alert.server_url(), alert.error_message() or alert.error.message())
 
     def _storage_failed(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
+        torrent.broken = True
         yield StorageFailed(torrent.key, alert.message(), alert.error.value())
 
     def _statuses(self, statuses: Iterable[Any]) -> None:

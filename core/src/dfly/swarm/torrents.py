@@ -98,6 +98,7 @@ class Torrent:
     peers: set[Address]
     finished: bool = False
     readable: bool = False
+    broken: bool = False
     failures: int = 0
     ledger: Ledger = attrs.field(factory=Ledger)
 
