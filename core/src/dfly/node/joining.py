@@ -5,7 +5,7 @@ Builds what a task in the swarm needs (control client, libtorrent session, event
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as WaitedEnough
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -18,7 +18,7 @@ import httpx
 
 from dfly import wire
 from dfly.backend import Secret
-from dfly.config import Joining
+from dfly.config import Joining, Network
 from dfly.errors import Cancelled, SwarmError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
@@ -30,7 +30,7 @@ from dfly.origin.client import authorities
 from dfly.output.place import waiting_place
 from dfly.output.plan import Target
 from dfly.packs import Freight
-from dfly.swarm import Swarm, SwarmSettings, raise_file_limit
+from dfly.swarm import Session, Swarm, SwarmEvent, SwarmSettings, raise_file_limit
 from dfly.values import Snapshot
 
 T = TypeVar("T")
@@ -56,14 +56,16 @@ class Joined:
         return self.seat.resolved.snapshot
 
     @property
-    def _over_tls(self) -> bool:
-        return any(peer.url.startswith("https:") for peer in self.candidates)
+    def urls(self) -> tuple[str, ...]:
+        """Where the seed peers are."""
+        return tuple(peer.url for peer in self.candidates)
 
     def arrivals(self, targets: Sequence[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:
         """What has to travel for `targets`, by blob id."""
-        return swarm_arrivals(self._freight(), targets, root=root, emit=emit)
+        return swarm_arrivals(self.freight(), targets, root=root, emit=emit)
 
-    def _freight(self) -> Freight:
+    def freight(self) -> Freight:
+        """How the snapshot travels."""
         return Freight.of(self.snapshot, task=self.seat.task)
 
     @contextmanager
@@ -71,50 +73,91 @@ class Joined:
         self, arrivals: Mapping[str, Arrival], *, root: str, emit: Listener, stop: threading.Event
     ) -> Iterator[Rolling]:
         """A session in the swarm; `bring` the arrivals with it, then `linger`. Closes the arrivals at the end."""
-        raise_file_limit()
-        joining, inbox = self.joining, SimpleQueue[Any]()
-        settings = SwarmSettings(
-            listen_port=joining.port,
-            interfaces=(joining.interface,) if joining.interface else (),
-            upload_limit=joining.upload_limit,
-            authorities=authorities(self.source.network) if self._over_tls else "",
-        )
+        inbox = SimpleQueue[Any]()
+        with (
+            closing_all(arrivals.values()),
+            open_swarm(self.joining, self.source.network, urls=self.urls, on_event=inbox.put) as swarm,
+            self.rolling_in(swarm, inbox, arrivals, place=waiting_place(root), emit=emit, stop=stop) as rolling,
+        ):
+            yield rolling
+
+    @contextmanager
+    def rolling_in(
+        self,
+        swarm: Session,
+        inbox: "SimpleQueue[Any]",
+        arrivals: Mapping[str, Arrival],
+        *,
+        place: str,
+        emit: Listener,
+        stop: threading.Event,
+        node: str = "",
+    ) -> Iterator[Rolling]:
+        """The same in a session that is there, whose events of these blobs come to `inbox`.
+
+        Should this node stand in, it keeps what it serves below `place`. `node` is what the ring knows it by, anew where not given.
+        """
+        joining = self.joining
         with ExitStack() as stack:
-            for arrival in arrivals.values():
-                stack.callback(arrival.close)
-            swarm = stack.enter_context(Swarm(settings, on_event=inbox.put))
-            reserve = stack.enter_context(closing(Reserve(self, data_dir=waiting_place(root))))
-            me = Whereabouts(
-                node=secrets.token_hex(8),
-                port=swarm.port,
-                control=reserve.port,
-                advertise=joining.advertise,
-                location=joining.location,
-            )
-            succession = Succession(
-                seat=self.seat,
-                candidates=self.candidates,
-                ask=attrs.evolve(self.ask, url=self.snapshot.source) if self.seat.resolved.seal else self.ask,
-                options=self.options,
-                peer_at=reserve.peer_at,
-                own_port=reserve.port,
-                stand_in=reserve.serve,
-                settle=joining.settle,
-            )
+            reserve = stack.enter_context(closing(Reserve(self, data_dir=place)))
+            me = self.whereabouts(node or secrets.token_hex(8), port=swarm.port, control=reserve.port)
             rolling = Rolling(
                 arrivals,
-                succession=succession,
+                succession=self.succession(reserve),
                 me=me,
                 swarm=swarm,
                 inbox=inbox,
                 emit=emit,
                 stop=stop,
                 patience=joining.patience,
-                declined=self._freight().sizes().keys() - arrivals.keys(),
+                declined=self.freight().sizes().keys() - arrivals.keys(),
             )
             reserve.known = rolling.known_segments
             yield stack.enter_context(rolling)
             reserve.wait_for_others(stop)
+
+    def whereabouts(self, node: str, *, port: int, control: int = 0) -> Whereabouts:
+        """How others reach this node."""
+        joining = self.joining
+        return Whereabouts(
+            node=node, port=port, control=control, advertise=joining.advertise, location=joining.location
+        )
+
+    def succession(self, reserve: Reserve) -> Succession:
+        """Where to go on when the seed peer is gone."""
+        return Succession(
+            seat=self.seat,
+            candidates=self.candidates,
+            ask=attrs.evolve(self.ask, url=self.snapshot.source) if self.seat.resolved.seal else self.ask,
+            options=self.options,
+            peer_at=reserve.peer_at,
+            own_port=reserve.port,
+            stand_in=reserve.serve,
+            settle=self.joining.settle,
+        )
+
+
+@contextmanager
+def closing_all(arrivals: Iterable[Arrival]) -> Iterator[None]:
+    """Close these in the end, whatever happens."""
+    with ExitStack() as stack:
+        for arrival in arrivals:
+            stack.callback(arrival.close)
+        yield
+
+
+def open_swarm(
+    joining: Joining, network: Network, *, urls: Iterable[str], on_event: Callable[[SwarmEvent], None]
+) -> Swarm:
+    """A session as `joining` says, for web seeds at `urls`. A context manager."""
+    raise_file_limit()
+    settings = SwarmSettings(
+        listen_port=joining.port,
+        interfaces=(joining.interface,) if joining.interface else (),
+        upload_limit=joining.upload_limit,
+        authorities=authorities(network) if any(url.startswith("https:") for url in urls) else "",
+    )
+    return Swarm(settings, on_event=on_event)
 
 
 def join(

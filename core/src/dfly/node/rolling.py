@@ -29,7 +29,7 @@ from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
 from dfly.node.trust import Trust
 from dfly.node.window import Ongoing, Window
-from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, StorageFailed, Swarm, WebSeedFailed
+from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, Session, StorageFailed, WebSeedFailed
 
 TICK = 0.25
 #: A segment that has stood still for so long (seconds) is watched for peers that were asked and are silent.
@@ -63,7 +63,7 @@ class Rolling:
         *,
         succession: Succession,
         me: Whereabouts,
-        swarm: Swarm,
+        swarm: Session,
         inbox: "SimpleQueue[Any]",
         emit: Listener,
         stop: threading.Event,

@@ -13,7 +13,7 @@ import attrs
 
 from dfly.events import Listener, Warned
 from dfly.node.reporting import Reports
-from dfly.swarm import Address, Flooded, Key, PeerBanned, SegmentKey, Swarm
+from dfly.swarm import Address, Flooded, Key, PeerBanned, SegmentKey, Session
 
 #: Different pieces that a host alone got wrong, or bans in all, after which it is shut out.
 PIECES, ANSWERS = 3, 8
@@ -27,7 +27,7 @@ _AT_ONCE = 8
 class Trust:
     """What is known of the peers of one task. Times are seconds of one monotonic clock."""
 
-    swarm: Swarm
+    swarm: Session
     reports: Reports
     emit: Listener
     _named: dict[str, set[Address]] = attrs.field(factory=dict)

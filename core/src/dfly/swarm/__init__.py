@@ -27,6 +27,7 @@ from dfly.swarm.events import (
 )
 from dfly.swarm.listening import raise_file_limit
 from dfly.swarm.metainfo import info_hash, piece_hash, segment_info, whole_info
+from dfly.swarm.role import Session
 from dfly.swarm.settings import SwarmSettings
 from dfly.swarm.traffic import SwarmStats, Traffic
 
@@ -46,6 +47,7 @@ __all__ = [
     "PieceFailed",
     "SegmentKey",
     "SegmentReadable",
+    "Session",
     "StorageFailed",
     "Swarm",
     "SwarmEvent",

@@ -34,11 +34,12 @@ def segment_params(
     had: Collection[int],
     peers: Sequence[Address],
     urls: Sequence[str],
+    seeding: bool = False,
 ) -> lt.add_torrent_params:
-    """A torrent that wants only the pieces of segment `index`, and has those in `had`."""
+    """A torrent that wants only the pieces of segment `index`, and has those in `had`. One that is `seeding` never writes."""
     params = _params(info, path, peers, urls)
     own = layout.segment_pieces(index)
-    params.flags = _FLAGS
+    params.flags = _FLAGS | lt.torrent_flags.upload_mode if seeding else _FLAGS
     params.piece_priorities = _filled(layout.pieces, own, _IGNORED, _WANTED)
     params.have_pieces = _filled(layout.pieces, had, False, True)
     return params
