@@ -31,6 +31,12 @@ class HidesAnOption(MemoryBackend):
         region: str = "moon"
 
 
+class HidesWhereItAsks(MemoryBackend):
+    @attrs.frozen
+    class options(MemoryOptions):
+        endpoint: str = option("https://hub.example", help="where the hub is")
+
+
 class DemandsASetting(MemoryBackend):
     @attrs.frozen
     class options(MemoryOptions):
@@ -306,6 +312,7 @@ BROKEN = [
     (ShoutsItsScheme, "schemes", "a tuple of lower-case words"),
     (LeavesOutItsEntryPoint, "entry-point", 'add memory = "<module>" to [project.entry-points.dfly]'),
     (HidesAnOption, "options.flags", "no flag for ['region']"),
+    (HidesWhereItAsks, "options.flags", "option(..., endpoint=True)"),
     (DemandsASetting, "options.defaults", "give each option a default"),
     (ShowsItsToken, "options.secret", "--memory-token shows its value"),
     (NamesFilesByTheirFolder, "stat.path", "has a folder in it"),

@@ -63,7 +63,7 @@ def test_every_hook_and_entry_point_group_is_documented():
 def test_everything_that_a_backend_declares_and_does_is_documented():
     declared = {name for name, hint in Backend.__annotations__.items() if str(hint).startswith("ClassVar")}
     assert documented("The backend", "on the class") == declared
-    methods = {name for name, _ in inspect.getmembers(Backend, inspect.isfunction) if not name.startswith("_")}
+    methods = {name for name, _ in inspect.getmembers(Backend, inspect.isroutine) if not name.startswith("_")}
     assert documented("The backend", "method") == methods
 
 
@@ -85,6 +85,21 @@ def test_every_field_is_documented(kind, section, table):
 
 def test_every_argument_of_option_is_documented():
     assert documented("Options", "argument") == set(inspect.signature(option).parameters)
+
+
+def test_everything_that_speaks_to_a_hub_is_documented():
+    endpoint = {field.name for field in attrs.fields(dfly.Endpoint)}
+    endpoint |= {
+        name for name, value in vars(dfly.Endpoint).items() if _is_a_method(value) and not name.startswith("_")
+    }
+    assert documented("Speaking to a hub", "Endpoint") == endpoint
+    others = {"fetch", "hookimpl", "option"}
+    functions = {name for name in dfly.__all__ if inspect.isfunction(getattr(dfly, name))} - others
+    assert documented("Speaking to a hub", "function") == functions
+
+
+def _is_a_method(value: object) -> bool:
+    return isinstance(value, property | classmethod) or inspect.isfunction(value)
 
 
 def test_every_error_that_a_backend_may_raise_is_documented():

@@ -21,7 +21,9 @@ _URL = re.compile(r"shelf://([a-z0-9-]+)(?:@([a-z0-9.-]+))?(?:/(.*))?", re.DOTAL
 class ShelfOptions:
     """What a user may set: `--shelf-endpoint`, `--shelf-token`."""
 
-    endpoint: str = dfly.option("https://shelf.example", help="where the shelves are", env=("SHELF_ENDPOINT",))
+    endpoint: str = dfly.option(
+        "https://shelf.example", help="where the shelves are", env=("SHELF_ENDPOINT",), endpoint=True
+    )
     token: dfly.Secret | None = dfly.option(help="a reader's token", env=("SHELF_TOKEN",), secret=True, travels=True)
 
 

@@ -215,7 +215,7 @@ def test_the_seed_peers_own_secrets_go_to_its_own_endpoint_only(seed):
         token: Secret | None = option(help="t", secret=True, travels=True)
         key: Secret | None = option(help="k", secret=True, travels=False)
         revision: str | None = option(help="r")
-        endpoint: str = option("https://hub.example", help="e")
+        endpoint: str = option("https://hub.example", help="e", endpoint=True)
 
     Endpointed = type("Endpointed", (backend,), {"options": WithEndpoint})
     peer = seed(backend=Endpointed)

@@ -70,6 +70,7 @@ class OptionField:
     travels: bool
     repeated: bool
     flags: tuple[str, ...] = ()
+    endpoint: bool = False
 
 
 def option(
@@ -82,13 +83,15 @@ def option(
     repeated: bool = False,
     flags: tuple[str, ...] = (),
     fallback: Callable[[], str | None] | None = None,
+    endpoint: bool = False,
 ) -> Any:
     """Declare a backend option. It becomes `--<prefix>-<field>` and the environment variable DFLY_<PREFIX>_<FIELD>.
 
     `env` names further variables, asked in order, before the DFLY_ one; an empty value counts as not given. `fallback` is
     asked last (a token file); its None means the default. `flags` are further names, of which core's own are left out. A
     `secret` arrives as `Secret`. `travels` says whether the value may be sent to a seed peer (as a header, over TLS or
-    loopback): plain options do unless told otherwise, secrets only when told so.
+    loopback): plain options do unless told otherwise, secrets only when told so. An `endpoint` says where requests go: if a
+    node names one to a seed peer, the seed peer's own secrets stay at home.
     Credentials that belong to this machine rather than to the user (instance roles, client certificates) MUST NOT travel.
     """
     metadata = {
@@ -100,6 +103,7 @@ def option(
         "repeated": repeated,
         "flags": flags,
         "fallback": fallback,
+        "endpoint": endpoint,
     }
     return attrs.field(default=() if repeated and default is None else default, metadata=metadata, kw_only=True)
 
@@ -223,6 +227,14 @@ class Backend(ABC):
             return False
         return bool(snapshot.entries)
 
+    @classmethod
+    def at_strange_endpoint(cls, settings: Any) -> Any:
+        """`settings` for an `endpoint` that a seed peer's caller chose; options that are secrets are the caller's already.
+
+        A backend that finds credentials elsewhere (key files, instance roles) MUST override this and switch that off.
+        """
+        return settings
+
     def close(self) -> None:  # noqa: B027 - most backends hold nothing
         """Release what the backend holds. Called once, after the last method returned."""
 
@@ -269,6 +281,7 @@ def option_fields(backend: type[Backend]) -> tuple[OptionField, ...]:
                 travels=meta["travels"],
                 repeated=meta["repeated"],
                 flags=meta["flags"],
+                endpoint=meta["endpoint"],
             )
         )
     return tuple(found)

@@ -10,6 +10,7 @@ import pytest
 
 from dfly import AccessDenied, UsageError
 from dfly.backend import build_options, option_fields
+from dfly.seed.options import caller_options
 from dfly_s3.account import Account
 from dfly_s3.backend import S3Backend
 from dfly_s3.settings import S3Settings
@@ -176,6 +177,29 @@ def test_what_the_user_typed_travels_and_what_the_machine_has_does_not() -> None
     assert not {"profile"} & travels
     variables = {name for spec in option_fields(S3Backend) if spec.secret for name in spec.env}
     assert not [name for name in variables if name.startswith("AWS_")]
+
+
+def test_an_endpoint_that_a_node_chose_never_sees_what_a_seed_peer_signs_with(aws: None) -> None:
+    """Neither its profile, nor its environment's keys, nor its own --s3 settings: only keys that came with the endpoint."""
+    env = {"DFLY_S3_ACCESS_KEY_ID": "key-own", "DFLY_S3_SECRET_ACCESS_KEY": "secret", "DFLY_S3_PROFILE": "lab"}
+    stranger = {"s3-endpoint": ("https://strange.example",)}
+    keys = {"s3-access-key-id": ("key-node",), "s3-secret-access-key": ("secret",)}
+
+    def signed(given: dict[str, tuple[str, ...]], own: dict[str, str]) -> str:
+        return signer(Account(caller_options(S3Backend, given, own).settings))
+
+    assert signed({}, {}) == "key-default us-east-1"
+    assert signed(stranger, {}) == signed(stranger, env) == ""
+    assert signed(stranger | {"s3-anonymous": ("",)}, {}) == ""
+    assert signed(stranger | keys, env) == "key-node us-east-1"
+    assert signed(stranger, {"AWS_ENDPOINT_URL": "https://strange.example"}) == "key-default us-east-1"
+
+
+def test_half_a_key_from_a_node_is_not_made_whole_by_the_seed_peers(aws: None) -> None:
+    given = {"s3-endpoint": ("https://strange.example",), "s3-access-key-id": ("key-node",)}
+    settings = caller_options(S3Backend, given, {"DFLY_S3_SECRET_ACCESS_KEY": "own"}).settings
+    with pytest.raises(UsageError, match="two parts"):
+        Account(settings)
 
 
 class Metadata:

@@ -45,13 +45,15 @@ def caller_options(backend: type[Backend], given: Given, env: Mapping[str, str] 
         theirs = build_options(backend, {n: v if fields[n].repeated else v[-1] for n, v in said.items()}, {})
     except (ValueError, TypeError) as error:
         raise UsageError(f"an option of {backend.schemes[0]}:// is wrong: {error}") from error
-    endpoints = [n for n in said if "endpoint" in n and getattr(theirs, n) != getattr(own, n)]
+    endpoints = [n for n in said if fields[n].endpoint and getattr(theirs, n) != getattr(own, n)]
     defaults = attrs.fields_dict(backend.options)
     changes = {name: getattr(theirs, name) for name in said}
     for name, spec in fields.items():
         if spec.secret and name not in said and (spec.travels or endpoints):
             changes[name] = defaults[name].default
     settings = attrs.evolve(own, **changes)
+    if endpoints:
+        settings = backend.at_strange_endpoint(settings)
     return CallerOptions(
         settings=settings,
         content=tuple((n, repr(getattr(settings, n))) for n, spec in fields.items() if not spec.secret),

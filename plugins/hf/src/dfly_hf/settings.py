@@ -52,7 +52,7 @@ class HfSettings:
     )
     revision: str | None = option(None, help="branch, tag, refs/pr/N or commit hash (default: main)")
     endpoint: str = option(
-        "https://huggingface.co", help="where the hub is, path prefix included", env=("HF_ENDPOINT",)
+        "https://huggingface.co", help="where the hub is, path prefix included", env=("HF_ENDPOINT",), endpoint=True
     )
     offline: str = option(
         "", help="1 forbids every connection to the hub", env=("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"), travels=False

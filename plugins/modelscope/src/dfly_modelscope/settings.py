@@ -32,4 +32,5 @@ class ModelScopeSettings:
         None,
         help="where the hub is (default: modelscope.cn, then www.modelscope.ai)",
         env=("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN"),
+        endpoint=True,
     )

@@ -4,7 +4,8 @@ botocore is imported when first needed (0.3 s): a help page, or a URL of another
 are looked for once, in AWS's own order; the instance role comes last and is given two seconds. Where nothing is found
 requests go out unsigned, for public buckets, and a refusal then tells where credentials were looked for.
 
-A key is safe with a stranger's endpoint: a signature holds for the host, path, range and minutes it was made for.
+A signature holds for the host, path, range and minutes it was made for; but a session token goes along as it is. Hence a seed
+peer signs nothing with its own credentials for an endpoint that a node has chosen (`S3Backend.at_strange_endpoint`).
 """
 
 from __future__ import annotations

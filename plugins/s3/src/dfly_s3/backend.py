@@ -67,6 +67,11 @@ class S3Backend(Backend):
         account = Account(settings)
         self._api = S3Api(client=tools.client, account=account, requester_pays=is_true(settings.requester_pays))
 
+    @classmethod
+    def at_strange_endpoint(cls, settings: S3Settings) -> S3Settings:
+        """Signed with the keys that came with the endpoint, else not at all: this machine's own are for its own store."""
+        return settings if settings.access_key_id is not None else attrs.evolve(settings, anonymous="1")
+
     def stat(self, url: str) -> Entry:
         """One object. One HEAD; a GET of a byte says why where that is refused."""
         at = S3Url.parse(url)

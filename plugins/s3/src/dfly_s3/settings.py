@@ -1,7 +1,7 @@
 """What can be set for S3. Options are what the user typed, and travel; what this machine knows of itself never does.
 
 `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, container and instance roles are therefore no options: botocore looks at them in the
-process that signs (`dfly_s3.account`), and a seed peer signs with its own.
+process that signs (`dfly_s3.account`), and a seed peer signs with its own, but never for an endpoint that a node has chosen.
 """
 
 import os
@@ -32,7 +32,10 @@ class S3Settings:
         env=("AWS_REGION", "AWS_DEFAULT_REGION"),
     )
     endpoint: str | None = option(
-        None, help="another object store, https://host[:port][/prefix]; else the profile's endpoint_url", env=_ENDPOINTS
+        None,
+        help="another object store, https://host[:port][/prefix]; else the profile's endpoint_url",
+        env=_ENDPOINTS,
+        endpoint=True,
     )
     ignore_endpoints: str = option(
         "",

@@ -67,6 +67,8 @@ class DeclaredPromises:
             )
             fine = _FLAG.fullmatch(spec.flag) and all(_ENV.fullmatch(name) for name in spec.env)
             promise(fine, "options.flags", f"{spec.flag} {spec.env}", do="plain lower-case field names and prefix")
+            marked = spec.endpoint or not spec.travels or "endpoint" not in spec.field
+            promise(marked, "options.flags", f"{spec.flag} says where requests go", do="option(..., endpoint=True)")
         names = [spec.flag for spec in specs] + [name for spec in specs for name in spec.env]
         promise(len(names) == len(set(names)), "options.flags", f"not unique: {sorted(names)}", do="rename one")
 
