@@ -7,6 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dfly.backend import Backend, NoOptions, Request, Secret, Tools, error_for_status, option
+from dfly.endpoint import Endpoint
 from dfly.errors import (
     AccessDenied,
     Cancelled,
@@ -30,6 +31,7 @@ from dfly.errors import (
     Untrusted,
     UsageError,
 )
+from dfly.hearing import quoted, reaching, read_capped
 from dfly.plugins.hookspecs import hookimpl
 from dfly.values import Digest, Entry, Snapshot, bare_url
 from dfly.version import VERSION
@@ -46,6 +48,7 @@ __all__ = [
     "Changed",
     "DflyError",
     "Digest",
+    "Endpoint",
     "Entry",
     "Expired",
     "IntegrityError",
@@ -75,6 +78,9 @@ __all__ = [
     "fetch",
     "hookimpl",
     "option",
+    "quoted",
+    "reaching",
+    "read_capped",
 ]
 
 

@@ -5,22 +5,15 @@ import os
 # read by huggingface_hub when it is imported
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from dfly import Entry
 from dfly.backend import Tools, build_options
-from dfly.config import Patience
-from dfly.origin.patience import Patient
-from dfly.origin.pauses import Pauses
-from dfly.testing.contract import lent_tools
+from dfly.testing.lent import QUICK, Reader, lent_tools
 from dfly_hf.backend import HfBackend
 from dfly_hf.testing import FixtureHub
-
-QUICK = Patience(tries=3, first_delay=0.001, longest_delay=0.002, longest_pause=5.0)
 
 
 @pytest.fixture(autouse=True)
@@ -54,17 +47,5 @@ def backend(hub: FixtureHub, tools: Tools) -> Callable[..., HfBackend]:
 
 
 @pytest.fixture
-def read() -> Callable[..., bytes]:
-    """Read an entry as the core does: with retries, going on at the offset."""
-
-    def whole(backend: HfBackend, entry: Entry, start: int = 0, stop: int | None = None) -> bytes:
-        patient = Patient(
-            backend,
-            patience=QUICK,
-            pauses=Pauses(),
-            on_retry=lambda *_: None,
-            cancel=threading.Event(),
-        )
-        return b"".join(patient.read(entry, start, stop))
-
-    return whole
+def read() -> Reader:
+    return Reader()

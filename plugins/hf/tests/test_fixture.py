@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dfly.testing.hub import Throttle
 from dfly_hf.testing import File, FixtureHub
-from dfly_hf.testing.bodies import Throttle
 
 WEIGHTS = hashlib.sha256(b"x").digest() * 40_000
 

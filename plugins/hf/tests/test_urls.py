@@ -3,8 +3,8 @@ from huggingface_hub.utils import parse_hf_uri
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfly import UsageError
-from dfly_hf.urls import Endpoint, RepoUrl
+from dfly import Endpoint, UsageError
+from dfly_hf.urls import RepoUrl
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

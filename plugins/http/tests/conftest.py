@@ -1,16 +1,12 @@
 """A web server with faults, a CDN that refuses credentials, and a backend that reads from them as the core would."""
 
 import random
-import threading
 
-import attrs
 import pytest
 
 from dfly.backend import build_options
 from dfly.config import Patience
-from dfly.origin.patience import Patient
-from dfly.origin.pauses import Pauses
-from dfly.testing.contract import lent_tools
+from dfly.testing.lent import Reader, lent_tools
 from dfly.testing.origin import FaultyOrigin
 from dfly_http.backend import HttpBackend
 
@@ -57,24 +53,6 @@ def build(tools):
 @pytest.fixture
 def backend(build) -> HttpBackend:
     return build()
-
-
-@attrs.frozen
-class Reader:
-    """Reads entries with retries and resume; `retries` says why it tried again."""
-
-    patience: Patience
-    retries: list[str] = attrs.field(factory=list)
-
-    def __call__(self, backend: HttpBackend, entry, start: int = 0, stop: int | None = None) -> bytes:
-        patient = Patient(
-            backend,
-            patience=self.patience,
-            pauses=Pauses(),
-            on_retry=lambda path, cause, after: self.retries.append(cause),
-            cancel=threading.Event(),
-        )
-        return b"".join(patient.read(entry, start, stop))
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dfly.testing.hub import Throttle
 from dfly_modelscope.testing import File, FixtureHub
-from dfly_modelscope.testing.bodies import Throttle
 
 WEIGHTS = bytes(range(256)) * 5000
 

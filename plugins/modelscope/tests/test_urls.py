@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfly import UsageError
-from dfly_modelscope.urls import INTERNATIONAL, Endpoint, RepoUrl
+from dfly import Endpoint, UsageError
+from dfly_modelscope.urls import INTERNATIONAL, RepoUrl, endpoint_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -131,7 +131,7 @@ def test_a_url_is_read_as_it_is_written(url: RepoUrl) -> None:
     ],
 )
 def test_an_endpoint_is_https_unless_it_says_otherwise(text: str, url: str, userinfo: str) -> None:
-    endpoint = Endpoint.parse(text)
+    endpoint = endpoint_of(text)
     assert (endpoint.url, endpoint.userinfo) == (url, userinfo)
     assert "p@w" not in repr(endpoint)
 
@@ -139,4 +139,4 @@ def test_an_endpoint_is_https_unless_it_says_otherwise(text: str, url: str, user
 @pytest.mark.parametrize("text", ["", "ftp://hub", "https://", "http://hub:0", "http://hub:x", "http://[::1"])
 def test_what_is_no_endpoint_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="not a hub endpoint"):
-        Endpoint.parse(text)
+        endpoint_of(text)

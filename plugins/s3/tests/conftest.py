@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote
@@ -11,18 +10,13 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from dfly import Entry
 from dfly.backend import Tools, build_options
-from dfly.config import Patience
-from dfly.origin.patience import Patient
-from dfly.origin.pauses import Pauses
-from dfly.testing.contract import lent_tools
 from dfly.testing.faults import Reply, Seen
+from dfly.testing.lent import QUICK, Reader, lent_tools
 from dfly.testing.origin import FaultyOrigin
 from dfly_s3.backend import S3Backend
 from dfly_s3.testing import CannotStart, SeaweedFS
 
-QUICK = Patience(tries=3, first_delay=0.001, longest_delay=0.002, longest_pause=5.0)
 KEYS = {"access_key_id": "testkey", "secret_access_key": "testsecret"}
 
 
@@ -141,11 +135,5 @@ def make_strange(store: StrangeStore, tools: Tools) -> Callable[..., S3Backend]:
 
 
 @pytest.fixture
-def read() -> Callable[..., bytes]:
-    """Read an entry as the core does: with retries, going on at the offset."""
-
-    def whole(backend: S3Backend, entry: Entry, start: int = 0, stop: int | None = None) -> bytes:
-        patient = Patient(backend, patience=QUICK, pauses=Pauses(), on_retry=lambda *_: None, cancel=threading.Event())
-        return b"".join(patient.read(entry, start, stop))
-
-    return whole
+def read() -> Reader:
+    return Reader()

@@ -18,7 +18,7 @@ from dfly.values import bare_url
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-#: Metadata services outside of the link-local ranges: Alibaba, Azure, Oracle, AWS and Google.
+#: Metadata services of the large clouds outside of the link-local ranges.
 _METADATA = frozenset(
     map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )

@@ -6,20 +6,18 @@ A page of a listing that cannot be read is an error, never a shorter listing. Re
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import attrs
 
-from dfly import OriginUnavailable, Secret, SourceError, UsageError, bare_url
+from dfly import Endpoint, Secret, SourceError, UsageError, bare_url, reaching, read_capped
 from dfly_hf.refusals import not_a_hub, refusal
-from dfly_hf.urls import Endpoint, RepoUrl
+from dfly_hf.urls import RepoUrl
 
 if TYPE_CHECKING:
     import httpx
@@ -166,7 +164,7 @@ class HubApi:
         asking = self._client.stream(method, url, headers=self.headers, data=data, extensions=extensions)
         with self._reaching(), asking as response:
             failed = response.status_code >= 400
-            body = _capped(response, LARGEST_ERROR if failed else LARGEST_ANSWER)
+            body = read_capped(response, LARGEST_ERROR if failed else LARGEST_ANSWER)
         refused = self.refused(response, about, _error_text(body) if failed else "")
         if refused is not None:
             raise refused
@@ -205,25 +203,14 @@ class HubApi:
             raise not_a_hub(response, self.endpoint, "a next page outside the API")
         return f"{self.endpoint.url}{path}?{parts.query}"
 
-    @contextmanager
-    def _reaching(self) -> Iterator[None]:
-        # imported here, because `dfget --help` shows this plugin's flags and must not wait for an HTTP client
-        import httpx
-
-        try:
-            yield
-        except httpx.HTTPError as error:
-            raise OriginUnavailable(
-                f"no answer from {self.endpoint.url}: {type(error).__name__}: {error}",
-                hint="check the network, the proxy settings and HF_ENDPOINT",
-                url=self.endpoint.url,
-            ) from error
+    def _reaching(self) -> AbstractContextManager[None]:
+        return reaching(self.endpoint.url, hint="check the network, the proxy settings and HF_ENDPOINT")
 
 
 def _authorization(endpoint: Endpoint, token: Secret | None) -> dict[str, str]:
     # a password in the endpoint opens what is in front of the hub: there is one header for both, and it comes first
-    if endpoint.userinfo:
-        return {"Authorization": "Basic " + base64.b64encode(endpoint.userinfo.encode()).decode()}
+    if endpoint.authorization is not None:
+        return {"Authorization": endpoint.authorization}
     if token is None:
         return {}
     text = token.reveal()
@@ -255,26 +242,6 @@ def _row(item: Any) -> Row | None:
 
 def _hex(shape: re.Pattern[str], value: Any) -> str | None:
     return value.lower() if isinstance(value, str) and shape.fullmatch(value) else None
-
-
-def _capped(response: httpx.Response, limit: int) -> bytes | None:
-    """The decoded body, or None where it is longer than `limit` bytes or encoded in a way nobody asked for."""
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > limit:
-            return None
-    encoding = response.headers.get("content-encoding", "identity").lower()
-    if encoding == "identity":
-        return bytes(body)
-    if encoding not in ("gzip", "deflate"):
-        return None
-    # not httpx's decoder: it has no limit, and a small body may unpack to a very large one
-    try:
-        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    return unpacked if len(unpacked) <= limit else None
 
 
 def _error_text(body: bytes | None) -> str:

@@ -17,6 +17,7 @@ from dfly import (
     Backend,
     Changed,
     Digest,
+    Endpoint,
     Entry,
     NotAFile,
     NotFound,
@@ -30,7 +31,7 @@ from dfly_hf.api import HubApi, Row
 from dfly_hf.refusals import not_a_hub
 from dfly_hf.revisions import Pinned, near, pin
 from dfly_hf.settings import HfSettings, is_true
-from dfly_hf.urls import Endpoint, RepoUrl, checked_revision
+from dfly_hf.urls import RepoUrl, checked_revision
 
 if TYPE_CHECKING:
     import httpx

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dfly import AccessDenied, NotFound, RateLimited, SourceError, Unsupported, error_for_status
-from dfly_hf.urls import Endpoint, RepoUrl
+from dfly import AccessDenied, Endpoint, NotFound, RateLimited, SourceError, Unsupported, error_for_status, quoted
+from dfly_hf.urls import RepoUrl
 
 if TYPE_CHECKING:
     import httpx
 
 _DISABLED = "Access to this resource is disabled."
 _BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - the hub's words, not a password
-_LONGEST_QUOTE = 200
 
 
 def refusal(
@@ -30,7 +29,7 @@ def refusal(
         return None
     page = f"{endpoint.url}/{about.web_path}"
     code = response.headers.get("x-error-code", "")
-    said = _clean(response.headers.get("x-error-message") or said)
+    said = quoted(response.headers.get("x-error-message") or said)
     error = _known(code, said, response.status_code, about=about, page=page, token_given=token_given)
     if error is None:
         error = error_for_status(response, what=str(about))
@@ -86,9 +85,4 @@ def not_a_hub(response: httpx.Response, endpoint: Endpoint, why: str) -> SourceE
 def request_id(response: httpx.Response) -> str:
     """What the hub's support asks for, as the end of a message."""
     found = response.headers.get("x-request-id") or response.headers.get("x-amz-cf-id")
-    return f" (request {_clean(found)})" if found else ""
-
-
-def _clean(text: str) -> str:
-    """A stranger's text, safe on a terminal: one short line without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST_QUOTE].strip()
+    return f" (request {quoted(found)})" if found else ""

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import re
 from typing import Self
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
-from dfly import UsageError, bare_url
+from dfly import Endpoint, UsageError, bare_url
 
 KINDS = ("models", "datasets", "spaces", "kernels")
 DEFAULT_REVISION = "main"
@@ -26,41 +26,6 @@ _GRAMMAR = "write hf://[datasets/|spaces/]owner/repo[@revision][/path]"
 _REF = re.compile(r"refs/(?:pr/\d+|convert/[\w.-]+)(?=/|$)", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}")
 _PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
-
-
-@attrs.frozen
-class Endpoint:
-    """Where the hub is: `url` is `scheme://host[:port][/prefix]`, no final slash; `userinfo` is kept apart, unseen."""
-
-    url: str
-    userinfo: str = attrs.field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read an HF_ENDPOINT. Raises UsageError.
-
-        >>> Endpoint.parse("http://me:pw@hub:8080/hf/").url
-        'http://hub:8080/hf'
-        """
-        try:
-            parts = urlsplit(text.strip())
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid:
-            raise UsageError(f"{bare_url(text)!r} is not a hub endpoint", hint="write https://host[:port][/prefix]")
-        userinfo, _, host = parts.netloc.rpartition("@")
-        return cls(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", unquote(userinfo))
-
-    @property
-    def prefix(self) -> str:
-        """The path part: "" or "/prefix"."""
-        return urlsplit(self.url).path
-
-    def serves(self, link: SplitResult) -> bool:
-        """Whether `link` is on this endpoint: scheme, host, port and prefix agree."""
-        ours = urlsplit(self.url)
-        return _origin(ours) == _origin(link) and (link.path + "/").startswith(self.prefix + "/")
 
 
 @attrs.frozen
@@ -216,8 +181,3 @@ def _encodable(text: str, path: str) -> str:
     except UnicodeEncodeError:
         raise UsageError(f"{text!r} is not valid UTF-8") from None
     return path
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, parts.port or default

@@ -7,19 +7,18 @@ hub now and then denies a page of a listing that it has just shown (403), which 
 
 from __future__ import annotations
 
-import base64
 import time
-import zlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import attrs
 
-from dfly import Changed, OriginUnavailable, Secret, SourceError, UsageError, bare_url
+from dfly import Changed, Endpoint, Secret, SourceError, UsageError, reaching, read_capped
 from dfly_modelscope.envelope import Asked, not_a_hub, parse, refusal
 from dfly_modelscope.rows import Page, Row, merged, row_of, same_tip, tip_of
-from dfly_modelscope.urls import Endpoint, RepoUrl
+from dfly_modelscope.urls import RepoUrl
 
 if TYPE_CHECKING:
     import httpx
@@ -75,7 +74,7 @@ class HubApi:
 
     def head(self, at: RepoUrl) -> httpx.Response:
         """The hub's own answer for a file's content, not followed."""
-        with self._reachable():
+        with self._reaching():
             return self._client.request(
                 "HEAD", self.file_url(at), headers=self.headers, extensions={"dfly.follow": False}
             )
@@ -143,8 +142,8 @@ class HubApi:
         return data
 
     def _get(self, url: str) -> tuple[httpx.Response, bytes]:
-        with self._reachable(), self._client.stream("GET", url, headers=self.headers) as response:
-            body = _capped(response, LARGEST_ERROR if response.status_code >= 400 else LARGEST_ANSWER)
+        with self._reaching(), self._client.stream("GET", url, headers=self.headers) as response:
+            body = read_capped(response, LARGEST_ERROR if response.status_code >= 400 else LARGEST_ANSWER)
         if body is None:
             why = f"more than {LARGEST_ANSWER >> 20} MiB, or an unknown encoding"
             raise not_a_hub(response, self.endpoint, why)
@@ -176,28 +175,8 @@ class HubApi:
 
         return not_a_hub(httpx.Response(200), self.endpoint, f"{why}, for {at}")
 
-    def _reachable(self) -> _Reachable:
-        return _Reachable(self.endpoint)
-
-
-class _Reachable:
-    """Turns what httpx raises into the error it means."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._url = endpoint.url
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        import httpx
-
-        if isinstance(error, httpx.HTTPError):
-            raise OriginUnavailable(
-                f"no answer from {self._url}: {type(error).__name__}: {bare_url(str(error))}",
-                hint="check the network, the proxy settings and MODELSCOPE_ENDPOINT",
-                url=self._url,
-            ) from error
+    def _reaching(self) -> AbstractContextManager[None]:
+        return reaching(self.endpoint.url, hint="check the network, the proxy settings and MODELSCOPE_ENDPOINT")
 
 
 def _credentials(endpoint: Endpoint, token: Secret | None) -> dict[str, str]:
@@ -210,27 +189,7 @@ def _credentials(endpoint: Endpoint, token: Secret | None) -> dict[str, str]:
                 "the token has characters that no token has", hint="check --ms-token or MODELSCOPE_API_TOKEN"
             )
         headers = {"Authorization": f"Bearer {text}", "Cookie": f"m_session_id={text}"}
-    if endpoint.userinfo:
+    if endpoint.authorization is not None:
         # a password in the endpoint opens what is in front of the hub; the cookie still opens the hub
-        headers["Authorization"] = "Basic " + base64.b64encode(endpoint.userinfo.encode()).decode()
+        headers["Authorization"] = endpoint.authorization
     return headers
-
-
-def _capped(response: httpx.Response, limit: int) -> bytes | None:
-    """The decoded body, or None where it is longer than `limit` bytes or encoded in a way nobody asked for."""
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > limit:
-            return None
-    encoding = response.headers.get("content-encoding", "identity").lower()
-    if encoding == "identity":
-        return bytes(body)
-    if encoding != "gzip":
-        return None
-    # not httpx's decoder, which knows no limit: a small body can unpack to a very large one
-    try:
-        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, limit + 1)
-    except zlib.error:
-        return b""
-    return unpacked if len(unpacked) <= limit else None

@@ -36,7 +36,7 @@ from dfly_modelscope.api import LARGEST_ERROR, HubApi
 from dfly_modelscope.listing import everything, pinned, row, top
 from dfly_modelscope.rows import Row
 from dfly_modelscope.settings import ModelScopeSettings
-from dfly_modelscope.urls import DEFAULT_REVISION, INTERNATIONAL, Endpoint, RepoUrl, checked_revision
+from dfly_modelscope.urls import DEFAULT_REVISION, INTERNATIONAL, RepoUrl, checked_revision, endpoint_of
 
 if TYPE_CHECKING:
     import httpx
@@ -64,9 +64,9 @@ class ModelScopeBackend(Backend):
         self, settings: ModelScopeSettings, tools: Tools, *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         super().__init__(settings, tools)
-        self._endpoint = Endpoint.parse(settings.endpoint) if settings.endpoint else None
+        self._endpoint = endpoint_of(settings.endpoint) if settings.endpoint else None
         self._revision = checked_revision(settings.revision) if settings.revision else None
-        endpoints = {"": self._endpoint} if self._endpoint else {s: Endpoint.parse(u) for s, u in self.sites.items()}
+        endpoints = {"": self._endpoint} if self._endpoint else {s: endpoint_of(u) for s, u in self.sites.items()}
         self._hubs = {
             site: HubApi(client=tools.client, endpoint=endpoint, token=settings.token, sleep=sleep)
             for site, endpoint in endpoints.items()

@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from dfly import AccessDenied, NotFound, OriginUnavailable, RateLimited, SourceError, Unsupported, error_for_status
-from dfly_modelscope.urls import INTERNATIONAL, Endpoint, RepoUrl
+from dfly import (
+    AccessDenied,
+    Endpoint,
+    NotFound,
+    OriginUnavailable,
+    RateLimited,
+    SourceError,
+    Unsupported,
+    error_for_status,
+    quoted,
+)
+from dfly_modelscope.urls import INTERNATIONAL, RepoUrl
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +37,6 @@ NO_TREE = 10990101004
 NO_FILE = 10990101007
 _OK = (200, None)
 _OUTAGES = (500, 502, 503, 504)
-_LONGEST_QUOTE = 200
 
 
 @attrs.frozen
@@ -76,8 +85,8 @@ def parse(response: httpx.Response, body: bytes) -> Envelope | None:
         status=response.status_code,
         code=_number(lowered.get("code")),
         success=lowered.get("success") is not False,
-        said=clean(said) if isinstance(said, str) else "",
-        request_id=clean(told) if isinstance(told, str) else "",
+        said=quoted(said) if isinstance(said, str) else "",
+        request_id=quoted(told) if isinstance(told, str) else "",
         data=lowered.get("data"),
     )
 
@@ -109,11 +118,6 @@ def not_a_hub(response: httpx.Response, endpoint: Endpoint, why: str) -> SourceE
         hint="check MODELSCOPE_ENDPOINT or --ms-endpoint, and whether a proxy or login page is in between",
         url=endpoint.url,
     )
-
-
-def clean(text: str) -> str:
-    """A stranger's text, safe on a terminal: one short line without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST_QUOTE].strip()
 
 
 def _by_code(code: int | None, asked: Asked) -> SourceError | None:
@@ -166,7 +170,7 @@ def _status(status: int, code: int | None) -> int:
 
 
 def _request(answer: Envelope | None, response: httpx.Response) -> str:
-    found = (answer.request_id if answer else "") or clean(response.headers.get("x-request-id", ""))
+    found = (answer.request_id if answer else "") or quoted(response.headers.get("x-request-id", ""))
     return f" (request {found})" if found else ""
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from typing import Self
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import attrs
 
-from dfly import UsageError, bare_url
+from dfly import Endpoint, UsageError, bare_url
 
 KINDS = ("models", "datasets")
 DEFAULT_REVISION = "master"
@@ -36,42 +36,14 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{40}")
 _PART = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 
-@attrs.frozen
-class Endpoint:
-    """Where a hub is: `url` is `scheme://host[:port][/prefix]`, no final slash; `userinfo` is kept apart, unseen."""
+def endpoint_of(text: str) -> Endpoint:
+    """Read a MODELSCOPE_ENDPOINT; a bare domain is https. Raises UsageError.
 
-    url: str
-    userinfo: str = attrs.field(default="", repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a MODELSCOPE_ENDPOINT; a bare domain is https. Raises UsageError.
-
-        >>> Endpoint.parse("www.modelscope.ai/").url
-        'https://www.modelscope.ai'
-        """
-        given = text.strip()
-        if "://" not in given:
-            given = f"https://{given}"
-        try:
-            parts = urlsplit(given)
-            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid:
-            raise UsageError(f"{bare_url(given)!r} is not a hub endpoint", hint="write https://host[:port][/prefix]")
-        userinfo, _, host = parts.netloc.rpartition("@")
-        return cls(f"{parts.scheme}://{host}{parts.path.rstrip('/')}", unquote(userinfo))
-
-    @property
-    def prefix(self) -> str:
-        """The path part: "" or "/prefix"."""
-        return urlsplit(self.url).path
-
-    def serves(self, link: SplitResult) -> bool:
-        """Whether `link` is on this endpoint: scheme, host, port and prefix agree."""
-        ours = urlsplit(self.url)
-        return _origin(ours) == _origin(link) and (link.path + "/").startswith(self.prefix + "/")
+    >>> endpoint_of("www.modelscope.ai/").url
+    'https://www.modelscope.ai'
+    """
+    given = text.strip()
+    return Endpoint.parse(given if "://" in given else f"https://{given}")
 
 
 @attrs.frozen
@@ -215,8 +187,3 @@ def _unquoted(text: str, quoted: str) -> str:
         return unquote(quoted, errors="strict")
     except UnicodeDecodeError:
         raise UsageError(f"{text}: {quoted!r} is not percent-encoded UTF-8") from None
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, parts.port or default

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import attrs
-import httpx
 
 from dfly import (
     AccessDenied,
@@ -22,12 +22,15 @@ from dfly import (
     SourceError,
     Unsupported,
     error_for_status,
+    quoted,
 )
 from dfly_s3.account import Account
 from dfly_s3.answers import Unreadable, parse
 from dfly_s3.urls import S3Url
 
-_LONGEST_QUOTE = 200
+if TYPE_CHECKING:
+    import httpx
+
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 MISPLACED = frozenset(
     {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
@@ -61,7 +64,7 @@ class Complaint:
             return cls()
         if root.tag != "Error":
             return cls()
-        said = [_clean(root.findtext(name, "")) for name in ("Code", "Message", "Region", "ServerTime")]
+        said = [quoted(root.findtext(name, "")) for name in ("Code", "Message", "Region", "ServerTime")]
         return cls(*said)
 
 
@@ -87,7 +90,7 @@ def refusal(
             error.message += f": {said.code} {said.message}".rstrip()
         return error
     request_id = response.headers.get("x-amz-request-id", "")
-    error.message += f" (request {_clean(request_id)})" if request_id else ""
+    error.message += f" (request {quoted(request_id)})" if request_id else ""
     error.url = str(about.at(about.key))
     return error
 
@@ -161,8 +164,3 @@ def _skew(said: Complaint, response: httpx.Response, now: Callable[[], float]) -
         return ""
     seconds = round(now() - there)
     return f": {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the store's"
-
-
-def _clean(text: str) -> str:
-    """A stranger's text, safe on a terminal: one short line without control characters."""
-    return "".join(c if c.isprintable() else " " for c in text)[:_LONGEST_QUOTE].strip()

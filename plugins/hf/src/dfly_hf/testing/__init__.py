@@ -8,10 +8,9 @@ Its fidelity is pinned by tests that run the real `huggingface_hub` client again
 `python -m dfly_hf.testing --repo owner/name=DIR` prints its URL and serves until it is stopped.
 """
 
+from dfly.testing.hub import Account, Call, Fault
 from dfly_hf.testing.content import File
-from dfly_hf.testing.faults import Fault
 from dfly_hf.testing.fixture import FixtureHub
-from dfly_hf.testing.records import Call
-from dfly_hf.testing.repos import Account, Repo
+from dfly_hf.testing.repos import Repo
 
 __all__ = ["Account", "Call", "Fault", "File", "FixtureHub", "Repo"]

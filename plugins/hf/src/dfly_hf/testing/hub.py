@@ -8,29 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlencode
 
-import attrs
 from aiohttp import web
 
-from dfly_hf.testing.bodies import Body
-from dfly_hf.testing.faults import Fault
-from dfly_hf.testing.records import Call
-from dfly_hf.testing.repos import Account, Commit, Repo, folders, row
-from dfly_hf.testing.site import Site
+from dfly.testing.hub import Account, Call, Fault, Target
+from dfly_hf.testing.repos import Commit, Repo, folders, row
+from dfly_hf.testing.site import HfSite
 from dfly_hf.urls import KINDS
 
 _CALLS = ("revision", "tree", "paths-info", "refs", "commits", "auth-check")
 _EXPANDED_PAGE = 50
-
-
-@attrs.frozen
-class Target:
-    """What a request's path names; all parts are unquoted."""
-
-    what: str
-    kind: str = "models"
-    repo: str = ""
-    revision: str = ""
-    path: str = ""
 
 
 class RefusedError(Exception):
@@ -46,19 +32,17 @@ class RefusedError(Exception):
 class Hub:
     """Answers requests to the hub's origin."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: HfSite) -> None:
         self._site = site
         self._ids = itertools.count(1)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request to this origin."""
         place = request.raw_path.partition("?")[0]
-        if place == f"{self._site.prefix}/_stats":
-            return web.json_response(self._site.records.summary())
         target = read_target(place.removeprefix(self._site.prefix))
         call, fault = self._site.open_call(request, target.what, f"{target.kind}/{target.repo}", target.path)
         try:
-            if fault is not None and fault.status is not None:
+            if fault.status is not None:
                 response: web.StreamResponse = web.Response(
                     status=fault.status, body=fault.body, headers={"Content-Type": "text/html", **fault.headers}
                 )
@@ -73,16 +57,14 @@ class Hub:
             self._finish(response, fault)
         return response
 
-    def _finish(self, response: web.StreamResponse, fault: Fault | None) -> None:
+    def _finish(self, response: web.StreamResponse, fault: Fault) -> None:
         response.headers["X-Request-Id"] = f"fixture-{next(self._ids)}"
-        for name, value in (fault.headers if fault else {}).items():
+        for name, value in fault.headers.items():
             response.headers.popall(name, None)
             if value:
                 response.headers[name] = value
 
-    async def _dispatch(
-        self, request: web.Request, target: Target, call: Call, fault: Fault | None
-    ) -> web.StreamResponse:
+    async def _dispatch(self, request: web.Request, target: Target, call: Call, fault: Fault) -> web.StreamResponse:
         account = self._account(request)
         if target.what == "whoami":
             return _whoami(account)
@@ -141,7 +123,7 @@ class Hub:
         return repo
 
     async def _resolve(
-        self, request: web.Request, target: Target, repo: Repo, commit: Commit, call: Call, fault: Fault | None
+        self, request: web.Request, target: Target, repo: Repo, commit: Commit, call: Call, fault: Fault
     ) -> web.StreamResponse:
         file = commit.files.get(target.path)
         if file is None:
@@ -155,15 +137,7 @@ class Hub:
                 headers |= {"X-Xet-Hash": file.xet, "Link": f'<{route}>; rel="xet-auth"'}
             return web.Response(status=302, text=f"Found. Redirecting to {link}", headers=headers)
         headers |= {"ETag": f'"{file.oid}"', "X-Request-Id": f"fixture-{next(self._ids)}"}
-        return await Body(
-            request=request,
-            file=file,
-            call=call,
-            throttle=self._site.throttle,
-            headers=headers,
-            fault=fault,
-            compressible=True,
-        ).send()
+        return await self._site.send(request, file, call=call, fault=fault, headers=headers, compressible=True)
 
     def _tree(self, request: web.Request, target: Target, commit: Commit) -> web.Response:
         query = request.query

@@ -1,4 +1,4 @@
-"""Repositories, their history and refs, and who may see them. Commits are computed from content: always the same."""
+"""Repositories, their history and refs. Commits are computed from content: always the same."""
 
 from __future__ import annotations
 
@@ -18,18 +18,6 @@ class Commit:
     files: dict[str, File]
     parent: str | None
     title: str
-
-
-@attrs.frozen
-class Account:
-    """Who a token stands for. `grants` are ids of private and gated repositories open to it, besides its own."""
-
-    name: str
-    grants: frozenset[str] = frozenset()
-
-    def may_read(self, repo: Repo) -> bool:
-        """Whether a private or gated repository is open to this account."""
-        return repo.id in self.grants or repo.id.partition("/")[0] == self.name
 
 
 @attrs.define(eq=False)

@@ -1,83 +1,34 @@
-"""Everything the two origins of a fixture hub share: repositories, accounts, signed links, faults, records."""
+"""What can be set on this hub, besides what every hub has."""
 
-from __future__ import annotations
-
-import hashlib
-import hmac
-import secrets
-import time
-from urllib.parse import quote, unquote
+from typing import ClassVar
 
 import attrs
-from aiohttp import web
 
-from dfly_hf.testing.bodies import Throttle
-from dfly_hf.testing.content import File
-from dfly_hf.testing.faults import Fault, Faults
-from dfly_hf.testing.records import API_KINDS, Call, Records
-from dfly_hf.testing.repos import Account, Repo
+from dfly.testing.hub import Site
+from dfly_hf.testing.repos import Repo
 
 
 @attrs.define(kw_only=True)
-class Site:
-    """The state of a fixture hub. Tests change it while the server's thread reads it."""
+class HfSite(Site[Repo]):
+    """The state of a fixture hub."""
 
-    prefix: str
+    #: Calls that count against the hub's API rate limit; "resolve" has a limit of its own, "cdn" has none.
+    api_kinds: ClassVar[tuple[str, ...]] = (
+        "revision",
+        "tree",
+        "paths-info",
+        "refs",
+        "commits",
+        "whoami",
+        "auth-check",
+        "info",
+    )
+    #: The hub's own client numbers its requests and counts its downloads, at the content network too.
+    tolerated: ClassVar[tuple[str, ...]] = ("x-amzn-trace-id", "x-hf-download-counter")
+    key_name: ClassVar[str] = "Key-Pair-Id"
+
     page_size: int
-    link_seconds: int
     short_hashes: bool
     password: str | None
     next_link_base: str | None
-    throttle: Throttle
-    hub_url: str = ""
-    cdn_url: str = ""
-    repos: dict[tuple[str, str], Repo] = attrs.field(factory=dict)
     renames: dict[tuple[str, str], str] = attrs.field(factory=dict)
-    accounts: dict[str, Account] = attrs.field(factory=dict)
-    faults: Faults = attrs.field(factory=Faults)
-    records: Records = attrs.field(factory=Records)
-    #: Replaced to make all links expire.
-    key: bytes = attrs.field(factory=lambda: secrets.token_bytes(16))
-    _stored: dict[str, File] = attrs.field(factory=dict)
-
-    def open_call(self, request: web.Request, kind: str, repo: str = "", path: str = "") -> tuple[Call, Fault | None]:
-        """Record a request and find out what is to go wrong with it."""
-        headers = request.headers
-        call = Call(
-            kind=kind,
-            method=request.method,
-            url=request.raw_path,
-            repo=repo,
-            path=path,
-            range=headers.get("Range"),
-            authorized="Authorization" in headers,
-            cookies="Cookie" in headers,
-            encoding=headers.get("Accept-Encoding", ""),
-            user_agent=headers.get("User-Agent", ""),
-        )
-        self.records.add(call)
-        return call, self.faults.take(kind, path, api=kind in API_KINDS)
-
-    def sign(self, repo: Repo, path: str, file: File) -> str:
-        """A link to a file's content that is good for `link_seconds`."""
-        self._stored[file.etag] = file
-        place = f"/{repo.kind}/{quote(repo.id, safe='')}/{file.etag}/{quote(path)}"
-        expires = int(time.time() + self.link_seconds)
-        return (
-            f"{self.cdn_url}{place}?Expires={expires}&Signature={self._signature(place, expires)}&Key-Pair-Id=FIXTURE"
-        )
-
-    def signed(self, place: str, expires: str, signature: str) -> str | None:
-        """Why a link is no good, or None."""
-        if not expires.isdigit() or not hmac.compare_digest(self._signature(place, int(expires)), signature):
-            return "Access denied"
-        return "Request has expired" if int(expires) < time.time() else None
-
-    def stored(self, place: str) -> tuple[str, str, File] | None:
-        """Repository, path and content behind a link's path."""
-        kind, repo, etag, path = (place.strip("/").split("/", 3) + [""] * 4)[:4]
-        file = self._stored.get(etag)
-        return (f"{kind}/{unquote(repo)}", unquote(path), file) if file else None
-
-    def _signature(self, place: str, expires: int) -> str:
-        return hmac.new(self.key, f"{place}\n{expires}".encode(), hashlib.sha256).hexdigest()

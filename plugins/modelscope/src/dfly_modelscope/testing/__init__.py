@@ -8,10 +8,9 @@ Its fidelity is pinned by tests that run the real `modelscope` client against it
 `python -m dfly_modelscope.testing --root DIR --repo owner/name` prints its URL and serves until it is stopped.
 """
 
+from dfly.testing.hub import Account, Call, Fault
 from dfly_modelscope.testing.content import File
-from dfly_modelscope.testing.faults import Fault
 from dfly_modelscope.testing.fixture import FixtureHub
-from dfly_modelscope.testing.records import Call
-from dfly_modelscope.testing.repos import Account, Repo
+from dfly_modelscope.testing.repos import Repo
 
 __all__ = ["Account", "Call", "Fault", "File", "FixtureHub", "Repo"]

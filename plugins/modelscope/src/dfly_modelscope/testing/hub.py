@@ -6,30 +6,16 @@ import itertools
 from typing import Any
 from urllib.parse import unquote
 
-import attrs
 from aiohttp import web
 
+from dfly.testing.hub import Account, Call, Fault, Target
 from dfly_modelscope.envelope import BAD_TOKEN, NO_ACCESS, NO_FILE, NO_REPOSITORY
-from dfly_modelscope.testing.bodies import Body
-from dfly_modelscope.testing.faults import Fault
-from dfly_modelscope.testing.records import Call
-from dfly_modelscope.testing.repos import Account, Commit, Repo, rows
-from dfly_modelscope.testing.site import Site
+from dfly_modelscope.testing.repos import Commit, Repo, rows
+from dfly_modelscope.testing.site import ModelScopeSite
 from dfly_modelscope.urls import KINDS
 
 _CALLS = {"repo/files": "files", "repo/tree": "tree", "repo": "resolve", "revisions": "revisions", "": "info"}
 _DATASET_PAGE = 100
-
-
-@attrs.frozen
-class Target:
-    """What a request is about; `path` is a file, or the folder of a listing."""
-
-    what: str
-    kind: str = "models"
-    repo: str = ""
-    revision: str = "master"
-    path: str = ""
 
 
 class RefusedError(Exception):
@@ -43,15 +29,13 @@ class RefusedError(Exception):
 class Hub:
     """Answers requests to the hub's origin."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: ModelScopeSite) -> None:
         self._site = site
         self._ids = itertools.count(1)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer any request to this origin."""
         place = request.raw_path.partition("?")[0]
-        if place == f"{self._site.prefix}/_stats":
-            return web.json_response(self._site.records.summary())
         target = self._target(place, request)
         call, fault = self._site.open_call(request, target.what, f"{target.kind}/{target.repo}", target.path)
         if fault.status is not None:
@@ -132,15 +116,7 @@ class Hub:
                 location = self._site.sign(repo, target.path, file)
                 redirect = {**headers, "Location": location, **fault.headers}
                 return web.Response(status=302, headers={name: value for name, value in redirect.items() if value})
-        return await Body(
-            request=request,
-            file=file,
-            call=call,
-            fault=fault,
-            throttle=self._site.throttle,
-            headers=headers,
-            part_status=self._site.part_status,
-        ).send()
+        return await self._site.send(request, file, call=call, fault=fault, headers=headers)
 
     def _target(self, place: str, request: web.Request) -> Target:
         if not place.startswith(self._site.prefix):

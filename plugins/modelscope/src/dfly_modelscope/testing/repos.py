@@ -1,4 +1,4 @@
-"""Repositories and who may see them, with the rows that the hub lists of them.
+"""Repositories, with the rows that the hub lists of them.
 
 A commit's name is computed from content, so it is always the same. A row's `Revision` is the last commit that touched the
 file, or anything below the folder, as git counts it.
@@ -22,18 +22,6 @@ class Commit:
     id: str
     files: dict[str, File]
     touched: dict[str, str]
-
-
-@attrs.frozen
-class Account:
-    """Who a token stands for. `grants` are ids of private repositories open to it, besides its own."""
-
-    name: str
-    grants: frozenset[str] = frozenset()
-
-    def may_read(self, repo: Repo) -> bool:
-        """Whether a private repository is open to this account."""
-        return repo.id in self.grants or repo.id.partition("/")[0] == self.name
 
 
 @attrs.define(eq=False)

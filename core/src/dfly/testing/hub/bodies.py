@@ -13,9 +13,9 @@ from typing import IO
 import attrs
 from aiohttp import web
 
-from dfly_hf.testing.content import File
-from dfly_hf.testing.faults import Fault
-from dfly_hf.testing.records import Call
+from dfly.testing.hub.contents import Content
+from dfly.testing.hub.faults import Fault
+from dfly.testing.hub.records import Call
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _SUFFIX = re.compile(r"bytes=-(\d+)")
@@ -55,43 +55,46 @@ class Throttle:
 
 @attrs.frozen(kw_only=True)
 class Body:
-    """One file on its way to one client."""
+    """One file on its way to one client. A part is sent under `part_status`: some hubs say 200, and Content-Range."""
 
     request: web.Request
-    file: File
+    file: Content
     call: Call
+    fault: Fault
     throttle: Throttle
     headers: Mapping[str, str]
-    fault: Fault | None = None
-    #: Compress where the client takes it, as the hub does with its small files.
+    part_status: int = 206
+    #: Compress where the client takes it, as some hubs do with their small files.
     compressible: bool = False
 
     async def send(self) -> web.StreamResponse:
         """Answer with the range that was asked for."""
-        fault = self.fault or Fault(where="")
+        fault = self.fault
         headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **self.headers}
-        wanted = self.request.headers.get("If-Match")
-        if wanted not in (None, "*", headers.get("ETag")):
+        wanted, etag = self.request.headers.get("If-Match"), headers.get("ETag")
+        if etag is not None and wanted not in (None, "*", etag):
             return self._finish(web.Response(status=412, headers=headers))
         start, stop, status = self._range(ignored=fault.whole)
         if status == 416:
-            return self._finish(
-                web.Response(status=416, headers={**headers, "Content-Range": f"bytes */{self.file.size}"})
-            )
-        if status == 206:
+            headers["Content-Range"] = f"bytes */{self.file.size}"
+            return self._finish(web.Response(status=416, headers=headers))
+        part = status == 206
+        if part:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{self.file.size}"
+            status = self.part_status
         headers.update(fault.headers)
         response = web.StreamResponse(status=status, headers={k: v for k, v in headers.items() if v})
         accepts = "gzip" in self.request.headers.get("Accept-Encoding", "")
-        if fault.gzip or (self.compressible and accepts and status == 200 and self.request.method == "GET"):
+        if fault.gzip or (self.compressible and accepts and not part and self.request.method == "GET"):
             return await self._send_gzip(response, start, stop)
-        response.content_length = max(stop - start - fault.shorten, 0)
+        stop = max(stop - fault.shorten, start)
+        response.content_length = stop - start
         self._finish(response)
         await response.prepare(self.request)
         if self.request.method != "HEAD":
             # a client may leave when it has what it wants
             with suppress(ConnectionError):
-                await self._send_range(response, start, stop - fault.shorten, fault)
+                await self._send_range(response, start, stop)
         return response
 
     def _range(self, *, ignored: bool) -> tuple[int, int, int]:
@@ -119,19 +122,20 @@ class Body:
         await response.write_eof()
         return response
 
-    async def _send_range(self, response: web.StreamResponse, start: int, stop: int, fault: Fault) -> None:
-        end = stop if fault.cut is None else min(stop, start + fault.cut)
-        if fault.flip and start < end:
-            async for chunk in self._chunks(start, start + 1):
-                await response.write(bytes([chunk[0] ^ 0xFF]))
+    async def _send_range(self, response: web.StreamResponse, start: int, stop: int) -> None:
+        end = stop if self.fault.cut is None else min(stop, start + self.fault.cut)
+        if self.fault.flip and start < end:
+            await self.throttle.spend(1)
             self.call.bytes += 1
+            await response.write(bytes([self.file.read(start, start + 1)[0] ^ 0xFF]))
             start += 1
         if self.file.path is not None:
             # opened anew for each range: a benchmark holds thousands of files
             with self.file.path.open("rb") as file:
-                await self._sendfile(response, file, start, end)
+                await self._sendfile(file, start, end)
         else:
             async for chunk in self._chunks(start, end):
+                # counted first: a client that has everything must find it counted
                 self.call.bytes += len(chunk)
                 await response.write(chunk)
         transport = self.request.transport
@@ -140,7 +144,7 @@ class Body:
         else:
             await response.write_eof()
 
-    async def _sendfile(self, response: web.StreamResponse, file: IO[bytes], start: int, stop: int) -> None:
+    async def _sendfile(self, file: IO[bytes], start: int, stop: int) -> None:
         loop = asyncio.get_running_loop()
         at = start
         while at < stop:
@@ -149,7 +153,7 @@ class Body:
             transport = self.request.transport
             if transport is None or transport.is_closing():
                 raise ConnectionResetError("the client went away")
-            # counted first: a client that has everything must find it counted
+            # counted first, as above
             self.call.bytes += count
             try:
                 await loop.sendfile(transport, file, at, count)
@@ -164,9 +168,4 @@ class Body:
         while end < stop:
             at, end = end, min(end + self.throttle.slice, stop)
             await self.throttle.spend(end - at)
-            if self.file.data is not None:
-                yield self.file.data[at:end]
-            elif self.file.path is not None:
-                with self.file.path.open("rb") as file:
-                    file.seek(at)
-                    yield file.read(end - at)
+            yield self.file.read(at, end)

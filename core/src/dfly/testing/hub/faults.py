@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from dfly_modelscope.testing.records import API_KINDS, Call
+from dfly.testing.hub.records import Call
 
 
 @attrs.define(kw_only=True)
@@ -27,7 +27,7 @@ class Fault:
     #: Answer with this status and `body` instead.
     status: int | None = None
     body: bytes = b""
-    #: Changes the envelope of an API call.
+    #: Changes the JSON object of an API answer, on hubs that wrap theirs in one.
     edit: Callable[[dict[str, Any]], object] | None = None
     #: Added to the answer; a value of "" takes a header away.
     headers: Mapping[str, str] = attrs.field(factory=dict)
@@ -39,10 +39,12 @@ class Fault:
     flip: bool = False
     #: Ignore Range: 200 and the whole file.
     whole: bool = False
+    #: Compress although it was not asked for.
+    gzip: bool = False
 
 
 class Faults:
-    """The faults that are still to happen."""
+    """The faults that are still to happen. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,11 +55,11 @@ class Faults:
         with self._lock:
             self._left.append(fault)
 
-    def take(self, call: Call) -> Fault:
-        """The fault that happens to this call; one that changes nothing where none does."""
+    def take(self, call: Call, *, api: bool) -> Fault:
+        """The fault that happens to this call (`api`: one of the API's); one that changes nothing where none does."""
         with self._lock:
             for fault in self._left:
-                here = fault.where == call.kind or (fault.where == "api" and call.kind in API_KINDS)
+                here = fault.where == call.kind or (api and fault.where == "api")
                 if not here or not fnmatchcase(call.path, fault.match):
                     continue
                 if fault.after > 0:
