@@ -91,8 +91,8 @@ class SeedPeer:
                 f"{self.url}/v1/snapshots/{task}/events",
                 params=query,
                 headers=self._headers(),
-                # heartbeats come every few seconds: silence means the seed peer is gone
-                timeout=httpx.Timeout(10.0, read=20.0),
+                # heartbeats come every few seconds: silence means the seed peer is gone, or the cable was
+                timeout=httpx.Timeout(10.0, read=12.0),
             )
             response = self.client.send(request, stream=True)
         try:

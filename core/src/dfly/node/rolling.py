@@ -34,6 +34,8 @@ from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, Session
 TICK = 0.25
 #: A segment that has stood still for so long (seconds) is watched for peers that were asked and are silent.
 WATCHED = 0.5
+#: Seconds without a word from the seed peer, which gives a sign of life more often, after which our own link was cut.
+DEAF = 8.0
 #: A disk that has changed what it held this often is given up.
 MOST_DAMAGES = 5
 #: Records in one message to a successor.
@@ -89,6 +91,8 @@ class Rolling:
         self._carried: set[SegmentKey] = set()
         self._looked = self._progressed = self._said_stalled = time.monotonic()
         self._waiting_for = ""
+        # when the seed peer was heard last, and since when without a gap
+        self._heard = self._hearing_since = self._looked
         # one hasher, because a blob's digests advance in order; talkers, because a report must not wait for a hash
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="dfly-hash")
         self._talkers = ThreadPoolExecutor(2, thread_name_prefix="dfly-report")
@@ -166,6 +170,10 @@ class Rolling:
             self._report(done=all(flow.arrival.settled for flow in self._flows.values()))
 
     def _handle(self, news: Any) -> None:
+        if isinstance(news, wire.Message):
+            now = time.monotonic()
+            self._hearing_since = now if now - self._heard > DEAF else self._hearing_since
+            self._heard = now
         handler = self._handlers.get(type(news))
         if handler is not None:
             handler(news)
@@ -473,7 +481,12 @@ class Rolling:
                 self._emit(Stalled(path=waiting.arrival.label, seconds=round(quiet, 1), cause=cause))
 
     def _give_up_where_nobody_sends(self, now: float) -> None:
-        """Raise SwarmError where a segment that the seed peer has published does not come from it either."""
+        """Raise SwarmError where a segment that the seed peer has published does not come from it either.
+
+        Not after a time without a network: connections take a while to find out that it is back.
+        """
+        if now - self._heard > DEAF or now - self._hearing_since <= self._patience:
+            return
         for flow in self._flows.values():
             for index, ongoing in flow.ongoing.items():
                 if ongoing.help > 1 and now - ongoing.progressed > self._patience:

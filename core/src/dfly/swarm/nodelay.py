@@ -1,8 +1,9 @@
-"""TCP_NODELAY on the session's sockets, which libtorrent never sets.
+"""TCP_NODELAY and TCP_USER_TIMEOUT on the session's sockets, which libtorrent never sets.
 
 A fresh link exchanges half a dozen short messages before the first request; with Nagle and delayed acknowledgements each
-of them may wait 40 ms, longer than a segment takes. Linux copies the flag from a listening socket to those it accepts, so
-only dialled sockets have to be looked for.
+of them may wait 40 ms, longer than a segment takes. And TCP, having sent into a cut cable for a quarter of a minute, waits as
+long again before it tries once more, while a new connection would stand at once: so one that nobody acknowledges anything on
+is given up. Linux copies both from a listening socket to those it accepts, so only dialled sockets have to be looked for.
 """
 
 import contextlib
@@ -15,6 +16,10 @@ from collections.abc import Callable, Collection
 import attrs
 
 from dfly.swarm.events import Address
+
+
+#: Milliseconds without an acknowledgement after which a connection is given up.
+UNACKNOWLEDGED = 6000
 
 
 @attrs.frozen
@@ -94,6 +99,7 @@ class NoDelay:
             mine = copy.getsockname()[1] in self._ports or peer in peers
             if mine:
                 copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
             return _Known(inode, peer, done=mine)
 
 
