@@ -7,6 +7,7 @@ import sys
 
 import httpx
 import pytest
+import trustme
 
 from dfly.cli.dfdaemon import parse_listen, run
 from dfly.plugins import Plugins
@@ -57,15 +58,13 @@ def test_the_cluster_token_comes_from_a_file_or_the_environment(daemon, tmp_path
 
 
 def test_with_a_certificate_it_answers_over_tls(daemon, tmp_path):
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    _, url = daemon("--tls-cert", str(cert), "--tls-key", str(key))
+    authority = trustme.CA()
+    made = authority.issue_cert("127.0.0.1")
+    made.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
+    _, url = daemon("--tls-cert", str(tmp_path / "both.pem"))
     assert url.startswith("https://")
-    trust = ssl.create_default_context(cafile=str(cert))
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
     assert httpx.get(url + "/healthz", verify=trust, trust_env=False).json() == {"ok": True}
 
 
