@@ -5,6 +5,7 @@ import os
 import random
 from pathlib import Path
 
+import httpx
 import pytest
 
 import dfly
@@ -120,6 +121,14 @@ class Running:
 
     def stop(self) -> None:
         self._running.close()
+
+    def ask(self, path: str, **body):
+        """The answer of the HTTP API on the socket."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=self.where.socket), timeout=60) as client:
+            return client.post(f"http://node{path}", json=body) if body else client.get(f"http://node{path}")
+
+    def rings(self) -> int:
+        return self.ask("/v1/status").json()["rings"]
 
 
 class Borrowing:

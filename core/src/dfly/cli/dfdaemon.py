@@ -188,7 +188,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     socket: node_role.Socket = None,
     allow_user: node_role.AllowUser = [],  # noqa: B006 - as join
     cache_size: node_role.CacheSize = None,
-    rings: node_role.Rings = 128,
+    rings: node_role.Rings = 32,
     location: flags.Location = "",
     peer_port: flags.PeerPort = 0,
     interface: flags.Interface = "",

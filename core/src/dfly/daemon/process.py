@@ -8,27 +8,33 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 import attrs
 import structlog
 from aiohttp import web
 
 from dfly.config import Fetch, Joining, Network, Patience
-from dfly.daemon.admission import Admissions, Caller
+from dfly.daemon.admission import Admissions, Admitted, Caller, options_from
 from dfly.daemon.app import App
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
 from dfly.daemon.errand import Means
 from dfly.daemon.front import Front
 from dfly.daemon.notify import Notify
-from dfly.daemon.records import Records
+from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
 from dfly.daemon.visit import Visit
-from dfly.errors import SwarmError
+from dfly.errors import DflyError, SwarmError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.store.blobs import BlobStore
 from dfly.swarm import raise_file_limit
+
+if TYPE_CHECKING:
+    from dfly.daemon.neighbours import Neighbours
+    from dfly.swarm import Swarm, SwarmEvent
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +55,7 @@ class NodeConfig:
     listen: tuple[str, int] | None = None
     users: Collection[int] | None = ()
     cache_size: int | None = None
-    rings: int = 128
+    rings: int = 32
     joining: Joining = attrs.field(factory=Joining)
     fetch: Fetch = attrs.field(factory=Fetch)
     network: Network = attrs.field(factory=Network)
@@ -127,7 +133,7 @@ class NodeDaemon:
                 cache=parts.cache,
                 records=parts.records,
                 verifier=parts.verifier,
-                members=lambda: 0,
+                members=lambda: parts.neighbours.places if parts.neighbours is not None else 0,
                 seed_peers=self.config.joining.seed_peers,
             )
             runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
@@ -180,15 +186,64 @@ class NodeDaemon:
                 patience=config.patience,
                 pauses=backends.pauses,
             )
-            yield _Parts(
-                cache=cache,
+            verifier = Verifier(
+                cache,
                 records=records,
-                verifier=Verifier(cache, mend=lambda _: False),
-                admissions=admissions,
-                means=means,
+                means=lambda: parts.means,
+                reopen=lambda record: _reopened(record, parts.neighbours, backends, self._plugins),
                 settings=config.fetch,
                 closing=closing,
             )
+            stack.callback(verifier.close)
+            stack.callback(closing.set)
+            neighbours = (
+                self._neighbours(stack, cache, records, backends, verifier) if config.joining.seed_peers else None
+            )
+            parts = _Parts(
+                cache=cache,
+                records=records,
+                verifier=verifier,
+                admissions=admissions,
+                means=attrs.evolve(means, by_swarm=neighbours.bring if neighbours is not None else None),
+                neighbours=neighbours,
+                settings=config.fetch,
+                closing=closing,
+            )
+            yield parts
+
+    def _neighbours(
+        self,
+        stack: contextlib.ExitStack,
+        cache: Cache,
+        records: Records,
+        backends: Backends,
+        verifier: Verifier,
+    ) -> "Neighbours":
+        # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
+        from dfly.daemon.neighbours import Neighbours
+        from dfly.daemon.session import SharedSession
+        from dfly.node.joining import open_swarm
+
+        config = self.config
+        session = SharedSession(partial(_open_swarm, open_swarm, config.joining, config.network))
+        stack.callback(session.close)
+        neighbours = Neighbours(
+            cache=cache,
+            records=records,
+            session=session,
+            backends=backends,
+            plugins=self._plugins,
+            joining=config.joining,
+            network=config.network,
+            settings=config.fetch,
+            patience=config.patience,
+            place=os.path.join(config.data_dir, "standing-in"),
+            most=config.rings,
+            damaged=verifier.suspect,
+        )
+        stack.callback(neighbours.close)
+        neighbours.start()
+        return neighbours
 
     async def _run(self, started: Callable[[Started], None]) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -209,6 +264,7 @@ class _Parts:
     verifier: Verifier
     admissions: Admissions
     means: Means
+    neighbours: "Neighbours | None"
     settings: Fetch
     closing: threading.Event
 
@@ -222,6 +278,23 @@ class _Parts:
             settings=self.settings,
             closing=self.closing,
         ).run()
+
+
+def _open_swarm(
+    opener: Callable[..., "Swarm"], joining: Joining, network: Network, on_event: "Callable[[SwarmEvent], None]"
+) -> "Swarm":
+    return opener(joining, network, urls=joining.seed_peers, on_event=on_event)
+
+
+def _reopened(record: Record, neighbours: "Neighbours | None", backends: Backends, plugins: Plugins) -> Admitted:
+    """A recorded source as anybody may open it."""
+    backend_class = plugins.backend_for(record.ask.url)
+    backend = partial(backends.get, backend_class, options_from(backend_class, {}))
+    joined = None
+    if neighbours is not None and record.swarmed and record.resolved.seal:
+        with contextlib.suppress(DflyError):
+            joined = neighbours.reopen(record)
+    return Admitted(ask=record.ask, resolved=record.resolved, backend=backend, joined=joined)
 
 
 def _taken_by(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket, Caller], None]:

@@ -53,6 +53,10 @@ class StoredArrival(Arrival):
             self.cache.commit(self.blob, sources=sources)
         self.stored(self.blob)
 
+    def spoiled(self) -> None:
+        """Serve it no more: it is brought again when it is needed."""
+        self.cache.put_aside(self.blob)
+
     def close(self) -> None:
         """Keep an unfinished partial for the next time."""
         gathering, self._gathering = self._gathering, None
@@ -88,6 +92,10 @@ class StoredPack(PackArrival):
         if blob not in self.cache:
             self.cache.put(blob, data, sources=[target.entry.url for target in targets])
         self.stored(blob)
+
+    def spoiled(self) -> None:
+        """As a stored arrival's."""
+        self.cache.put_aside(self.blob)
 
     def close(self) -> None:
         """As a stored arrival's."""

@@ -213,6 +213,9 @@ class Arrival:
         for target in self.targets:
             self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=size))
 
+    def spoiled(self) -> None:
+        """The disk has changed what is in its place already. Outputs are the user's by then: nothing to do."""
+
     def close(self) -> None:
         """Keep an unfinished partial for the next run; remove a settled one."""
         gathering, self._gathering = self._gathering, None

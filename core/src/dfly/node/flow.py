@@ -125,12 +125,14 @@ class Flow:
         Raises OSError.
         """
         assert self.layout is not None
-        right, hashes, fd = set(), self.hashes.get(index, b""), self.gathered().partial.fd
-        for at, piece in enumerate(self.layout.segment_pieces(index)):
-            start, stop = self.layout.piece_range(piece)
-            sha1 = hashlib.sha1(os.pread(fd, stop - start, start), usedforsecurity=False).digest()
-            if sha1 == hashes[20 * at : 20 * at + 20]:
-                right.add(piece)
+        right, hashes = set(), self.hashes.get(index, b"")
+        # by its path, which is for life: a settled blob may be closed
+        with open(self.gathered().partial.path, "rb", buffering=0) as file:
+            for at, piece in enumerate(self.layout.segment_pieces(index)):
+                start, stop = self.layout.piece_range(piece)
+                sha1 = hashlib.sha1(os.pread(file.fileno(), stop - start, start), usedforsecurity=False).digest()
+                if sha1 == hashes[20 * at : 20 * at + 20]:
+                    right.add(piece)
         return right
 
     def damaged(self) -> dict[int, set[int]]:

@@ -22,7 +22,7 @@ from dfly.config import Joining, Network
 from dfly.errors import Cancelled, SwarmError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
-from dfly.node.control import SeedPeer, Whereabouts, in_order
+from dfly.node.control import Options, SeedPeer, Whereabouts, in_order
 from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling
 from dfly.node.succession import Seat, Succession
@@ -46,7 +46,7 @@ class Joined:
     seat: Seat
     candidates: tuple[SeedPeer, ...]
     ask: wire.Ask
-    options: Mapping[str, str] = attrs.field(repr=False)
+    options: Options = attrs.field(repr=False)
     joining: Joining
     source: Source
 
@@ -95,7 +95,8 @@ class Joined:
     ) -> Iterator[Rolling]:
         """The same in a session that is there, whose events of these blobs come to `inbox`.
 
-        Should this node stand in, it keeps what it serves below `place`. `node` is what the ring knows it by, anew where not given.
+        Should this node stand in, it keeps what it serves below `place`. `node` is what the ring knows it by, anew where not
+        given.
         """
         joining = self.joining
         with ExitStack() as stack:
@@ -162,7 +163,7 @@ def open_swarm(
 
 def join(
     ask: wire.Ask,
-    options: Mapping[str, str],
+    options: Options,
     joining: Joining,
     *,
     client: httpx.Client,

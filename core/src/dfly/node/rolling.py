@@ -420,6 +420,8 @@ class Rolling:
             now = time.monotonic()
             flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=True)
             self._add_torrent(flow, index, have=False, web_seeds=(self._web_seed(flow),), have_pieces=right)
+        if settled:
+            flow.arrival.spoiled()
         then = "no longer served" if settled else "fetched again"
         self._emit(Warned(message=f"{flow.arrival.label}: the disk changed segments {numbers}: {then}"))
 

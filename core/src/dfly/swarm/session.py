@@ -76,8 +76,8 @@ class Swarm:
         """Join a segment's swarm. `hashes` are the SHA-1 of its pieces, joined; `path` is the blob's file, in an existing folder.
 
         `peers` and `web_seeds` are dialled at once; all neighbours belong here, not in `add_peer`. With `have` all of it is
-        in the file and is served, and nothing is ever written there; `have_pieces` (numbers within the blob) are there and right. Raises ValueError where the
-        key is there already or the hashes do not fit.
+        in the file and is served, and nothing is ever written there; `have_pieces` (numbers within the blob) are there and
+        right. Raises ValueError where the key is there already or the hashes do not fit.
         """
         key = SegmentKey(blob, index)
         info = segment_info(blob, layout, index, hashes)

@@ -1,0 +1,288 @@
+"""This node's places in its tasks' rings: taken when a task is brought, kept while others may need what is here, and taken again
+after a restart.
+
+A place costs the seed peer a stream and a report now and then, so there are only so many; the longest unused is given up.
+"""
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from queue import SimpleQueue
+from typing import Any
+
+import structlog
+
+from dfly import wire
+from dfly.backend import build_options
+from dfly.config import Fetch, Joining, Network, Patience
+from dfly.daemon.admission import Admitted
+from dfly.daemon.cache import Cache
+from dfly.daemon.records import Record, Records
+from dfly.daemon.serving import Held, Serving
+from dfly.daemon.session import SharedSession
+from dfly.daemon.stored import swarm_arrivals
+from dfly.errors import Cancelled, DflyError
+from dfly.events import Listener
+from dfly.node.joining import Joined, closing_all, join
+from dfly.node.reserve import Reserve, Source
+from dfly.origin.backends import Backends
+from dfly.origin.resolve import resolve
+from dfly.packs import Freight
+from dfly.plugins import Plugins
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds between looks at which places could be taken again.
+LOOK = 5.0
+
+
+class Neighbours:
+    """At most `most` places. `place` is a folder for what a stand-in keeps; `mend(blob)` is told of damaged blobs, at once."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        records: Records,
+        session: SharedSession,
+        backends: Backends,
+        plugins: Plugins,
+        joining: Joining,
+        network: Network,
+        settings: Fetch,
+        patience: Patience,
+        place: str,
+        most: int,
+        damaged: Callable[[str], None],
+    ) -> None:
+        self._cache, self._records, self._session = cache, records, session
+        self._backends, self._plugins = backends, plugins
+        self._joining, self._network, self._settings, self._patience = joining, network, settings, patience
+        self._place, self._most, self._damaged = place, most, damaged
+        self._closing = threading.Event()
+        self._lock = threading.RLock()
+        self._bringing: dict[str, threading.Lock] = {}
+        self._serving: OrderedDict[str, Serving] = OrderedDict()
+        self._nodes: dict[str, str] = {}
+        self._again: dict[str, float] = {}
+        self._keeper = threading.Thread(target=self._keep, name="dfly-neighbours", daemon=True)
+        cache.on_gone.append(self._gone)
+
+    def start(self) -> None:
+        """Take the places that this node had before, in the background."""
+        self._keeper.start()
+
+    @property
+    def places(self) -> int:
+        """How many rings it is in now."""
+        with self._lock:
+            return sum(serving.alive for serving in self._serving.values())
+
+    def close(self) -> None:
+        """Say goodbye everywhere."""
+        self._closing.set()
+        if self._keeper.is_alive():
+            self._keeper.join()
+        with self._lock:
+            places, self._serving = list(self._serving.values()), OrderedDict()
+        leaving = [threading.Thread(target=serving.leave, kwargs={"goodbye": True}) for serving in places]
+        for thread in leaving:
+            thread.start()
+        for thread in leaving:
+            thread.join()
+
+    def bring(
+        self,
+        admitted: Admitted,
+        blobs: set[str],
+        *,
+        tell: Listener,
+        stored: Callable[[str], None],
+        stop: threading.Event,
+    ) -> None:
+        """Bring blobs of a task by its ring, and keep the place. See `dfly.daemon.errand.BySwarm`."""
+        joined = admitted.joined
+        assert joined is not None
+        with self._lock:
+            turn = self._bringing.setdefault(joined.seat.task, threading.Lock())
+        while not turn.acquire(timeout=0.1):
+            if stop.is_set():
+                raise Cancelled
+        try:
+            self._bring(joined, blobs, tell, stored, stop)
+        finally:
+            turn.release()
+
+    def _bring(
+        self, joined: Joined, blobs: set[str], tell: Listener, stored: Callable[[str], None], stop: threading.Event
+    ) -> None:
+        task, freight = joined.seat.task, joined.freight()
+        for blob, entry in freight.ids:
+            if entry.size == 0 and blob in blobs:
+                if blob not in self._cache:
+                    self._cache.put(blob, b"", sources=[entry.url])
+                stored(blob)
+        arrivals = swarm_arrivals(freight, blobs, cache=self._cache, emit=tell, stored=stored)
+        if not arrivals:
+            return
+        self._retire(task, goodbye=False)
+        inbox = SimpleQueue[Any]()
+        with (
+            closing_all(arrivals.values()),
+            closing(self._session.share(inbox.put)) as share,
+            joined.rolling_in(
+                share, inbox, arrivals, place=self._place, emit=tell, stop=stop, node=self._node(task)
+            ) as rolling,
+        ):
+            rolling.bring()
+            macs = _macs(rolling.known_segments())
+        self._records.note(joined.ask, joined.seat.resolved, swarmed=True, brought=blobs)
+        known = self._records.get(task)
+        if known is not None:
+            self._records.change(task, macs={**known.macs, **macs})
+        self._serve(joined)
+
+    def _serve(self, joined: Joined) -> None:
+        """Take a place with all that is here of a task, unless nothing is."""
+        task = joined.seat.task
+        record = self._records.get(task)
+        held = self._held(joined.freight(), record)
+        if not held or self._closing.is_set() or not self._most:
+            return
+        inbox = SimpleQueue[Any]()
+        share = self._session.share(inbox.put)
+        reserve = Reserve(joined, data_dir=self._place)
+        serving = Serving(
+            held,
+            succession=joined.succession(reserve),
+            me=joined.whereabouts(self._node(task), port=share.port),
+            share=share,
+            inbox=inbox,
+            cache=self._cache,
+            damaged=self._damaged,
+        )
+        reserve.close()
+        with self._lock:
+            self._retire(task, goodbye=False)
+            self._serving[task] = serving
+            self._again.pop(task, None)
+            surplus = list(self._serving)[: max(0, len(self._serving) - self._most)]
+        serving.start()
+        for other in surplus:
+            self._retire(other, goodbye=True)
+
+    def _held(self, freight: Freight, record: Record | None) -> dict[str, Held]:
+        found = {}
+        for blob in freight.sizes():
+            committed = self._cache.usable(blob)
+            if committed is not None and committed.size:
+                macs = record.macs.get(blob, "") if record else ""
+                by_number = {at // 32: macs[at : at + 32] for at in range(0, len(macs), 32)}
+                found[blob] = Held(committed=committed, macs=by_number)
+        return found
+
+    def _retire(self, task: str, *, goodbye: bool) -> None:
+        with self._lock:
+            serving = self._serving.pop(task, None)
+        if serving is not None:
+            serving.leave(goodbye=goodbye)
+
+    def _gone(self, blob: str) -> None:
+        """A blob was given up or put aside: whoever serves it does so no more."""
+        with self._lock:
+            concerned = [task for task, serving in self._serving.items() if blob in serving.blobs]
+        for task in concerned:
+            with self._lock:
+                serving = self._serving.pop(task, None)
+            if serving is not None:
+                # not from its own thread, nor while somebody holds the cache's lock
+                threading.Thread(target=serving.leave, kwargs={"goodbye": True}, daemon=True).start()
+
+    def _node(self, task: str) -> str:
+        with self._lock:
+            return self._nodes.setdefault(task, secrets.token_hex(8))
+
+    # After a restart, and after a seed peer was away
+
+    def _keep(self) -> None:
+        """Take the places that could be taken and are not."""
+        while True:
+            for record in reversed(self._records.all()[-self._most :] if self._most else []):
+                if self._closing.is_set():
+                    return
+                self._take_again(record)
+            if self._closing.wait(LOOK):
+                return
+
+    def _take_again(self, record: Record) -> None:
+        task, now = record.task, time.monotonic()
+        with self._lock:
+            serving = self._serving.get(task)
+            busy = task in self._bringing and self._bringing[task].locked()
+        if busy or (serving is not None and serving.alive) or now < self._again.get(task, 0.0):
+            return
+        if not record.swarmed or not record.resolved.seal or not record.snapshot.public:
+            return  # nobody's secret is kept, so a private one waits until somebody shows it again
+        if not all(blob in self._cache for blob in record.blobs()):
+            return
+        self._again[task] = now + 6 * LOOK
+        try:
+            joined = self._join(record)
+        except DflyError as error:
+            _log.info("ring.not_joined", task=task.partition("-")[0], cause=error.message)
+            return
+        if joined.seat.task == task:
+            self._serve(joined)
+            _log.info("ring.joined", task=task.partition("-")[0], source=record.snapshot.source)
+
+    def reopen(self, record: Record) -> Joined | None:
+        """A recorded task at its seed peer, as anybody would open it; None where it is another one by now.
+
+        Raises what the seed peer raises, SwarmError where none answers.
+        """
+        joined = self._join(record)
+        return joined if joined.seat.task == record.task else None
+
+    def _join(self, record: Record) -> Joined:
+        backend_class = self._plugins.backend_for(record.ask.url)
+        settings = build_options(backend_class, {}, {})
+        ask = wire.Ask(
+            url=record.snapshot.source,
+            recursive=record.ask.recursive,
+            include=record.ask.include,
+            exclude=record.ask.exclude,
+            known=record.resolved,
+        )
+
+        def backend() -> Any:
+            return self._backends.get(backend_class, settings)
+
+        source = Source(
+            backend=backend,
+            resolve=lambda: resolve(
+                backend(), ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude
+            ),
+            plugins=self._plugins,
+            network=self._network,
+            settings=self._settings,
+            patience=self._patience,
+        )
+        return join(ask, {}, self._joining, client=self._backends.clients.data, source=source, stop=self._closing)
+
+
+def _macs(segments: Iterable[wire.Segment]) -> dict[str, str]:
+    """The MACs of each blob's segments in order, 32 hex digits each; only of blobs that have all."""
+    found: dict[str, dict[int, str]] = {}
+    sizes: dict[str, int] = {}
+    for segment in segments:
+        found.setdefault(segment.blob, {})[segment.index] = segment.mac
+        sizes[segment.blob] = segment.size
+    whole = {}
+    for blob, macs in found.items():
+        row = "".join(macs.get(index, "") for index in sorted(macs))
+        if len(row) == 32 * len(macs) and len(macs) == max(macs) + 1:
+            whole[blob] = row
+    return whole

@@ -1,0 +1,308 @@
+"""A task's place in its ring after everything is here, and again after a restart: others take it from this node.
+
+    in the ring ──a neighbour──▶ offered: a torrent a segment, none of which is ever written ──released, or idle──▶ in the ring
+
+Torrents cost memory and connections, so there are none while nobody needs them. One thread owns all state, as in `node.rolling`.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import attrs
+import structlog
+
+from dfly import wire
+from dfly.daemon.cache import Cache
+from dfly.daemon.session import Share
+from dfly.errors import AccessDenied, DflyError
+from dfly.layout import Layout
+from dfly.node.control import Whereabouts
+from dfly.node.listening import Alone, EventStream, Moved, StreamLost
+from dfly.node.reporting import Reports
+from dfly.node.succession import Succession
+from dfly.store.blobs import Committed
+from dfly.swarm import SegmentKey, StorageFailed
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds between looks; between reports, well below the time after which a silent node leaves the ring; and without an upload
+#: until what is offered is taken back.
+TICK, REPORT, IDLE = 0.5, 8.0, 60.0
+#: Seconds after the first word of a seed peer for which it is heard out before it is told what it lacks.
+HEARD_OUT = 0.5
+_CARRY_AT_ONCE = 500
+
+
+@attrs.frozen(kw_only=True)
+class Held:
+    """A whole blob: where it is, its piece hashes, and the seed peer's MACs of its segments, by number."""
+
+    committed: Committed
+    macs: Mapping[int, str] = attrs.field(factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """How it is cut."""
+        return Layout(self.committed.size)
+
+    def hashes(self, index: int) -> bytes:
+        """Those of one segment."""
+        pieces = self.layout.segment_pieces(index)
+        return self.committed.hashes[20 * pieces.start : 20 * pieces.stop]
+
+    def records(self) -> list[wire.Segment]:
+        """Its segments as a seed peer once published them."""
+        return [
+            wire.Segment(
+                blob=self.committed.blob,
+                index=index,
+                size=self.committed.size,
+                hashes=self.hashes(index),
+                mac=self.macs.get(index, ""),
+            )
+            for index in range(self.layout.segments)
+        ]
+
+    def right(self, index: int) -> bool:
+        """Whether a segment's bytes are still what they were. Reads them; what cannot be read is not."""
+        fd = -1
+        with suppress(OSError):
+            fd = os.open(self.committed.path, os.O_RDONLY | os.O_CLOEXEC)
+            found = b""
+            for piece in self.layout.segment_pieces(index):
+                start, stop = self.layout.piece_range(piece)
+                found += hashlib.sha1(os.pread(fd, stop - start, start), usedforsecurity=False).digest()
+            os.close(fd)
+            return found == self.hashes(index)
+        if fd >= 0:
+            os.close(fd)
+        return False
+
+
+class Serving:
+    """Serves `held` (by blob id) in the ring where `succession` sits, as the node `me`, until `leave`.
+
+    `damaged(blob)` is called when a blob turns out not to be what it was; it must not block. `inbox` is where the share's
+    events go.
+    """
+
+    def __init__(
+        self,
+        held: Mapping[str, Held],
+        *,
+        succession: Succession,
+        me: Whereabouts,
+        share: Share,
+        inbox: "SimpleQueue[Any]",
+        cache: Cache,
+        damaged: Callable[[str], None],
+    ) -> None:
+        self._held = dict(held)
+        self._succession, self._seat = succession, succession.seat
+        self._share, self._inbox, self._cache, self._damaged = share, inbox, cache, damaged
+        self._stream = EventStream(succession=succession, me=me, put=inbox.put)
+        self._reports = Reports(me.node)
+        self._ring = wire.Ring()
+        self._seed_hosts: tuple[str, ...] = ()
+        self._complete: set[str] = set()
+        self._heard_at: float | None = None
+        self._offered: set[SegmentKey] = set()
+        self._uploaded = -1
+        self._busy_until = 0.0
+        self._in_use = ExitStack()
+        self._left = threading.Event()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            wire.Hello: self._on_hello,
+            wire.Ring: self._on_ring,
+            wire.Blob: self._on_blob,
+            wire.Doubted: self._on_doubted,
+            wire.Released: self._on_released,
+            StreamLost: self._on_stream_lost,
+            Moved: self._on_moved,
+            Alone: self._on_alone,
+            StorageFailed: self._on_storage_failed,
+        }
+        #: Why it ended by itself, if it did.
+        self.ended = ""
+        self._thread = threading.Thread(target=self._run, name="dfly-serving", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves."""
+        return self._thread.is_alive()
+
+    @property
+    def blobs(self) -> set[str]:
+        """What it serves."""
+        return set(self._held)
+
+    def start(self) -> None:
+        """Take the place in the ring."""
+        self._thread.start()
+
+    def leave(self, *, goodbye: bool) -> None:
+        """Come to an end, and wait for it. Without a goodbye the ring keeps the place for a moment: this node comes back."""
+        self._goodbye = goodbye
+        self._left.set()
+        self._inbox.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        self._goodbye = True
+        self._stream.start()
+        try:
+            while not self._left.is_set() and not self.ended:
+                self._turn()
+        except DflyError as error:
+            self.ended = error.message
+        except Exception as error:  # noqa: BLE001 - the log has it
+            self.ended = type(error).__name__
+            _log.exception("serving.failed")
+        finally:
+            if self._goodbye and not self.ended:
+                with suppress(DflyError):
+                    self._tell(done=True, goodbye=True)
+            self._stream.leave()
+            self._take_back()
+
+    def _turn(self) -> None:
+        with suppress(Empty):
+            self._handle(self._inbox.get(timeout=TICK))
+            while True:
+                self._handle(self._inbox.get_nowait())
+        now = time.monotonic()
+        if self._heard_at is not None and now >= self._heard_at + HEARD_OUT:
+            self._heard_at = None
+            self._carry_over()
+            self._tell(done=True)
+        elif self._heard_at is None and now - self._reports.last >= REPORT and self._seed_hosts:
+            self._tell(done=True)
+        if self._offered and now >= self._busy_until and self._idle(now):
+            self._take_back()
+
+    def _handle(self, news: Any) -> None:
+        handler = self._handlers.get(type(news))
+        if handler is not None:
+            handler(news)
+
+    def _on_hello(self, hello: wire.Hello) -> None:
+        self._seed_hosts, self._complete = hello.seed_peers, set()
+        self._heard_at = time.monotonic()
+        self._reports.retell(
+            (blob, index) for blob, held in self._held.items() for index in range(held.layout.segments)
+        )
+        self._admit()
+
+    def _on_blob(self, blob: wire.Blob) -> None:
+        if blob.state == "complete":
+            self._complete.add(blob.blob)
+        elif blob.blob in self._held:
+            self.ended = f"the seed peer has withdrawn {blob.blob}"
+
+    def _on_doubted(self, doubted: wire.Doubted) -> None:
+        held = self._held.get(doubted.blob)
+        if held is not None and doubted.index < held.layout.segments and not held.right(doubted.index):
+            self._drop(doubted.blob)
+
+    def _on_storage_failed(self, failed: StorageFailed) -> None:
+        _log.warning("blob.unreadable", blob=failed.key.blob, cause=failed.reason)
+        self._drop(failed.key.blob)
+
+    def _on_stream_lost(self, lost: StreamLost) -> None:
+        if isinstance(lost.error, AccessDenied):
+            self.ended = "the seed peer does not let this node in any more"
+
+    def _on_moved(self, moved: Moved) -> None:
+        self._seat = moved.seat
+
+    def _on_alone(self, _: Alone) -> None:
+        self.ended = "no seed peer answers"
+
+    def _on_released(self, _: wire.Released) -> None:
+        self._take_back()
+
+    def _on_ring(self, ring: wire.Ring) -> None:
+        before = {*self._ring.neighbours, *self._ring.admitted}
+        new = [peer for peer in (*ring.neighbours, *ring.admitted) if peer not in before]
+        self._ring = ring
+        self._admit()
+        if new:
+            self._offer(new)
+
+    def _admit(self) -> None:
+        self._share.allow({host for host, _ in (*self._ring.neighbours, *self._ring.admitted)} | set(self._seed_hosts))
+
+    def _offer(self, new: list[wire.Address]) -> None:
+        """Have a torrent for every segment, with the present neighbours."""
+        self._busy_until = time.monotonic() + IDLE
+        if not self._offered:
+            self._in_use.enter_context(self._cache.in_use(self._held))
+        for blob, held in self._held.items():
+            for index in range(held.layout.segments):
+                key = SegmentKey(blob, index)
+                if key in self._offered:
+                    for peer in new:
+                        self._share.add_peer(key, peer)
+                    continue
+                self._share.add_segment(
+                    blob,
+                    held.layout,
+                    index,
+                    held.hashes(index),
+                    path=held.committed.path,
+                    peers=(*self._ring.neighbours, *self._ring.admitted),
+                    have=True,
+                )
+                self._offered.add(key)
+
+    def _idle(self, now: float) -> bool:
+        """Whether nothing was taken since the last look; looks again after a while where something was."""
+        uploaded = sum(self._share.traffic(key).uploaded for key in self._offered)
+        idle, self._uploaded, self._busy_until = uploaded == self._uploaded, uploaded, now + IDLE
+        return idle
+
+    def _take_back(self) -> None:
+        offered, self._offered = self._offered, set()
+        for key in offered:
+            with suppress(KeyError):
+                self._share.remove(key)
+        self._in_use.close()
+        self._uploaded = -1
+
+    def _drop(self, blob: str) -> None:
+        """Serve a damaged blob no more, to anybody."""
+        if self._held.pop(blob, None) is None:
+            return
+        for key in [key for key in self._offered if key.blob == blob]:
+            self._offered.discard(key)
+            with suppress(KeyError):
+                self._share.remove(key)
+        self.ended = f"{blob} is damaged"
+        self._damaged(blob)
+
+    def _carry_over(self) -> None:
+        """Tell a seed peer that lacks them of the segments that an earlier one published: it need not ask the hub."""
+        lacking = [held for blob, held in self._held.items() if blob not in self._complete]
+        records = [record for held in lacking for record in held.records() if record.mac]
+        if not records:
+            return
+        self._offer([])  # it takes them from here
+        for at in range(0, len(records), _CARRY_AT_ONCE):
+            have = wire.Have(node=self._reports.node, segments=tuple(records[at : at + _CARRY_AT_ONCE]))
+            with suppress(DflyError):
+                self._seat.seed_peer.have(self._seat.task, have)
+
+    def _tell(self, *, done: bool, goodbye: bool = False) -> None:
+        told = self._reports.make(time.monotonic(), done=done, goodbye=goodbye)
+        try:
+            self._seat.seed_peer.report(self._seat.task, told)
+        except DflyError:
+            return  # it is told again with the next one
+        self._reports.answered(told)

@@ -1,0 +1,151 @@
+"""Daemons with a seed peer: each blob comes by the ring, stays, and is served to whoever comes later."""
+
+import contextlib
+import threading
+import time
+
+import httpx
+import pytest
+
+from dfly.backend import Secret
+from dfly.config import Joining
+from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from tests.daemon.conftest import FILES, QUICK, Borrowing, tree
+
+DISTINCT = sum(map(len, set(FILES.values())))
+
+
+@pytest.fixture
+def seed(plugins, tmp_path):
+    """Starts seed peers of one cluster; each on a data directory of its own."""
+    with contextlib.ExitStack() as stack:
+
+        def make(name="seed", port=0):
+            config = SeedPeerConfig(
+                data_dir=str(tmp_path / name),
+                listen=("127.0.0.1", port),
+                cluster_secret=Secret("of the cluster"),
+                patience=QUICK,
+            )
+            running = stack.enter_context(contextlib.ExitStack())
+            url = running.enter_context(SeedPeer(config, plugins=plugins).running())
+            return url, running.close
+
+        yield make
+
+
+@pytest.fixture
+def node(start, tmp_path, plugins):
+    """Starts a daemon and gives what borrows from it."""
+
+    def make(name, url, **settings):
+        socket = str(tmp_path / f"run-{name}" / "dfly.sock")
+        running = start(
+            data_dir=tmp_path / f"data-{name}",
+            socket=socket,
+            joining=Joining(seed_peers=(url,), interface="127.0.0.1", settle=0.5, **settings),
+        )
+        borrowing = Borrowing(plugins, socket)
+        borrowing.running = running
+        return borrowing
+
+    return make
+
+
+def until(what, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def rings(borrowing) -> int:
+    return borrowing.running.rings()
+
+
+def test_a_task_comes_by_the_seed_peer(seed, node, here, hub):
+    url, _ = seed()
+    fetch = node("a", url)
+    report = fetch("memory://tiny", "out", recursive=True)
+    assert fetch.named("warning") == []
+    assert tree(here / "out") == FILES
+    assert report.sources == {"seed-peer": DISTINCT}
+    assert hub.bytes == DISTINCT
+    again = fetch("memory://tiny", "again", recursive=True)
+    assert again.sources == {"cache": DISTINCT}
+
+
+def test_a_cold_node_beside_a_warm_one_takes_nothing_from_the_hub(seed, node, here, hub):
+    url, _ = seed()
+    node("warm", url)("memory://tiny", "out", recursive=True)
+    hub.clear()
+    report = node("cold", url)("memory://tiny", "cold", recursive=True)
+    assert tree(here / "cold") == FILES
+    assert hub.bytes == 0
+    assert report.sources["peer"] > 0
+
+
+def test_not_even_where_the_seed_peer_has_lost_everything(seed, node, here, hub):
+    url, stop = seed()
+    warm = node("warm", url)
+    warm("memory://tiny", "out", recursive=True)
+    stop()
+    hub.clear()
+    again, _ = seed("empty", port=int(url.rpartition(":")[2]))
+    assert again == url
+    until(lambda: any(task["members"] for task in httpx.get(f"{url}/v1/stats").json()["tasks"]))
+    cold = node("cold", url)("memory://tiny", "cold", recursive=True)
+    assert tree(here / "cold") == FILES
+    assert hub.bytes == 0
+    assert cold.sources.get("hub", 0) == 0
+
+
+def test_a_restarted_node_serves_again_at_once(seed, node, here, hub, tmp_path):
+    url, _ = seed()
+    warm = node("warm", url)
+    warm("memory://tiny", "out", recursive=True)
+    warm.running.stop()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data-warm").rglob("data")}
+    warm = node("warm", url)
+    until(lambda: rings(warm) == 1)
+    hub.clear()
+    report = node("cold", url)("memory://tiny", "cold", recursive=True)
+    assert tree(here / "cold") == FILES
+    assert hub.bytes == 0
+    assert report.sources["peer"] > 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data-warm").rglob("data")} == before
+
+
+def test_three_nodes_at_once_and_the_hub_is_asked_once(seed, node, here, hub):
+    url, _ = seed()
+    nodes = [node(name, url) for name in "abc"]
+    threads = [
+        threading.Thread(target=fetch, args=("memory://tiny", name), kwargs={"recursive": True})
+        for name, fetch in zip("abc", nodes, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [tree(here / name) for name in "abc"] == [FILES] * 3
+    assert hub.bytes == DISTINCT
+
+
+def test_without_the_seed_peer_it_goes_back_to_the_source(seed, node, here, hub):
+    url, stop = seed()
+    stop()
+    report = node("a", url)("memory://tiny", "out", recursive=True)
+    assert tree(here / "out") == FILES
+    assert report.sources == {"hub": DISTINCT}
+
+
+def test_small_files_of_the_next_revision_come_from_the_cache(seed, node, here, hub, backend):
+    url, _ = seed()
+    fetch = node("a", url)
+    small = {f"f{n}.txt": b"%d" % n * 1000 for n in range(20)}
+    backend.hub.commit("small", small)
+    fetch("memory://small", "out", recursive=True)
+    backend.hub.commit("small", {**small, "f3.txt": b"new"})
+    report = fetch(f"memory://small@{backend.hub.revisions('small')[-1]}", "new", recursive=True)
+    assert tree(here / "new") == {**small, "f3.txt": b"new"}
+    assert report.sources["cache"] > 0
