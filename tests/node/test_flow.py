@@ -1,6 +1,7 @@
 """The bookkeeping of one blob in the swarm: announced, asked for, held, withdrawn, whole."""
 
 import hashlib
+import os
 import random
 
 import pytest
@@ -54,6 +55,17 @@ def arrive(flow, index, data=DATA):
     flow.ongoing.pop(index, None)
     flow.held.add(index)
     flow.journalled.add(index)
+
+
+def duties(flow) -> list[int]:
+    """All that this node is to bring in, as if it asked for each."""
+    found = []
+    before = dict(flow.ongoing)
+    while (index := flow.take_duty()) is not None:
+        found.append(index)
+        ask(flow, index)
+    flow.ongoing = before
+    return found
 
 
 def ask(flow, index):
@@ -127,9 +139,9 @@ def test_duties_go_before_the_window_and_only_for_what_is_announced(flow):
         blob.announce(index, SIZE, hashes(index))
     assert blob.oblige(1)
     assert blob.oblige(2)
-    assert list(blob.take_duties()) == [1]
+    assert duties(blob) == [1]
     ask(blob, 1)
-    assert list(blob.take_duties()) == []
+    assert duties(blob) == []
     assert [blob.take_waiting(), blob.take_waiting()] == [0, None]
 
 
@@ -138,7 +150,7 @@ def test_what_is_held_is_no_duty(flow):
     blob.announce(0, SIZE, hashes(0))
     arrive(blob, 0)
     assert not blob.oblige(0)
-    assert list(blob.take_duties()) == []
+    assert duties(blob) == []
 
 
 def test_what_an_earlier_run_has_is_held_and_never_asked_for(flow):
@@ -208,7 +220,7 @@ def test_a_duty_that_overtook_the_withdrawal_counts_for_the_next_attempt(flow):
     blob.restart(2)
     blob.empty()
     list(blob.announce_all(SIZE, ALL))
-    assert list(blob.take_duties()) == [0, 1]
+    assert duties(blob) == [0, 1]
 
 
 def test_a_duty_of_the_last_attempt_is_over_with_it(flow):
@@ -218,7 +230,7 @@ def test_a_duty_of_the_last_attempt_is_over_with_it(flow):
     ask(blob, 2)
     blob.restart(2)
     list(blob.announce_all(SIZE, ALL))
-    assert list(blob.take_duties()) == []
+    assert duties(blob) == []
 
 
 @pytest.mark.parametrize("why", ["emptying", "doubted"])
@@ -228,10 +240,10 @@ def test_nothing_is_asked_for_while_bytes_are_thrown_away_or_doubted(flow, why):
     blob.oblige(1)
     setattr(blob, why, True)
     assert blob.take_waiting() is None
-    assert list(blob.take_duties()) == []
+    assert duties(blob) == []
     setattr(blob, why, False)
     assert blob.take_waiting() == 0
-    assert list(blob.take_duties()) == [1]
+    assert duties(blob) == [1]
 
 
 def test_what_is_about_to_be_thrown_away_is_not_held(flow):

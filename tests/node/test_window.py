@@ -1,9 +1,13 @@
 """How many segments are asked for at once, and when one of them counts as stalled."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dfly.layout import MIB
 from dfly.node.window import LONGEST_PAUSE, NARROWEST, WIDEST, Ongoing, Window
+
+SIZE = 8 * MIB
 
 
 def ongoing(**known):
@@ -12,22 +16,46 @@ def ongoing(**known):
 
 def fed(window, *, every, latency, count=200):
     for n in range(1, count + 1):
-        window.finished(n * every - latency, n * every)
+        window.finished(n * every - latency, n * every, SIZE)
     return window
 
 
-@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6))))
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 1 << 30))))
 def test_the_window_never_leaves_its_bounds(finished):
     window = Window()
-    for began, now in finished:
-        window.finished(began, now)
+    assert window.width == NARROWEST
+    for began, now, size in finished:
+        window.finished(began, now, size)
         assert NARROWEST <= window.width <= WIDEST
 
 
 def test_it_follows_rate_times_latency():
     assert fed(Window(), every=1.0, latency=1.0).width == NARROWEST
-    assert 150 <= fed(Window(), every=0.01, latency=1.0).width <= 250
+    twice_what_flies = 2 * SIZE * 1.0 / 0.05
+    assert fed(Window(), every=0.05, latency=1.0).width == pytest.approx(twice_what_flies, rel=0.1)
     assert fed(Window(), every=0.001, latency=1.0).width == WIDEST
+
+
+def test_it_does_not_follow_a_latency_that_it_makes_itself():
+    window, now = Window(), 0.0
+    for _ in range(30):
+        now += 0.1
+        window.finished(now - 0.5, now, SIZE)
+    before = window.width
+    for _ in range(30):
+        # a disk that takes one segment in 0.1 s however many wait for it: the more is asked for, the longer each takes
+        now += 0.1
+        window.finished(now - 0.1 * (window.width // SIZE), now, SIZE)
+    assert window.width <= 2 * before
+
+
+def test_a_burst_is_no_higher_rate():
+    window, now = Window(), 0.0
+    for _ in range(30):
+        now += 8.0
+        for n in range(8):
+            window.finished(now - 2.0, now + n * 1e-6, SIZE)
+    assert window.width == NARROWEST
 
 
 def test_a_segment_that_moves_is_not_stalled():

@@ -159,12 +159,21 @@ class Flow:
             if not held_only or index in self.held
         ]
 
-    def take_duties(self) -> Iterator[int]:
-        """Announced segments that this node is to bring into the ring: they go before the window."""
-        # a settled file is the user's, and never written to again
-        for index in () if self.held_up or self.arrival.settled else sorted(self.duties):
-            if index in self.hashes and index not in self.ongoing and index not in self.held:
-                yield index
+    @property
+    def flying(self) -> int:
+        """Bytes of the segments that were asked for and are not there yet."""
+        return sum(map(self.length, self.ongoing))
+
+    def length(self, index: int) -> int:
+        """Bytes of one segment."""
+        assert self.layout is not None
+        start, stop = self.layout.segment_range(index)
+        return stop - start
+
+    def take_duty(self) -> int | None:
+        """The next announced segment that this node is to bring into the ring, or None."""
+        asked = self.ongoing.keys() | self.held
+        return None if self.held_up else min((i for i in self.duties - asked if i in self.hashes), default=None)
 
     def take_waiting(self) -> int | None:
         """The next segment in order, or None."""

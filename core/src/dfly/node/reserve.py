@@ -5,6 +5,7 @@ first few stand-ins; the first of them that lives publishes what all still lack,
 """
 
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable
@@ -97,9 +98,10 @@ class Reserve:
             waited += 0.5
 
     def close(self) -> None:
-        """Stop serving."""
+        """Stop serving, and leave nothing of it below the output."""
         if self._standing is not None:
             self._standing.close()
+            shutil.rmtree(self._data_dir, ignore_errors=True)
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.close()

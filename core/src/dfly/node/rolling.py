@@ -28,7 +28,7 @@ from dfly.node.listening import Alone, EventStream, Moved, StreamLost
 from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
 from dfly.node.trust import Trust
-from dfly.node.window import Ongoing, Window
+from dfly.node.window import MOST, NARROWEST, Ongoing, Window
 from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, Session, StorageFailed, WebSeedFailed
 
 TICK = 0.25
@@ -38,6 +38,8 @@ WATCHED = 0.5
 DEAF = 8.0
 #: A disk that has changed what it held this often is given up.
 MOST_DAMAGES = 5
+#: Segments that come from the web seed at once before a stalled one may, too.
+MOST_HELPED = 8
 #: Records in one message to a successor.
 CARRY_AT_ONCE = 500
 
@@ -309,14 +311,14 @@ class Rolling:
 
     def _fill(self) -> None:
         """Ask for what the window lets through; entry duties go first, because others wait for them."""
-        for flow in self._flows.values():
-            for index in flow.take_duties():
-                self._ask(flow, index)
-        room = self._window.width - sum(len(flow.ongoing) for flow in self._flows.values())
-        for flow in self._flows.values():
-            while room > 0 and (following := flow.take_waiting()) is not None:
-                self._ask(flow, following)
-                room -= 1
+        flying = sum(flow.flying for flow in self._flows.values())
+        count = sum(len(flow.ongoing) for flow in self._flows.values())
+        for limit, take in ((NARROWEST, Flow.take_duty), (self._window.width, Flow.take_waiting)):
+            for flow in self._flows.values():
+                # two at least, however long they are: one may be waiting for a slow peer
+                while (flying < limit or count < 2) and count < MOST and (index := take(flow)) is not None:
+                    self._ask(flow, index)
+                    flying, count = flying + flow.length(index), count + 1
 
     def _ask(self, flow: Flow, index: int) -> None:
         duty = index in flow.duties
@@ -361,7 +363,7 @@ class Rolling:
             return
         now = time.monotonic()
         self._count(flow, key.index, now)
-        self._window.finished(flow.ongoing.pop(key.index).began, now)
+        self._window.finished(flow.ongoing.pop(key.index).began, now, flow.length(key.index))
         flow.held.add(key.index)
         self._reports.hold(key.blob, key.index, urgent=key.index in flow.duties)
         if key in self._carried:
@@ -456,15 +458,28 @@ class Rolling:
                 if self._window.stalled(ongoing, now):
                     ongoing.help += 1
                     stalled.append((flow, index))
-                    if ongoing.help > 1 or not self._ring.neighbours:
-                        self._use_web_seed(flow, index)
-                elif ongoing.again_at is not None and now >= ongoing.again_at:
-                    self._use_web_seed(flow, index)
             self._ask_for_hashes(flow)
+        self._help(now)
         self._trust.look(quiet_ones, everything, now, progressed=self._progressed)
         if stalled:
             self._ask_for_chords(stalled)
         self._complain(now, now - self._progressed)
+
+    def _help(self, now: float) -> None:
+        """Give the web seed to segments for which chords were no help, and again to those that it has refused.
+
+        Only to a few at once: if it is our own disk that stands still, all that comes has to wait in memory.
+        """
+        first = 2 if self._ring.neighbours else 1
+        ongoing = [(flow, index, one) for flow in self._flows.values() for index, one in flow.ongoing.items()]
+        room = MOST_HELPED - sum(one.web_seed for _, _, one in ongoing)
+        for flow, index, one in ongoing:
+            if one.again_at is not None:
+                if now >= one.again_at:
+                    self._use_web_seed(flow, index)
+            elif one.help >= first and not one.web_seed and room > 0:
+                self._use_web_seed(flow, index)
+                room -= 1
 
     def _complain(self, now: float, quiet: float) -> None:
         """Say that nothing has come for `quiet` seconds, and in the end raise SwarmError."""
@@ -516,7 +531,13 @@ class Rolling:
         ongoing: Ongoing = flow.ongoing[index]
         if not ongoing.web_seed:
             ongoing.web_seed, ongoing.again_at = True, None
-            self._swarm.renew_web_seed(SegmentKey(flow.blob, index), self._web_seed(flow))
+            key = SegmentKey(flow.blob, index)
+            if any(self._swarm.arrived(key).values()):
+                self._swarm.renew_web_seed(key, self._web_seed(flow))
+            else:
+                # a torrent that begins with its web seed asks it at once, others at libtorrent's next tick, a second later
+                self._swarm.remove(key)
+                self._add_torrent(flow, index, have=False, web_seeds=(self._web_seed(flow),))
 
     def _ask_for_chords(self, stalled: list[tuple[Flow, int]]) -> None:
         def got(advice: wire.Advice) -> None:
@@ -526,7 +547,7 @@ class Rolling:
                 if index not in flow.ongoing:
                     continue
                 if not advice.chords:
-                    self._use_web_seed(flow, index)
+                    flow.ongoing[index].help = max(flow.ongoing[index].help, 2)
                 for peer in advice.chords:
                     self._swarm.add_peer(SegmentKey(flow.blob, index), peer)
 

@@ -1,15 +1,22 @@
 """Which segments to ask the swarm for next, and when one of them has stalled. Arithmetic with a clock passed in.
 
-Too few unfinished segments leave the links idle, too many park blocks on slow peers: the window follows
-rate × latency, as any pipeline does. A stall is judged against how long segments take here, not against a constant.
+Too little asked for leaves the links idle; too much has to wait in memory where the disk is slower than the links. So the
+window, in bytes, follows rate × latency, as any pipeline's does. The latency is the shortest of late: the usual one grows with
+the window itself, which would double without end. A stall is judged against how long segments take here, not a constant.
 """
+
+import math
 
 import attrs
 
-#: Where the window starts, and its bounds.
-NARROWEST, WIDEST = 32, 512
+from dfly.layout import MIB
+
+#: Bytes that may be asked for and not be there yet: in any case, and at most. And at most so many segments.
+NARROWEST, WIDEST, MOST = 128 * MIB, 1024 * MIB, 512
 #: A segment without a byte for `Window.patience` seconds asks for chords, or for this many times the usual latency.
 LATENCIES = 4.0
+#: How much longer the shortest latency counts as with each segment.
+AGING = 1.02
 #: Seconds between two questions to a web seed that keeps on refusing, at most.
 LONGEST_PAUSE = 8.0
 
@@ -39,23 +46,32 @@ class Ongoing:
 
 @attrs.define
 class Window:
-    """How many segments may be unfinished at once. Times are in seconds of one monotonic clock."""
+    """How much may be unfinished at once. Times are in seconds of one monotonic clock, sizes in bytes."""
 
     patience: float = 3.0
     latency: float = 1.0
-    _rate: float = 0.0
+    _shortest: float = math.inf
+    _gap: float = math.inf
+    _size: float = 0.0
     _last: float | None = None
 
     @property
     def width(self) -> int:
-        """Unfinished segments to have."""
-        return int(min(max(2 * self._rate * self.latency, NARROWEST), WIDEST))
+        """Unfinished bytes to have."""
+        if self._gap == math.inf:
+            return NARROWEST
+        return int(min(max(2 * self._shortest * self._size / max(self._gap, 1e-4), NARROWEST), WIDEST))
 
-    def finished(self, began: float, now: float) -> None:
-        """A segment that was asked for at `began` is readable."""
-        self.latency += 0.1 * (max(now - began, 0.001) - self.latency)
-        if self._last is not None and now > self._last:
-            self._rate += 0.1 * (min(1 / (now - self._last), 10_000.0) - self._rate)
+    def finished(self, began: float, now: float, size: int) -> None:
+        """A segment of `size` bytes that was asked for at `began` is readable."""
+        took = max(now - began, 0.001)
+        self.latency += 0.1 * (took - self.latency)
+        # the path may change: what was measured long ago counts less and less
+        self._shortest = min(took, self._shortest * AGING)
+        self._size = self._size + 0.1 * (size - self._size) if self._size else size
+        if self._last is not None:
+            gap = max(now - self._last, 0.0)
+            self._gap = gap if self._gap == math.inf else self._gap + 0.1 * (gap - self._gap)
         self._last = now
 
     def stalled(self, ongoing: Ongoing, now: float) -> bool:
