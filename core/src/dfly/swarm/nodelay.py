@@ -17,7 +17,6 @@ import attrs
 
 from dfly.swarm.events import Address
 
-
 #: Milliseconds without an acknowledgement after which a connection is given up.
 UNACKNOWLEDGED = 6000
 
