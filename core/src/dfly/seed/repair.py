@@ -2,7 +2,7 @@
 
 The segment is kept back from the web seed meanwhile. It is mended in place, piece by piece, and only with bytes that have the
 hashes that were published: a node that reads at the same time gets right bytes, or wrong ones that it refuses. So nobody has to
-be told, and one flipped bit costs the hub one segment and not the blob.
+be told, and one flipped bit costs the hub one piece and not the blob.
 """
 
 import hashlib
@@ -72,21 +72,21 @@ class Repairs:
             return self._looked.setdefault((blob, index), now) == now
 
     def look(self, suspect: Suspect) -> None:
-        """Read the segment, and order it anew if its bytes are not those that were published. Blocks while it reads."""
+        """Read the segment, and order anew what is not as it was published. Blocks while it reads."""
         publication, index = suspect.publication, suspect.index
-        if intact(suspect):
+        wrong = wrong_pieces(suspect)
+        if not wrong:
             _log.info("segment.intact", blob=publication.blob, segment=index)
             return
         _log.warning(
             "segment.damaged", blob=publication.blob, segment=index, cause="the disk gives other bytes than it took"
         )
         publication.hide(index)
-        start, stop = suspect.layout.segment_range(index)
         self._intake.bring(
             Order(
                 entry=suspect.entry,
                 backend=suspect.backend,
-                spans=iter([(start, stop)]),
+                spans=iter([suspect.layout.piece_range(piece) for piece in wrong]),
                 whole=(0, suspect.layout.size),
                 writer=lambda first, last: Mender(suspect, first or 0, last or suspect.layout.size),
                 finished=lambda error: self._later(lambda: self._finished(suspect, error)),
@@ -96,7 +96,7 @@ class Repairs:
 
     def _finished(self, suspect: Suspect, error: BaseException | None) -> None:
         publication, index = suspect.publication, suspect.index
-        if error is None and intact(suspect):
+        if error is None and not wrong_pieces(suspect):
             _log.warning("segment.repaired", blob=publication.blob, segment=index)
             publication.show(index)
             return
@@ -104,19 +104,20 @@ class Repairs:
         self._lost(publication, as_dfly(why, suspect.entry.path))
 
 
-def intact(suspect: Suspect) -> bool:
-    """Whether the file has the bytes that were published. Whatever cannot be read is not intact."""
-    layout, hashes = suspect.layout, suspect.hashes
-    try:
-        with open(suspect.publication.path or "", "rb", buffering=0) as file:
-            for at, piece in enumerate(layout.segment_pieces(suspect.index)):
-                start, stop = layout.piece_range(piece)
-                sha1 = hashlib.sha1(os.pread(file.fileno(), stop - start, start), usedforsecurity=False).digest()
-                if sha1 != hashes[at * _HASH_LENGTH : (at + 1) * _HASH_LENGTH]:
-                    return False
-    except OSError:
-        return False
-    return True
+def wrong_pieces(suspect: Suspect) -> list[int]:
+    """The pieces of which the file has not the bytes that were published, or none at all."""
+    layout, wrong = suspect.layout, []
+    for at, piece in enumerate(layout.segment_pieces(suspect.index)):
+        start, stop = layout.piece_range(piece)
+        try:
+            with open(suspect.publication.path or "", "rb", buffering=0) as file:
+                data = os.pread(file.fileno(), stop - start, start)
+        except OSError:
+            data = b""
+        sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
+        if sha1 != suspect.hashes[at * _HASH_LENGTH : (at + 1) * _HASH_LENGTH]:
+            wrong.append(piece)
+    return wrong
 
 
 class Mender:
