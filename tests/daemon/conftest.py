@@ -150,6 +150,16 @@ class Borrowing:
         }
         return dfly.fetch(url, output if output is None else str(output), **given)
 
+    def quiet(self, url, output, **given) -> dfly.Report:
+        """Without keeping events: for several threads."""
+        given = {"patience": QUICK, "plugins": self.plugins, "lender": self.lender, **given}
+        return dfly.fetch(url, output, **given)
+
+    def quietly(self, url, output, **given) -> None:
+        """One that may fail."""
+        with contextlib.suppress(dfly.DflyError):
+            self.quiet(url, output, **given)
+
     def named(self, name: str) -> list:
         return [event for event in self.events if event.name == name]
 

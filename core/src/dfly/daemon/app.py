@@ -93,13 +93,15 @@ class App:
         url, pinned = said.get("url"), said.get("pinned", True)
         if not isinstance(url, str) or not isinstance(pinned, bool):
             raise UsageError("give a url, and pinned as true or false")
-        meant = [record for record in self.records.all() if url in (record.snapshot.source, record.ask.url)]
-        if not meant:
+        tasks = [record.task for record in self.records.all() if url in (record.snapshot.source, record.ask.url)]
+        if not tasks:
             raise NotFound(f"{url} is not in this cache", kind="snapshot", hint="fetch it first")
-        for record in meant:
-            await asyncio.to_thread(self.records.change, record.task, pinned=pinned)
+        for task in tasks:
+            await asyncio.to_thread(self.records.change, task, pinned=pinned)
         self.cache.pin(self.records.pinned_blobs())
-        return web.json_response({"snapshots": [self._row(record) for record in self.records.all() if record in meant]})
+        return web.json_response(
+            {"snapshots": [self._row(record) for record in self.records.all() if record.task in tasks]}
+        )
 
     def _row(self, record: Record) -> dict[str, Any]:
         blobs = record.blobs()

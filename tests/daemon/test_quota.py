@@ -1,0 +1,146 @@
+"""The cache keeps to its size, gives up the longest unused first, and never what is in use."""
+
+import os
+import threading
+
+import pytest
+
+from dfly.daemon.cache import Cache
+from dfly.daemon.eviction import Kept, choose
+from dfly.errors import OutputError
+from dfly.store.blobs import BlobStore
+from tests.daemon.conftest import MIB, some_bytes, tree
+
+
+@pytest.fixture
+def repos(backend):
+    for n in range(4):
+        backend.hub.commit(f"r{n}", {"model.bin": some_bytes(2 * MIB, n)})
+
+
+def kept(*rows, **given):
+    return [Kept(blob=blob, bytes=size, used=used, **given) for blob, size, used in rows]
+
+
+def test_the_longest_unused_goes_first_and_no_more_than_needed():
+    assert choose(kept(("new", 5, 3), ("old", 5, 1), ("mid", 5, 2)), excess=6) == ["old", "mid"]
+
+
+def test_nothing_goes_where_there_is_room():
+    assert choose(kept(("a", 5, 1)), excess=0) == []
+
+
+@pytest.mark.parametrize("state", ["pinned", "in_use"])
+def test_what_is_pinned_or_in_use_stays(state):
+    assert choose(kept(("a", 5, 1), **{state: True}), excess=5) == []
+
+
+def here_of(data) -> set[int]:
+    return {path.stat().st_size for path in data.rglob("data")}
+
+
+def test_a_new_task_makes_room_before_its_first_byte(start, fetch, here, data, repos, backend, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    running = start(cache_size=5 * MIB)
+    for n in range(4):
+        fetch(f"memory://r{n}", f"out{n}", recursive=True)
+        assert running.ask("/v1/status").json()["bytes"] <= 5 * MIB
+    assert tree(here / "out3") == {"model.bin": some_bytes(2 * MIB, 3)}
+    report = fetch("memory://r3", "again", recursive=True)
+    assert report.sources == {"cache": 2 * MIB}
+    assert fetch("memory://r0", "again0", recursive=True).sources == {"hub": 2 * MIB}
+
+
+def test_the_longest_unused_is_given_up_not_the_oldest(start, fetch, repos, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    start(cache_size=5 * MIB)
+    for n in (0, 1):
+        fetch(f"memory://r{n}", f"out{n}", recursive=True)
+    fetch("memory://r0", "used", recursive=True)
+    fetch("memory://r2", "out2", recursive=True)
+    assert fetch("memory://r0", "again0", recursive=True).sources == {"cache": 2 * MIB}
+    assert fetch("memory://r1", "again1", recursive=True).sources == {"hub": 2 * MIB}
+
+
+def test_what_was_lent_a_moment_ago_is_not_given_up(start, fetch, here, repos):
+    start(cache_size=5 * MIB)
+    fetch("memory://r0", "out0", recursive=True)
+    fetch("memory://r1", "out1", recursive=True)
+    with pytest.raises(OutputError, match=r"cache in .* is full"):
+        fetch("memory://r2", "out2", recursive=True)
+    assert fetch("memory://r0", "again", recursive=True).sources == {"cache": 2 * MIB}
+
+
+def test_a_pinned_snapshot_is_not_given_up(start, fetch, repos, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    running = start(cache_size=5 * MIB)
+    fetch("memory://r0", "out0", recursive=True)
+    assert running.ask("/v1/pins", url="memory://r0").status_code == 200
+    for n in (1, 2, 3):
+        fetch(f"memory://r{n}", f"out{n}", recursive=True)
+    assert fetch("memory://r0", "again", recursive=True).sources == {"cache": 2 * MIB}
+    assert running.ask("/v1/pins", url="memory://r0", pinned=False).json()["snapshots"][0]["pinned"] is False
+
+
+def test_a_pin_outlives_a_restart(start, fetch, repos, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    running = start(cache_size=5 * MIB)
+    fetch("memory://r0", "out0", recursive=True)
+    running.ask("/v1/pins", url="memory://r0")
+    running.stop()
+    start(cache_size=5 * MIB)
+    for n in (1, 2, 3):
+        fetch(f"memory://r{n}", f"out{n}", recursive=True)
+    assert fetch("memory://r0", "again", recursive=True).sources == {"cache": 2 * MIB}
+
+
+def test_a_task_larger_than_the_cache_gives_up_nothing(start, fetch, repos, backend, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    backend.hub.commit("huge", {"model.bin": some_bytes(6 * MIB, 9)})
+    start(cache_size=5 * MIB)
+    fetch("memory://r0", "out0", recursive=True)
+    with pytest.raises(OutputError, match=r"6\.3 MB are needed"):
+        fetch("memory://huge", "out", recursive=True)
+    assert fetch("memory://r0", "again", recursive=True).sources == {"cache": 2 * MIB}
+
+
+def test_two_tasks_do_not_count_the_same_room_twice(tmp_path):
+    with BlobStore(str(tmp_path / "data")) as store:
+        cache = Cache(store, limit=10 * MIB)
+        with cache.room_for({"sha256-aa": 6 * MIB}), pytest.raises(OutputError), cache.room_for({"sha256-bb": 6 * MIB}):
+            raise AssertionError
+        with cache.room_for({"sha256-bb": 6 * MIB}):
+            assert cache.used_bytes == 6 * MIB
+        assert cache.used_bytes == 0
+        cache.close()
+
+
+def test_only_allocated_bytes_count(tmp_path):
+    with BlobStore(str(tmp_path / "data")) as store:
+        cache = Cache(store)
+        partial = cache.partial("sha256-aa", size=1 << 30, validator="v", algorithms=(), on_segment=lambda *_: None)
+        os.pwrite(partial.fd, b"x" * 4096, 0)
+        cache.release("sha256-aa")
+        assert cache.used_bytes < MIB
+        cache.close()
+
+
+def test_concurrent_tasks_never_exceed_it(start, fetch, repos, plugins, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    running = start(cache_size=5 * MIB)
+    failures, most = [], []
+
+    def one(n):
+        try:
+            fetch.quiet(f"memory://r{n}", f"c{n}", recursive=True)
+        except OutputError as error:
+            failures.append(error)
+        most.append(running.ask("/v1/status").json()["bytes"])
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) <= 5 * MIB
+    assert len(failures) <= 2
