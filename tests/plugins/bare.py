@@ -16,12 +16,16 @@ UV = ROOT / ".uv"
 
 def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> str:
     """What a command prints, run without this workspace on its path."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env={**inherited, **env}, capture_output=True, text=True
-    )
+    done = _done(command, cwd, env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def _done(command: tuple[str | Path, ...], cwd: Path, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env={**inherited, **env}, capture_output=True, text=True
+    )
 
 
 def build_wheel(project: Path, folder: Path) -> Path:
@@ -65,6 +69,12 @@ class BareEnvironment:
     def run(self, name: str, *argv: str | Path, **env: str) -> str:
         """What an installed command prints."""
         return run(self.command(name), *argv, cwd=self.path.parent, **env)
+
+    def fail(self, name: str, *argv: str | Path, **env: str) -> str:
+        """What an installed command prints that does not succeed, errors included."""
+        done = _done((self.command(name), *argv), self.path.parent, env)
+        assert done.returncode != 0, done.stdout
+        return done.stdout + done.stderr
 
     @contextmanager
     def seed_peer(self, data: Path, **env: str) -> Iterator[str]:

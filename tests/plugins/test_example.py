@@ -25,6 +25,12 @@ def bare(core_wheel, project):
     return BareEnvironment.create(folder / "venv", core_wheel, build_wheel(project, folder))
 
 
+@pytest.fixture(scope="module")
+def node(core_wheel, tmp_path_factory):
+    """An environment that has never heard of shelves, nor of any other hub."""
+    return BareEnvironment.create(tmp_path_factory.mktemp("node") / "venv", core_wheel)
+
+
 @pytest.fixture
 def shelves(project, monkeypatch):
     monkeypatch.syspath_prepend(project / "tests")
@@ -75,6 +81,31 @@ def test_a_swarm_brings_its_files_and_the_token_goes_with_the_user(bare, shelves
             assert files_of(tmp_path / node) == FILES
             assert '"source": "hub"' not in told
     assert [seen.range for seen in shelves.asked("tales@1/frog.bin")] == [None], "the hub gave it more than once"
+
+
+def test_nodes_that_have_never_heard_of_it_have_its_flags_and_variables(bare, node, shelves, tmp_path):
+    """The seed peer has a token of its own and it opens everything; a node's own token, or none, is what counts."""
+    away = {"SHELF_ENDPOINT": "http://127.0.0.1:9", "SHELF_TOKEN": shelves.token, "AWS_SECRET_ACCESS_KEY": "a-cloud's"}
+    with bare.seed_peer(tmp_path / "seed", SHELF_ENDPOINT=shelves.url, SHELF_TOKEN=shelves.token) as seed_peer:
+        text = node.run("dfget", "--help", "--seed-peer", seed_peer, COLUMNS="100")
+        assert all(name in text for name in ("--shelf-endpoint", "--shelf-token", "SHELF_TOKEN"))
+        argv = ["dfget", "shelf://tales", "-r", "--json", "--log-level", "debug", "--seed-peer", seed_peer]
+        told = node.run(*argv, "-O", tmp_path / "one", "--shelf-endpoint", shelves.url, **away)
+        told += node.run(*argv, "-O", tmp_path / "two", "--shelf-token", shelves.token)
+        refused = node.fail(*argv, "-O", tmp_path / "three")
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two") == FILES
+    assert '"source": "hub"' not in told
+    assert shelves.token not in told + refused
+    assert '"type":"AccessDenied"' in refused
+    assert not (tmp_path / "three").exists()
+    assert [seen.range for seen in shelves.asked("tales@1/frog.bin")] == [None], "the hub gave it more than once"
+    sent = [value for seen in shelves.requests for value in seen.headers.values()]
+    assert not any("a-cloud" in value for value in sent)
+
+
+def test_a_node_without_it_says_what_to_install_where_there_is_no_seed_peer(node, tmp_path):
+    told = node.fail("dfget", "shelf://tales", "-O", tmp_path / "out", "-r")
+    assert "pip install dfly-plugin-shelf" in told
 
 
 def test_its_own_contract_test_passes(bare, project):

@@ -274,7 +274,7 @@ def option_fields(backend: type[Backend]) -> tuple[OptionField, ...]:
             OptionField(
                 field=field.name,
                 flag=f"--{prefix}-{field.name.replace('_', '-')}",
-                env=(*meta["env"], f"DFLY_{prefix}_{field.name}".upper().replace("-", "_")),
+                env=(*meta["env"], *(() if meta.get("unnamed") else (_own_variable(prefix, field.name),))),
                 help=meta["help"],
                 default=default if isinstance(default, str) else None,
                 secret=meta["secret"],
@@ -285,6 +285,10 @@ def option_fields(backend: type[Backend]) -> tuple[OptionField, ...]:
             )
         )
     return tuple(found)
+
+
+def _own_variable(prefix: str, field: str) -> str:
+    return f"DFLY_{prefix}_{field}".upper().replace("-", "_")
 
 
 def build_options(

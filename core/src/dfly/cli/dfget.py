@@ -5,6 +5,7 @@ completion answer at once.
 """
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import typer
 from dfly.backend import Backend
 from dfly.cli import flags, manual
 from dfly.cli.failures import Failures
+from dfly.cli.hearsay import with_hearsay
 from dfly.cli.options import Options, PluginFlags, declared_flags, needed_backends, with_plugin_flags
 from dfly.cli.output import JsonLines
 from dfly.cli.page import PlainHelp
@@ -39,15 +41,18 @@ def main() -> None:
 
 def run(argv: Sequence[str], *, plugins: Plugins, fetch: Fetcher | None = None) -> int:
     """Run one command line and return its exit code. `fetch` stands in for `dfly.fetch`."""
-    command = partial(dfget, plugins=plugins, fetch=fetch)
     json_lines = JsonLines(sys.stdout, on_closed=lambda: None) if "--json" in argv else None
     failures = Failures(program="dfget", stream=sys.stderr, emit=json_lines, debug="--debug" in argv)
     try:
-        app = _app(command, _backends(argv, plugins), plugins)
+        if not _asks_nothing(argv):
+            plugins = with_hearsay(argv, plugins, dfget, help_page=_asks_for_help(argv))
+        app = _app(partial(dfget, plugins=plugins, fetch=fetch), _backends(argv, plugins), plugins)
         return int(app(args=list(argv), prog_name="dfget", standalone_mode=False) or 0)
     except typer.TyperException as error:
         message = error.format_message()
         return failures.say("UsageError", message, hint="dfget --help lists the flags", exit_code=error.exit_code)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last place where a failure can be put into words
         return failures.tell(error)
 
@@ -152,10 +157,19 @@ def _app(command: "partial[int]", backends: list[type[Backend]], plugins: Plugin
 
 
 def _backends(argv: Sequence[str], plugins: Plugins) -> list[type[Backend]]:
-    if "--version" in argv or "--show-completion" in argv or "--install-completion" in argv:
+    if _asks_nothing(argv):
         return []
-    everything = not {"--help", "-h"}.isdisjoint(argv) or "_DFGET_COMPLETE" in os.environ
+    everything = _asks_for_help(argv) or "_DFGET_COMPLETE" in os.environ
     return needed_backends(argv, plugins, switches=declared_flags(dfget, switches_only=True), everything=everything)
+
+
+def _asks_nothing(argv: Sequence[str]) -> bool:
+    """Whether no plugin has a say in what is asked for."""
+    return not {"--version", "--show-completion", "--install-completion"}.isdisjoint(argv)
+
+
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    return not {"--help", "-h"}.isdisjoint(argv)
 
 
 def _engine(log_level: str) -> Fetcher:

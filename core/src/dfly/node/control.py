@@ -23,6 +23,9 @@ from dfly.backend import Backend, Secret, option_fields
 from dfly.errors import DflyError, SwarmError, UsageError
 from dfly.values import bare_url
 
+#: Backend options by name ("gopher-token"); a repeated one's values are a tuple.
+Options = Mapping[str, str | tuple[str, ...]]
+
 #: What an error says of itself where the seed peer did not.
 _UNTOLD = {"url": "", "kind": "file", "path": "", "algorithm": "", "expected": "", "actual": ""}
 
@@ -55,14 +58,14 @@ class SeedPeer:
     secret: frozenset[str] = frozenset()
     insecure: bool = False
 
-    def resolve(self, ask: wire.Ask, options: Mapping[str, str]) -> wire.Resolved:
-        """The snapshot and task for `ask`; `options` are header values by option name.
+    def resolve(self, ask: wire.Ask, options: Options) -> wire.Resolved:
+        """The snapshot and task for `ask`.
 
         Raises what the seed peer's backend raised (NotFound, AccessDenied, …), SwarmError where it cannot be reached.
         """
         if not self.secret.isdisjoint(options):
             self._require_private()
-        headers = self._headers() | {wire.OPTION_HEADER + name: value for name, value in options.items()}
+        headers = [*self._headers().items(), *_option_headers(options)]
         # a large repository's first listing takes a hub many pages
         reply = self._send(
             "POST",
@@ -112,6 +115,19 @@ class SeedPeer:
         """Carry over what an earlier seed peer published and this node holds."""
         self._send("POST", f"/v1/snapshots/{task}/have", content=have.encode(), timeout=30.0)
 
+    def plugins(self) -> Any:
+        """What the seed peer tells of its plugins: parsed, and not looked at (`dfly.plugins.hearsay`)."""
+        try:
+            return json.loads(self._send("GET", "/v1/plugins", timeout=10.0))
+        except (ValueError, RecursionError) as error:
+            raise SwarmError(f"the seed peer {bare_url(self.url)} tells of its plugins in no JSON") from error
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody on the way can listen or put in a word."""
+        parts = urlsplit(self.url)
+        return parts.scheme == "https" or _is_here(parts.hostname or "")
+
     def hashes(self, task: str, blob: str) -> bytes:
         """20 bytes a piece, for a blob that is complete; then 16 bytes a segment, its MAC, where the cluster has a secret."""
         return self._send("GET", f"/v1/snapshots/{task}/hashes/{blob}", timeout=60.0)
@@ -154,8 +170,7 @@ class SeedPeer:
         return {"Authorization": f"Bearer {self.cluster_token.reveal()}"}
 
     def _require_private(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme != "https" and not self.insecure and not _is_here(parts.hostname or ""):
+        if not self.private and not self.insecure:
             raise UsageError(
                 f"the seed peer {bare_url(self.url)} is reached over plain HTTP: tokens would be readable on the way",
                 hint="use https:// (and --ca-file), or --insecure if the network is trusted",
@@ -198,17 +213,29 @@ def in_order(urls: Sequence[str], repository: str) -> list[str]:
     return sorted(urls, key=lambda url: hashlib.sha256(f"{url}\0{repository}".encode()).digest())
 
 
-def travelling(backend: type[Backend], settings: Any) -> dict[str, str]:
+def travelling(backend: type[Backend], settings: Any) -> dict[str, str | tuple[str, ...]]:
     """The options that may go to a seed peer, by option name ("gopher-token"), secrets revealed: for request headers only."""
-    found = {}
+    found: dict[str, str | tuple[str, ...]] = {}
     for field in option_fields(backend):
         value = getattr(settings, field.field)
         if not field.travels or not value or value == field.default:
             continue
-        shown = value.reveal() if isinstance(value, Secret) else value
-        if isinstance(shown, str):
-            found[field.flag.removeprefix("--")] = shown
+        name = field.flag.removeprefix("--")
+        if isinstance(value, tuple | list):
+            found[name] = tuple(map(_revealed, value))
+        elif isinstance(value, str | Secret):
+            found[name] = _revealed(value)
     return found
+
+
+def _revealed(value: Any) -> str:
+    return value.reveal() if isinstance(value, Secret) else str(value)
+
+
+def _option_headers(options: Options) -> Iterator[tuple[str, str]]:
+    for name, given in options.items():
+        for value in (given,) if isinstance(given, str) else given:
+            yield wire.OPTION_HEADER + name, value
 
 
 def secret_options(backend: type[Backend]) -> frozenset[str]:

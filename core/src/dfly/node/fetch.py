@@ -20,6 +20,7 @@ from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
 from dfly.node.control import secret_options, travelling
+from dfly.node.hearsay import acquainted
 from dfly.node.lending import Lender, Loan, shown
 from dfly.node.lent import Link
 from dfly.node.resolve import expect
@@ -93,6 +94,7 @@ def fetch(
         _control(backends, network or Network(), patience, joining) as control,
         ExitStack() as lenders,
     ):
+        plugins = acquainted(plugins, urls, joining, client=control)
         sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
         tasks = []
         for source in sources:

@@ -16,7 +16,7 @@ import attrs
 
 from dfly import wire
 from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
-from dfly.node.control import SeedPeer
+from dfly.node.control import Options, SeedPeer
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +43,7 @@ class Succession:
     seat: Seat
     candidates: Sequence[SeedPeer]
     ask: wire.Ask
-    options: Mapping[str, str]
+    options: Options
     peer_at: Callable[[wire.Address], SeedPeer]
     stand_in: Callable[[wire.Address], SeedPeer]
     own_port: int
@@ -89,7 +89,7 @@ class Succession:
         except DflyError:
             return None  # it cannot, or must not: the next one's turn
 
-    def _try(self, peer: SeedPeer, patience: float, options: Mapping[str, str]) -> Seat | None:
+    def _try(self, peer: SeedPeer, patience: float, options: Options) -> Seat | None:
         """Ask `peer` for the task until it answers, for `patience` seconds."""
         until = time.monotonic() + patience
         known = self.seat.resolved

@@ -5,6 +5,7 @@ Nothing here is global: a `Plugins` is built at the top of a process and passed 
 
 from __future__ import annotations
 
+import copy
 import importlib
 import threading
 from collections.abc import Iterable, Mapping
@@ -68,6 +69,13 @@ class Plugins:
                 reason = f"{rival.distribution} already serves {scheme}://; uninstall one of the two"
                 self._broken[f"{scheme}\0{dist}"] = Broken(scheme, dist, reason)
         return found
+
+    def also(self, extra: Iterable[type[Backend]]) -> Plugins:
+        """These, and the classes in `extra` for schemes that have no plugin; what is imported already is shared."""
+        other = copy.copy(self)
+        known = {scheme: backend for backend in extra for scheme in backend.schemes if scheme not in self._found}
+        other._extra = known | self._extra
+        return other
 
     def schemes(self) -> tuple[str, ...]:
         """All schemes that an installed plugin claims, without importing any."""
