@@ -114,7 +114,8 @@ class OnDisk:
             return
         layout = self.partial.layout
         length = min(max(size // 64, SHORTEST_SPAN), LONGEST_SPAN)
-        yield from layout.spans(self.partial.missing_segments(), pieces=max(1, length // layout.piece_length))
+        missing = self.partial.missing_segments()
+        yield from self.partial.missing_spans(missing, pieces=max(1, length // layout.piece_length))
 
     def writer(self, start: int, stop: int | None) -> Writer:
         """See Gathering."""

@@ -188,7 +188,7 @@ class Inbound:
             for index in fresh:
                 if not self.publication.is_adopted(index):
                     asked.add(index)
-                    yield from partial.layout.spans([index], pieces=PIECES_PER_SPAN)
+                    yield from partial.missing_spans([index], pieces=PIECES_PER_SPAN)
 
     def _fetched(self, error: BaseException | None) -> None:
         self._busy = False

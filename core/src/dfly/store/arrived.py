@@ -34,6 +34,12 @@ class Arrived:
         """Bytes of all complete segments."""
         return sum(stop - start for start, stop in map(self.layout.segment_range, self._complete_segments()))
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of all pieces that are there."""
+        ranges = (self.layout.piece_range(piece) for piece, there in enumerate(self._have) if there)
+        return sum(stop - start for start, stop in ranges)
+
     def has_piece(self, piece: int) -> bool:
         """Whether this piece is there."""
         return bool(self._have[piece])

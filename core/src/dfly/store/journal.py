@@ -5,6 +5,7 @@ Lines of JSON, only ever appended, each with one `write`:
     {"format": 1, "blob": …, "size": …, "validator": …, "layout": 1, "boot": …}
     {"segment": 3, "pieces": "<base64 of the SHA-1s, or empty>"}
     {"synced": 1}        the data of the first 1 segment lines has been through fdatasync
+    {"piece": 70, "sha1": "<base64, or empty>"}    a finished piece of a segment that is not; counts after a kill only
 
 A segment's line is written after its bytes, so after a kill every line counts. After a power loss the file system may
 have kept the line and lost the bytes: then only synced lines count as they are. The marker carries a count because
@@ -53,35 +54,46 @@ class Record:
     synced: bool = False
 
 
-def read(path: str, header: Header) -> tuple[str, tuple[Record, ...]]:
-    """The boot that the journal was written in and its records, up to the first line that makes no sense.
+@attrs.frozen
+class Loose:
+    """A finished piece of an unfinished segment, with its SHA-1 or without."""
 
-    ("", ()) where there is none, or it is about something else.
+    piece: int
+    sha1: bytes = b""
+
+
+def read(path: str, header: Header) -> tuple[str, tuple[Record, ...], tuple[Loose, ...]]:
+    """The boot that the journal was written in, its records and loose pieces, up to the first line that makes no sense.
+
+    ("", (), ()) where there is none, or it is about something else.
     """
     try:
         with open(path, "rb") as file:
             lines = file.read().split(b"\n")[:-1]
     except FileNotFoundError:
-        return "", ()
+        return "", (), ()
     about = _parse(lines[0]) if lines else {}
     boot = about.pop("boot", None)
     if not isinstance(boot, str) or about != attrs.asdict(header):
-        return "", ()
+        return "", (), ()
     records: list[Record] = []
+    loose: list[Loose] = []
     synced = 0
     for line in lines[1:]:
         said = _parse(line)
         if (record := _record(said)) is not None:
             records.append(record)
+        elif (piece := _loose(said)) is not None:
+            loose.append(piece)
         elif isinstance(said.get("synced"), int):
             synced = said["synced"]
         else:
             break
-    return boot, tuple(attrs.evolve(r, synced=at < synced) for at, r in enumerate(records))
+    return boot, tuple(attrs.evolve(r, synced=at < synced) for at, r in enumerate(records)), tuple(loose)
 
 
 class Journal:
-    """A journal being written; thread-safe. It replaces what stood at `path`; `records` are carried over from there.
+    """A journal being written; thread-safe. It replaces what stood at `path`; `records` and `loose` are carried over from there.
 
     It is time to sync once `sync_bytes` have been added, or `sync_seconds` have passed, since the last time.
     All methods raise OSError.
@@ -94,6 +106,7 @@ class Journal:
         *,
         boot: str,
         records: Iterable[Record] = (),
+        loose: Iterable[Loose] = (),
         sync_bytes: int = SYNC_BYTES,
         sync_seconds: float = SYNC_SECONDS,
         sync: Callable[[int], None] = _fdatasync,
@@ -114,6 +127,8 @@ class Journal:
             self._count = len(kept)
             if synced := sum(record.synced for record in kept):
                 self._write(_line({"synced": synced}))
+            for piece in loose:
+                self._write(_loose_line(piece))
             self._replace(new)
         except OSError:
             self.close()
@@ -125,6 +140,11 @@ class Journal:
             self._write(_segment_line(segment, pieces))
             self._count += 1
             self._unsynced_bytes += length
+
+    def append_piece(self, piece: int, sha1: bytes) -> None:
+        """Record one piece, all of which is written, of a segment that is not complete by it."""
+        with self._lock:
+            self._write(_loose_line(Loose(piece, sha1)))
 
     def sync_if_due(self, data_fd: int) -> bool:
         """Bring the data and then the journal to the disk if it is time; True if so. The others go on meanwhile."""
@@ -196,6 +216,10 @@ def _segment_line(segment: int, pieces: bytes) -> bytes:
     return _line({"segment": segment, "pieces": base64.b64encode(pieces).decode()})
 
 
+def _loose_line(loose: Loose) -> bytes:
+    return _line({"piece": loose.piece, "sha1": base64.b64encode(loose.sha1).decode()})
+
+
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
@@ -205,10 +229,19 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _record(said: dict[str, Any]) -> Record | None:
-    segment, pieces = said.get("segment"), said.get("pieces")
-    if not isinstance(segment, int) or not isinstance(pieces, str):
+    pair = _numbered(said.get("segment"), said.get("pieces"))
+    return Record(*pair) if pair else None
+
+
+def _loose(said: dict[str, Any]) -> Loose | None:
+    pair = _numbered(said.get("piece"), said.get("sha1"))
+    return Loose(*pair) if pair else None
+
+
+def _numbered(number: Any, encoded: Any) -> tuple[int, bytes] | None:
+    if not isinstance(number, int) or not isinstance(encoded, str):
         return None
     try:
-        return Record(segment, base64.b64decode(pieces, validate=True))
+        return number, base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return None

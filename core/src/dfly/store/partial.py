@@ -20,7 +20,7 @@ from dfly.errors import OutputError
 from dfly.layout import Layout
 from dfly.store.arrived import Arrived
 from dfly.store.directory import empty, link_over, remove_if_empty
-from dfly.store.journal import Header, Journal, Record
+from dfly.store.journal import Header, Journal, Loose, Record
 from dfly.store.lock import Lock
 from dfly.store.prefix import Prefix
 from dfly.store.span import PieceWriter, SpanWriter, StreamWriter, write_at
@@ -51,6 +51,7 @@ class Partial:
         size: int | None,
         keep_journal: KeepJournal | None,
         records: Sequence[Record],
+        loose: Sequence[Loose],
         algorithms: Sequence[str],
         hash_pieces: bool,
         on_segment: OnSegment,
@@ -65,11 +66,14 @@ class Partial:
         self._prefix = Prefix(fd=lock.fd, algorithms=algorithms, size=size)
         self._journal: Journal | None = None
         if keep_journal and (records or self.layout.segments > 1):
-            self._journal = keep_journal(records=records)
+            self._journal = keep_journal(records=records, loose=loose)
         for record in records:
             self._arrived.add_segment(record.segment, record.pieces)
-        self.had = self._arrived.segment_bytes
-        if not records:
+        for piece in loose:
+            if piece.sha1 or not hash_pieces:
+                self._arrived.add_piece(piece.piece, piece.sha1)
+        self.had = self._arrived.bytes
+        if not records and not loose:
             self._start_over()
 
     @classmethod
@@ -99,18 +103,20 @@ class Partial:
         journal_path = os.path.join(directory, "journal")
         keep_journal: KeepJournal | None = None
         records: tuple[Record, ...] = ()
+        loose: tuple[Loose, ...] = ()
         try:
             lock.acquire(wait=wait, cancel=cancel)
             if size is not None:
                 boot = boot or boot_id()
                 header = Header(blob=blob, size=size, validator=validator)
                 keep_journal = partial(Journal, journal_path, header, boot=boot)
-                records = survivors(lock.fd, journal_path, header, boot)
+                records, loose = survivors(lock.fd, journal_path, header, boot)
             return cls(
                 lock=lock,
                 size=size,
                 keep_journal=keep_journal,
                 records=records,
+                loose=loose,
                 algorithms=algorithms,
                 hash_pieces=hash_pieces,
                 on_segment=on_segment,
@@ -139,6 +145,20 @@ class Partial:
     def missing_segments(self) -> list[int]:
         """The segments still to fetch, in order."""
         return self._arrived.missing_segments()
+
+    def missing_spans(self, segments: Iterator[int] | list[int], *, pieces: int) -> Iterator[tuple[int, int]]:
+        """As `Layout.spans`, less the pieces that are there."""
+        length = self.layout.piece_length
+        for start, stop in self.layout.spans(segments, pieces=pieces):
+            begin: int | None = None
+            for piece in range(start // length, -(-stop // length)):
+                if not self._arrived.has_piece(piece):
+                    begin = piece * length if begin is None else begin
+                elif begin is not None:
+                    yield begin, piece * length
+                    begin = None
+            if begin is not None:
+                yield begin, stop
 
     def segment_hashes(self, segment: int) -> bytes | None:
         """The SHA-1s of the segment's pieces, joined; None where it is not there or piece hashes are not wanted."""
@@ -277,6 +297,9 @@ class Partial:
             hashes = self._arrived.segment_hashes(segment)
             self._journalled(segment, hashes)
             self._on_segment(segment, hashes)
+        elif self._journal is not None:
+            with self._telling():
+                self._journal.append_piece(piece, sha1)
         self._hash(self.layout.piece_length)
 
     def _journalled(self, segment: int, hashes: bytes) -> None:
