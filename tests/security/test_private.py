@@ -1,11 +1,15 @@
 """Private snapshots: for callers whose own token the hub accepts, and only while it does."""
 
+import contextlib
+
 import httpx
 import pytest
 from tests.security.conftest import FILES
 
+from dfly.backend import Secret
+from dfly.errors import OriginUnavailable
 from dfly.packs import Freight
-from dfly.wire import Hello, Resolved, decode_message
+from dfly.wire import TICKET_HEADER, Ask, Failed, Hello, Resolved, decode_message
 
 GOOD, BAD = {"X-Dfly-Option-memory-token": "good"}, {"X-Dfly-Option-memory-token": "bad"}
 
@@ -46,6 +50,89 @@ def test_the_log_of_a_seed_peer_opens_no_private_task(seed, capfd):
     told = capfd.readouterr()
     assert "task.opened" in told.out + told.err
     assert seal not in told.out + told.err
+
+
+@contextlib.contextmanager
+def listening(peer, resolved, *, node="n", **more):
+    """The lines of an event stream, decoded."""
+    headers = {TICKET_HEADER: more.get("ticket", resolved.ticket)}
+    query = {"node": node, "port": "1"}
+    with peer.client.stream("GET", f"/v1/snapshots/{resolved.task}/events", params=query, headers=headers) as answer:
+        assert answer.status_code == 200, answer.read()
+        yield (decode_message(line.encode()) for line in answer.iter_lines())
+
+
+def until(lines, kind):
+    return next(line for line in lines if isinstance(line, kind))
+
+
+def test_the_id_of_a_private_task_opens_no_stream_without_a_ticket(seed):
+    peer = seed(token="good")
+    resolved = Resolved.decode(peer.ask(headers=GOOD).content)
+    assert len(resolved.ticket) == 32
+    for ticket in ("", resolved.ticket[:-1], "0" * 32):
+        with (
+            pytest.raises(AssertionError, match="ask for the snapshot again"),
+            listening(peer, resolved, ticket=ticket),
+        ):
+            pass
+    with listening(peer, resolved) as lines:
+        assert until(lines, Hello).grant
+    assert Resolved.decode(seed().ask().content).ticket == ""
+
+
+def test_a_ticket_is_shown_to_no_other_node(seed):
+    resolved = Resolved.decode(seed(token="good").ask(headers=GOOD).content)
+    assert resolved.ticket not in Ask(url="memory://tiny", known=resolved).encode().decode()
+    assert resolved.ticket not in repr(resolved)
+
+
+def test_a_revoked_token_ends_an_open_stream_when_its_grant_is_to_be_renewed(seed, monkeypatch):
+    monkeypatch.setattr("dfly.seed.catalog.ADMITTED", 0.0)
+    peer = seed(token="good", grant_lifetime=1)
+    resolved = Resolved.decode(peer.ask(headers=GOOD).content)
+    with listening(peer, resolved) as lines:
+        assert [until(lines, Hello).grant, until(lines, Hello).grant]
+        peer.backend.hub.token = "another"
+        told = until(lines, Failed)
+        assert (told.blob, told.error) == ("", "AccessDenied")
+        assert list(lines) == []
+    with pytest.raises(AssertionError, match="ask for the snapshot again"), listening(peer, resolved):
+        pass
+    assert peer.ask(headers=GOOD).status_code == 403
+
+
+def test_whose_token_still_opens_it_goes_on_when_another_ones_is_revoked(seed, monkeypatch):
+    monkeypatch.setattr("dfly.seed.catalog.ADMITTED", 0.0)
+    peer = seed(token="good", grant_lifetime=1)
+    real, revoked = peer.backend.authorize, set()
+    monkeypatch.setattr(peer.backend, "authorize", lambda self, s: self.settings.token not in revoked and real(self, s))
+    one = Resolved.decode(peer.ask(headers=GOOD).content)
+    peer.backend.hub.token = "other"
+    other = Resolved.decode(peer.ask(headers={"X-Dfly-Option-memory-token": "other"}).content)
+    assert (one.task, one.ticket != other.ticket) == (other.task, True)
+    revoked.add(Secret("good"))
+    with listening(peer, one) as refused, listening(peer, other, node="m") as kept:
+        assert until(refused, Failed).error == "AccessDenied"
+        assert [until(kept, Hello).grant, until(kept, Hello).grant]
+
+
+def test_a_hub_that_cannot_be_asked_has_not_revoked_anything(seed, monkeypatch):
+    monkeypatch.setattr("dfly.seed.catalog.ADMITTED", 0.0)
+    peer = seed(token="good", grant_lifetime=1)
+    resolved = Resolved.decode(peer.ask(headers=GOOD).content)
+    asked = []
+
+    def down(_self, snapshot):
+        asked.append(snapshot)
+        raise OriginUnavailable("the hub is down")
+
+    monkeypatch.setattr(peer.backend, "authorize", down)
+    with listening(peer, resolved) as lines:
+        until(lines, Hello)
+        assert asked == []
+        until(lines, Hello)
+    assert asked
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing.memory import memory_backend
 from dfly.testing.origin import FaultyOrigin
-from dfly.wire import Ask, Hello, Report, Resolved, decode_message
+from dfly.wire import TICKET_HEADER, Ask, Hello, Report, Resolved, decode_message
 
 from .located import Located
 from .mirrors import HandMirror
@@ -50,9 +50,10 @@ class Peer:
         return Resolved.decode(response.content)
 
     @contextlib.contextmanager
-    def stream(self, task, node="n1", *, port=6881, after="", **more):
+    def stream(self, task, node="n1", *, port=6881, after="", ticket="", **more):
         query = {"node": node, "port": str(port), "after": after, **more}
-        with self.client.stream("GET", f"/v1/snapshots/{task}/events", params=query) as response:
+        headers = {TICKET_HEADER: ticket} if ticket else {}
+        with self.client.stream("GET", f"/v1/snapshots/{task}/events", params=query, headers=headers) as response:
             assert response.status_code == 200, response.read()
             yield Stream(response)
 

@@ -60,7 +60,7 @@ def before(start):
         blob = model_blob(resolved)
         for _ in range(attempt - 1):
             first.mirror.withdraw(blob)
-        with first.stream(resolved.task) as stream:
+        with first.stream(resolved.task, ticket=resolved.ticket) as stream:
             first.mirror.publish(blob, 0, 1, 2)
             segments = [stream.next(Segment) for _ in range(3)]
         return Before(resolved, blob, segments, backend)

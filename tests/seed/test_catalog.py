@@ -273,7 +273,7 @@ def test_only_allowed_sources_are_resolved():
 class HubOptions:
     token: Secret | None = option(help="the user's", secret=True, travels=True, fallback=lambda: "from the token file")
     role: Secret | None = option(help="the machine's", secret=True)
-    endpoint: str = option("https://hub", help="where")
+    endpoint: str = option("https://hub", help="where", endpoint=True)
     revision: str | None = option(help="which")
 
 

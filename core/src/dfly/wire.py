@@ -37,6 +37,8 @@ LONGEST_SNAPSHOT = 512 << 20
 LONGEST_CARRIED = 64 << 20
 #: Prefix of the headers that carry backend options: X-Dfly-Option-<flag without dashes>, for example …-gopher-token.
 OPTION_HEADER = "X-Dfly-Option-"
+#: With it a node shows the ticket of a private task where it asks for the event stream.
+TICKET_HEADER = "X-Dfly-Ticket"
 #: Segments that one report may name: some two thousand of the largest blobs.
 MOST_HELD = 1 << 20
 _LARGEST = 1 << 60
@@ -73,7 +75,9 @@ class Ask:
     def encode(self) -> bytes:
         """The JSON body."""
         fields = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "known")
-        return _dumps(fields | ({"known": self.known.as_json()} if self.known else {}))
+        # the ticket is for the seed peer that gave it, and this may go to another node
+        known = {"known": attrs.evolve(self.known, ticket="").as_json()} if self.known else {}
+        return _dumps(fields | known)
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
@@ -94,16 +98,19 @@ class Ask:
 class Resolved:
     """The seed peer's answer to Ask: the selected snapshot and the id of its task.
 
-    `seal` lets another seed peer of the cluster believe it from a node, for that node's own secrets only.
+    `seal` lets another seed peer of the cluster believe it from a node, for that node's own secrets only. `ticket` opens the
+    event stream of a private task at this seed peer.
     """
 
     task: str
     snapshot: Snapshot
-    seal: str = ""
+    seal: str = attrs.field(default="", repr=False)
+    ticket: str = attrs.field(default="", repr=False)
 
     def as_json(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"task": self.task, "snapshot": snapshot_to_json(self.snapshot), "seal": self.seal}
+        own = {"seal": self.seal, "ticket": self.ticket}
+        return {"task": self.task, "snapshot": snapshot_to_json(self.snapshot), **own}
 
     def encode(self) -> bytes:
         """The JSON body."""
@@ -116,6 +123,7 @@ class Resolved:
             task=_word(d, "task"),
             snapshot=snapshot_from_json(_get(d, "snapshot", dict)),
             seal=_get(d, "seal", str, ""),
+            ticket=_word(d, "ticket") if d.get("ticket") else "",
         )
 
     @classmethod

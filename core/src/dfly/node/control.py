@@ -78,8 +78,8 @@ class SeedPeer:
         return wire.Resolved.decode(reply)
 
     @contextmanager
-    def events(self, task: str, me: Whereabouts, *, after: str = "") -> "Iterator[Events]":
-        """The event stream of `task`, from `after` ("epoch.seq") on."""
+    def events(self, task: str, me: Whereabouts, *, after: str = "", ticket: str = "") -> "Iterator[Events]":
+        """The event stream of `task`, from `after` ("epoch.seq") on; a private one opens to its `ticket`."""
         query = {
             "after": after,
             "node": me.node,
@@ -93,7 +93,7 @@ class SeedPeer:
                 "GET",
                 f"{self.url}/v1/snapshots/{task}/events",
                 params=query,
-                headers=self._headers(),
+                headers=self._headers() | ({wire.TICKET_HEADER: ticket} if ticket else {}),
                 # heartbeats come every few seconds: silence means the seed peer is gone, or the cable was
                 timeout=httpx.Timeout(10.0, read=12.0),
             )

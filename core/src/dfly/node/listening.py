@@ -92,7 +92,7 @@ class EventStream:
     def _listen(self, seat: Seat) -> DflyError | None:
         try:
             after = f"{self._epoch}.{self._seq}" if self._epoch else ""
-            with seat.seed_peer.events(seat.task, self.me, after=after) as stream:
+            with seat.seed_peer.events(seat.task, self.me, after=after, ticket=seat.resolved.ticket) as stream:
                 self._cut = stream.cut
                 for message in stream.messages:
                     if self.succession.left.is_set():

@@ -19,11 +19,12 @@ from dfly.seed.bodies import Bodies
 from dfly.seed.catalog import Resolver
 from dfly.seed.joining import Join
 from dfly.seed.options import Given, plain_options, schema
-from dfly.seed.stream import FLUSH, HEARTBEAT, Listener
+from dfly.seed.stream import FLUSH, HEARTBEAT
+from dfly.seed.streams import Streams
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
 from dfly.seed.webseed import WebSeed
-from dfly.wire import Ask, Have, Hello, Report, WireError
+from dfly.wire import Ask, Have, Report, WireError
 
 _log = structlog.get_logger(__name__)
 
@@ -44,15 +45,6 @@ _MOST_DOUBTED = 4
 
 
 @attrs.define(kw_only=True, eq=False)
-class _Stream:
-    """An open event stream: its task, our address as that node sees it, and when its grant is to be renewed (Unix time)."""
-
-    task: Task
-    address: str
-    renew_at: float = 0.0
-
-
-@attrs.define(kw_only=True, eq=False)
 class App:
     """The parts, and what counts them: `egress` is bytes sent by kind."""
 
@@ -65,7 +57,10 @@ class App:
     ready: bool = False
     _bodies: Bodies = attrs.field(factory=Bodies)
     _schema: bytes | None = None
-    _streams: dict[Listener, "_Stream"] = attrs.field(factory=dict)
+    _streams: Streams = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._streams = Streams(web_seed=self.web_seed)
 
     def application(self) -> web.Application:
         """The aiohttp application; its clocks run while it does."""
@@ -93,7 +88,7 @@ class App:
                 if now - ticked >= TICK:
                     ticked = now
                     self.tasks.tick()
-                    self._renew_grants()
+                    self._streams.renew()
                 if now - alive >= HEARTBEAT:
                     alive = now
                     self.tasks.heartbeat()
@@ -110,8 +105,11 @@ class App:
         del body
         selected = await self.catalog.resolve(ask, given)
         task = await self.tasks.open(selected.task, selected.snapshot, selected.backend, carried=selected.carried)
-        # the seal is the caller's own; the rest is the same bytes for all, and there may be a lot of them
-        parts = (task.answer, json.dumps(selected.seal)[1:].encode() + b"}")
+        if selected.guest is not None:
+            task.guests.admit(selected.guest)
+        # seal and ticket are the caller's own; the rest is the same bytes for all, and there may be a lot of them
+        own = {"seal": selected.seal, "ticket": selected.guest.ticket if selected.guest else ""}
+        parts = (task.answer, json.dumps(own)[1:].encode())
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         response.content_length = sum(map(len, parts))
         with no_more_words(request):
@@ -124,7 +122,8 @@ class App:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/snapshots/{task}/events."""
-        task = self._task(request)
+        task, ticket = self._task(request), request.headers.get(wire.TICKET_HEADER, "")
+        task.guests.check(ticket)
         join = Join.read(request.query, remote=request.remote)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
         transport = request.transport
@@ -134,9 +133,8 @@ class App:
             await response.prepare(request)
             address = str(plain_ip(transport.get_extra_info("sockname")[0]))
             listener = task.broadcast.listen(join.node, after=join.after, abort=transport.abort)
-            self._streams[listener] = _Stream(task=task, address=address)
+            self._streams.begin(listener, task, address=address, ticket=ticket)
             try:
-                self._greet(listener)
                 task.join(join)
                 listener.flush()
                 async for batch in listener.batches():
@@ -144,7 +142,7 @@ class App:
                     self.egress["control"] += len(batch)
                 await response.write_eof()
             finally:
-                del self._streams[listener]
+                self._streams.end(listener)
                 task.drop(listener)
         return response
 
@@ -243,21 +241,6 @@ class App:
         if task is None:
             raise NotFound("there is no such task here", kind="task", hint="ask for the snapshot again")
         return task
-
-    def _greet(self, listener: Listener) -> None:
-        stream = self._streams[listener]
-        grant, expires = self.web_seed.grant(stream.task.id, listener.node)
-        stream.renew_at = expires - self.web_seed.lifetime / 2
-        epoch = stream.task.broadcast.log.epoch
-        hello = Hello(epoch=epoch, grant=grant, expires=expires, seed_peers=(stream.address,), heartbeat=HEARTBEAT)
-        stream.task.broadcast.tell(listener.node, [hello])
-
-    def _renew_grants(self) -> None:
-        """Say hello again, with a new grant, when half of the old one's life is over."""
-        now = self.web_seed.now()
-        for listener, stream in self._streams.items():
-            if now >= stream.renew_at and not listener.closed:
-                self._greet(listener)
 
     async def _end_streams(self, _app: web.Application) -> None:
         self.ready = False

@@ -23,6 +23,7 @@ from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
 from dfly.seed.access import Access
 from dfly.seed.flights import Flights
+from dfly.seed.guests import Guest
 from dfly.seed.keys import Keys
 from dfly.seed.options import CallerOptions, Given, caller_options
 from dfly.seed.seals import ClusterSeals, Content, content_of
@@ -52,7 +53,7 @@ class Opener(Protocol):
 class Selected:
     """The answer to an Ask: the selected snapshot, the id of its task, the backend that can fetch it, and the caller's seal.
 
-    `carried`: the task is another seed peer's, which the caller brings along.
+    `carried`: the task is another seed peer's, which the caller brings along. `guest` is the caller of what is not public.
     """
 
     task: str
@@ -60,6 +61,7 @@ class Selected:
     backend: Backend = attrs.field(repr=False)
     seal: str = attrs.field(default="", repr=False)
     carried: bool = False
+    guest: Guest | None = None
 
 
 class Resolver(Protocol):
@@ -138,6 +140,7 @@ class Catalog:
             snapshot=choice.snapshot,
             backend=await self._in_pool(self.backends.get, backend_class, settings),
             seal=self.seals.prove(ask.url, choice.task, choice.content, caller),
+            guest=self._guest(choice.task, choice.snapshot, backend_class, caller),
         )
 
     def close(self) -> None:
@@ -163,6 +166,21 @@ class Catalog:
             # not a new one: it would outlive a token that the hub has revoked
             seal=known.seal,
             carried=True,
+            guest=self._guest(known.task, known.snapshot, backend_class, caller),
+        )
+
+    def _guest(
+        self, task: str, snapshot: Snapshot, backend_class: type[Backend], caller: CallerOptions
+    ) -> Guest | None:
+        if snapshot.public:
+            return None
+        return Guest(
+            ticket=self.keys.seal("guest", task, caller.secrets).hex(),
+            # not a backend: one that is not used for long is closed
+            ask=lambda: self.backends.get(backend_class, caller.settings).authorize(snapshot),
+            pool=self.pool,
+            trusted=ADMITTED,
+            clock=self.clock,
         )
 
     async def _resolution(self, key: _Key, caller: CallerOptions) -> tuple[_Known, bool]:

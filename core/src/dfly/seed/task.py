@@ -12,6 +12,7 @@ import structlog
 from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.packs import Freight
+from dfly.seed.guests import Guests
 from dfly.seed.holdings import segments_of
 from dfly.seed.joining import Join
 from dfly.seed.mirroring import BlobState
@@ -68,7 +69,7 @@ class _Progress:
 
 @attrs.define(kw_only=True, eq=False)
 class Task:
-    """One selection of one snapshot. `answer` is the Resolved message, encoded once, up to where the seal goes.
+    """One selection of one snapshot. `answer` is the Resolved message, encoded once, up to what is each caller's own.
 
     While it is `held_back_until` that time (of the scheduler's clock), no origin is asked: nodes are to say first what they hold.
     """
@@ -80,6 +81,7 @@ class Task:
     scheduler: Scheduler
     seals: Seals
     broadcast: Broadcast = attrs.field(factory=Broadcast)
+    guests: Guests = attrs.field(factory=Guests)
     last_used: float = 0.0
     held_back_until: float | None = None
     #: Set once what the mirror had before has been told.
