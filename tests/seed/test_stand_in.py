@@ -61,7 +61,9 @@ def remembered(blob, index, mac):
 def stand_in(tmp_path):
     with contextlib.ExitStack() as stack:
 
-        def begin(*, known=(), token=None, digests=True, grace=0.3, cluster_token=None, url="memory://tiny"):
+        def begin(
+            *, known=(), token=None, digests=True, grace=0.3, cluster_token=None, url="memory://tiny", tail="-tail"
+        ):
             base, fetched = memory_backend({"tiny": FILES}, token=token), []
 
             class Recording(base):
@@ -74,7 +76,7 @@ def stand_in(tmp_path):
             if not digests:
                 entries = [attrs.evolve(e, digests=()) if e.path == "model.bin" else e for e in snapshot.entries]
                 snapshot = snapshot.only(entries)
-            resolved = Resolved(task=f"{snapshot.id}-tail", snapshot=snapshot)
+            resolved = Resolved(task=f"{snapshot.id}{tail}", snapshot=snapshot)
             freight = Freight.of(snapshot, task=resolved.task)
             (blob,) = freight.blobs
             sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -178,6 +180,24 @@ def test_a_private_task_is_for_those_whom_the_source_admits(stand_in):
     scene.peer.backend.authorize = refuse
     assert scene.peer.ask("memory://tiny", headers=TOKEN).status_code == 200
     assert scene.peer.ask("memory://tiny").status_code == 502
+
+
+def test_a_node_that_a_seed_peer_let_in_needs_to_show_no_secret(stand_in):
+    scene = stand_in(token="good")
+    known = attrs.evolve(scene.resolved, seal="1.x.00")
+    assert scene.peer.ask("memory://tiny", known=known).status_code == 200
+    other = known.snapshot.only(known.snapshot.entries[:1])
+    for forged in (
+        attrs.evolve(known, task=known.snapshot.id),
+        attrs.evolve(known, task=known.task + "x"),
+        attrs.evolve(known, snapshot=other),
+    ):
+        assert scene.peer.ask("memory://tiny", known=forged).status_code in (403, 404)
+
+
+def test_an_id_that_anybody_can_compute_proves_nothing(stand_in):
+    scene = stand_in(token="good", tail="")
+    assert scene.peer.ask("memory://tiny", known=attrs.evolve(scene.resolved, seal="1.x.00")).status_code == 403
 
 
 def test_it_asks_for_the_cluster_token(stand_in):

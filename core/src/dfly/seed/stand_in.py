@@ -1,12 +1,14 @@
 """A node in the seed peer's place, for one task, when all seed peers are gone: so that not every node goes to the hub.
 
-It has no authority of its own. It believes what its own node was told, it admits those whom the source admits, and it fetches
-from the source what the ring lacks. What nodes hold it leaves with them, and so it never says that such a blob is complete: nodes
-judge by the hub's digest. Where the hub tells none they are sent back to the source.
+It has no authority of its own. It believes what its own node was told, it admits those whom a seed peer has let in, who can tell
+the task's id, and those whom the source admits, and it fetches from the source what the ring lacks. What nodes hold it leaves
+with them, and so it never says that such a blob is complete: nodes judge by the hub's digest. Where the hub tells none they are
+sent back to the source.
 """
 
 import asyncio
 import contextlib
+import hmac
 import os
 import socket
 import threading
@@ -153,7 +155,10 @@ class StandIn:
 
 @attrs.define(kw_only=True, eq=False)
 class OneTask:
-    """Answers whoever asks for the task of `resolved` and may have it; a yes of the source is believed for a while."""
+    """Answers whoever asks for the task of `resolved` and may have it; a yes of the source is believed for a while.
+
+    Whoever brings along what a seed peer answered was let in there, as the id of a task that is not public cannot be guessed.
+    """
 
     resolved: Resolved
     ask: Ask
@@ -168,7 +173,8 @@ class OneTask:
         """See `Resolver`. Raises NotFound for any other task, and AccessDenied."""
         if not self._is_this(ask):
             raise NotFound("this node stands in for one task only, which is another one", kind="task")
-        await asyncio.get_running_loop().run_in_executor(self.pool, self._admit, given)
+        if not self._was_let_in(ask):
+            await asyncio.get_running_loop().run_in_executor(self.pool, self._admit, given)
         # the seal is the seed peer's: if one comes back, the node can show it there
         seal = ask.known.seal if ask.known else ""
         mine = self.resolved
@@ -180,6 +186,13 @@ class OneTask:
         choice = (self.ask.recursive, self.ask.include, self.ask.exclude)
         urls = (self.ask.url, self.resolved.snapshot.source)
         return ask.url in urls and (ask.recursive, ask.include, ask.exclude) == choice
+
+    def _was_let_in(self, ask: Ask) -> bool:
+        """Whether the caller shows what only a seed peer can have told it: nodes send no secrets to each other."""
+        mine, known = self.resolved, ask.known
+        if known is None or not mine.task.startswith(f"{mine.snapshot.id}-"):
+            return False  # an id without a tail is that of a public snapshot: anybody can compute it
+        return hmac.compare_digest(known.task.encode(), mine.task.encode()) and known.snapshot == mine.snapshot
 
     def _admit(self, given: Given) -> None:
         snapshot = self.resolved.snapshot
