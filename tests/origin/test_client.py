@@ -36,6 +36,16 @@ def test_an_unusable_certificate_is_a_usage_error(network):
         tls_context(network)
 
 
+@pytest.mark.parametrize("what", ["missing", "no certificate"])
+def test_unusable_authorities_in_the_environment_are_a_usage_error_that_names_them(monkeypatch, tmp_path, what):
+    path = tmp_path / "authorities.pem"
+    if what != "missing":
+        path.write_text("none\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(UsageError, match=r"SSL_CERT_FILE=.*authorities\.pem cannot be used"):
+        tls_context(Network())
+
+
 def test_a_client_certificate_is_taken():
     tls_context(Network(cert=str(CERTIFICATE), key=str(CERTIFICATE)))
 

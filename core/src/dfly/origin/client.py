@@ -31,6 +31,7 @@ from dfly.version import VERSION
 
 #: Seconds that an idle connection is kept.
 KEEPALIVE = 30.0
+_AUTHORITIES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @attrs.frozen
@@ -60,8 +61,11 @@ def open_clients(
     cancel: threading.Event | None = None,
     on_retry: OnRetry = silently,
     interface: str = "",
+    direct: bool = False,
 ) -> Clients:
     """Build the clients. `cancel` ends the waits of API calls; `interface` is the address or device that they leave by.
+
+    `direct`: the environment's proxies are not for these, `network.proxy` is.
 
     Raises UsageError for a bad certificate or proxy.
     """
@@ -75,16 +79,27 @@ def open_clients(
         return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy, **_leaving_by(interface))
 
     _keep_secrets_out_of_logs()
-    way: httpx.BaseTransport = Proxies(pool, proxy=network.proxy)
+    way: httpx.BaseTransport = Proxies(pool, proxy=network.proxy, environment={} if direct else None)
     files = SafeRedirects(Reconnecting(WaryTransport(way) if network.forbid_link_local else way))
     calls = Retrying(files, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
     return Clients(api=_client(calls, network), data=_client(files, network))
 
 
 def tls_context(network: Network) -> ssl.SSLContext:
-    """The usual authorities (or those of SSL_CERT_FILE, SSL_CERT_DIR) and `ca_file`; the client's certificate."""
-    context = httpx.create_ssl_context()
-    if not (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")):
+    """The usual authorities (or those of SSL_CERT_FILE, SSL_CERT_DIR) and `ca_file`; the client's certificate.
+
+    Raises UsageError for what is none.
+    """
+    try:
+        context = httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        # the first that is set counts, as in OpenSSL
+        named = next((f"{name}={os.environ[name]}" for name in _AUTHORITIES if os.environ.get(name)), "this machine")
+        raise UsageError(
+            f"the certificates of {named} cannot be used: {error.strerror or error}",
+            hint="SSL_CERT_FILE is a PEM file, SSL_CERT_DIR a folder of hashed ones; unset them for the usual ones",
+        ) from error
+    if not any(map(os.environ.get, _AUTHORITIES)):
         context.load_default_certs()
     try:
         if network.ca_file:
