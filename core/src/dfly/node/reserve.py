@@ -81,6 +81,7 @@ class Reserve:
                 backend=source.backend(),
                 known=self.known(),
                 cluster_token=joined.seat.seed_peer.cluster_token,
+                insecure=joined.joining.insecure,
                 network=source.network,
                 plugins=source.plugins,
                 fetch=source.settings,

@@ -291,6 +291,9 @@ class Rolling:
         if not moved.restarted:
             here = moved.seat.seed_peer.url
             self._emit(Warned(message=f"the seed peer {before} is gone; going on with {here}"))
+        for flow in self._flows.values():
+            if not flow.hashes:
+                flow.attempt = 1  # a seed peer without memory counts from 1, and nothing here says otherwise
         self._carried = {SegmentKey(flow.blob, index) for flow in self._flows.values() for index in flow.hashes}
         records = [record for flow in self._flows.values() for record in flow.records(held_only=True)]
         self._carry_over(records)
