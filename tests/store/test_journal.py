@@ -28,7 +28,7 @@ def test_what_is_appended_is_read_back(tmp_path, journal):
     one = journal()
     one.append(2, PIECES, length=1)
     one.append(0, b"", length=1)
-    assert read(str(tmp_path / "journal"), HEADER) == ("boot-a", (Record(2, PIECES), Record(0)))
+    assert read(str(tmp_path / "journal"), HEADER) == ("boot-a", (Record(2, PIECES), Record(0)), ())
 
 
 def test_a_journal_torn_at_any_byte_gives_the_lines_before(tmp_path, journal):
@@ -40,7 +40,7 @@ def test_a_journal_torn_at_any_byte_gives_the_lines_before(tmp_path, journal):
     assert lines == 4
     for stop in range(len(whole) + 1):
         (tmp_path / "torn").write_bytes(whole[:stop])
-        _, records = read(str(tmp_path / "torn"), HEADER)
+        _, records, _ = read(str(tmp_path / "torn"), HEADER)
         assert [r.segment for r in records] == list(range(max(0, whole[:stop].count(b"\n") - 1)))
 
 
@@ -63,7 +63,7 @@ def test_nothing_after_a_line_without_sense_counts(tmp_path, journal, garbage):
 )
 def test_a_journal_about_something_else_says_nothing(tmp_path, journal, other):
     journal().append(0, b"", length=1)
-    assert read(str(tmp_path / "journal"), attrs.evolve(HEADER, **other)) == ("", ())
+    assert read(str(tmp_path / "journal"), attrs.evolve(HEADER, **other)) == ("", (), ())
 
 
 def test_only_what_was_appended_before_a_sync_began_is_synced(tmp_path, journal):
@@ -104,7 +104,7 @@ def test_records_carried_over_keep_their_word_about_the_disk(tmp_path, journal):
 def test_a_restarted_journal_is_empty_and_goes_on(tmp_path, journal):
     one = journal(records=[Record(1, synced=True)])
     one.restart()
-    assert read(str(tmp_path / "journal"), HEADER) == ("boot-a", ())
+    assert read(str(tmp_path / "journal"), HEADER) == ("boot-a", (), ())
     one.append(3, b"", length=1)
     assert read(str(tmp_path / "journal"), HEADER)[1] == (Record(3),)
 

@@ -69,6 +69,34 @@ def test_a_killed_process_loses_only_the_segment_it_was_in(tmp_path, open_partia
     assert partial.digest("sha256") == hashlib.sha256(bytes(SIZE)).hexdigest()
 
 
+def test_a_killed_process_keeps_the_finished_pieces_of_the_segment_it_was_in(tmp_path, open_partial, fill):
+    with _child(tmp_path / "p", stop_in=2) as process:
+        _until(process, "inside")
+        process.kill()
+    partial = open_partial(SIZE)
+    assert partial.had == 20 * MIB
+    assert list(partial.missing_spans([2, 3], pieces=16)) == [(20 * MIB, 24 * MIB), (24 * MIB, SIZE)]
+    partial.close()
+    again = open_partial(SIZE)
+    assert again.had == 20 * MIB
+    fill(again, bytes(SIZE))
+    assert again.digest("sha256") == hashlib.sha256(bytes(SIZE)).hexdigest()
+
+
+def test_finished_pieces_of_an_unfinished_segment_do_not_count_after_another_boot(tmp_path, open_partial):
+    with _child(tmp_path / "p", stop_in=2) as process:
+        _until(process, "inside")
+        process.kill()
+    assert open_partial(SIZE, boot="boot-b").had == 0
+
+
+def test_finished_pieces_without_hashes_do_not_count_where_hashes_are_wanted(tmp_path, open_partial):
+    with _child(tmp_path / "p", stop_in=2) as process:
+        _until(process, "inside")
+        process.kill()
+    assert open_partial(SIZE, hash_pieces=True).had == 16 * MIB
+
+
 def test_a_process_killed_at_any_moment_leaves_what_it_told(tmp_path, open_partial, fill):
     for last in ("0", "1", "2"):
         # it cannot get past the last segment, where it would commit

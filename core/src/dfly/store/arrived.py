@@ -35,7 +35,7 @@ class Arrived:
         return sum(stop - start for start, stop in map(self.layout.segment_range, self._complete_segments()))
 
     @property
-    def bytes(self) -> int:
+    def piece_bytes(self) -> int:
         """Bytes of all pieces that are there."""
         ranges = (self.layout.piece_range(piece) for piece, there in enumerate(self._have) if there)
         return sum(stop - start for start, stop in ranges)

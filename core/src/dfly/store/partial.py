@@ -72,7 +72,7 @@ class Partial:
         for piece in loose:
             if piece.sha1 or not hash_pieces:
                 self._arrived.add_piece(piece.piece, piece.sha1)
-        self.had = self._arrived.bytes
+        self.had = self._arrived.piece_bytes
         if not records and not loose:
             self._start_over()
 
