@@ -1,11 +1,14 @@
 """Tokens on plain HTTP: refused off loopback by both ends, unless --insecure."""
 
+import socket
+
 import httpx
 import pytest
-from tests.security.conftest import ADDRESS, CANARY
+from tests.security.conftest import ADDRESS, CANARY, FILES
 
 from dfly.backend import Secret, option_fields
-from dfly.errors import UsageError
+from dfly.config import Network
+from dfly.errors import SwarmError, UsageError
 from dfly.node.control import SeedPeer, secret_options
 from dfly.testing.memory import memory_backend
 from dfly.wire import Ask, Report
@@ -82,3 +85,25 @@ def test_insecure_is_what_makes_a_seed_peer_take_it(elsewhere, seed):
     peer = elsewhere(lambda: seed(listen=(ADDRESS, 0), token=CANARY, insecure=True))
     answer = elsewhere(lambda: peer.ask(headers={"X-Dfly-Option-memory-token": CANARY}))
     assert answer.status_code == 200
+
+
+def test_a_seed_peer_is_reached_past_the_environments_proxy(seed, get, monkeypatch, tmp_path):
+    """What nodes tell their seed peer is no proxy's business; libtorrent asks none either."""
+    peer, (name, content) = seed(), next(iter(FILES.items()))
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        for variable in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(variable, url)
+        get("memory://tiny", peer.url, peer.backend)
+        assert (tmp_path / "out" / name).read_bytes() == content
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+def test_a_proxy_that_is_given_is_used_for_the_seed_peer_too(seed, get):
+    peer = seed()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(SwarmError, match="cannot be reached"):
+        get("memory://tiny", peer.url, peer.backend, network=Network(proxy=nobody))

@@ -234,11 +234,15 @@ class _Source:
 
 @contextmanager
 def _control(backends: Backends, network: Network, patience: Patience, joining: Joining) -> Iterator[httpx.Client]:
-    """The client for seed peers. It leaves by the session's interface: where a seed peer sees it, other nodes dial it."""
-    if not joining.interface or not joining.seed_peers:
+    """The client for seed peers, which the environment's proxies are not for: a web seed is not reached through them either.
+
+    It leaves by the session's interface: where a seed peer sees it, other nodes dial it.
+    """
+    if not joining.seed_peers:
         yield backends.clients.data
         return
-    with open_clients(network, patience=patience, pauses=backends.pauses, interface=joining.interface) as clients:
+    pauses, interface = backends.pauses, joining.interface
+    with open_clients(network, patience=patience, pauses=pauses, interface=interface, direct=True) as clients:
         yield clients.data
 
 
