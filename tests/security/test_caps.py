@@ -3,9 +3,11 @@
 import contextlib
 import gzip
 import json
+import logging
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ import pytest
 
 from dfly.globs import select as choose
 from dfly.values import Entry
-from dfly.wire import MOST_HELD, Failed, Report, WireError
+from dfly.wire import MOST_HELD, Ask, Failed, Report, WireError
 
 MIB = 1 << 20
 DAEMON = str(Path(sys.executable).parent / "dfdaemon")
@@ -219,6 +221,32 @@ def opened(blob):
         with contextlib.suppress(OSError):
             found.append(os.readlink(f"/proc/self/fd/{fd}"))
     return any(f"/{blob}/data" in path for path in found)
+
+
+def test_a_node_that_hangs_up_is_nothing_to_log_as_an_error(seed, capfd, caplog):
+    big = {f"{n:04}.bin": b"x" for n in range(5000)}
+    peer = seed(files=big)
+    task = peer.task()
+    ask = Ask(url="memory://tiny", recursive=True).encode()
+    posted = b"POST /v1/snapshots HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(ask)
+    requests = (
+        posted + ask,
+        posted + ask[:10],
+        f"GET /v1/snapshots/{task}/events?node=n&port=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode(),
+        b"GET /v1/plugins HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+    for request in requests * 5:
+        with connect(peer.url) as sock:
+            # a reset, not an orderly end
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.sendall(request)
+    until(lambda: streams(peer) == 0)
+    assert alive(peer.url)
+    told = "".join(capfd.readouterr())
+    assert "task.opened" in told
+    assert "[error" not in told
+    assert "Traceback" not in told
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_many_streams_of_one_node_are_one_stream(seed):

@@ -63,15 +63,16 @@ class Reserve:
     def serve(self, address: wire.Address) -> SeedPeer:
         """Take the seed peer's place, at `address`, which is this node's own.
 
-        Raises SwarmError where the source means other files than the seed peer said: a word from the network must not
-        have this node fetch, with its user's rights, what it then hands to others.
+        Raises SwarmError where the source means other files than the seed peer said, or does not show them to everybody: a
+        word from the network must not have this node fetch, with its user's rights, what it then hands to others.
         """
         assert self._socket is not None
         if self._standing is None:
             from dfly.seed.stand_in import StandIn
 
             joined, source = self._joined, self._joined.source
-            if contents(source.resolve()) != contents(joined.snapshot):
+            meant = source.resolve()
+            if contents(meant) != contents(joined.snapshot) or (joined.snapshot.public and not meant.public):
                 raise SwarmError("the source has other files than the seed peer told: this node does not stand in")
             self._standing = StandIn(
                 sock=self._socket,
