@@ -105,8 +105,8 @@ def start(plugins, tmp_path, data):
                 "plugins": plugins,
                 **settings,
             }
-            chosen = given.pop("plugins")
-            daemon = NodeDaemon(NodeConfig(**given), plugins=chosen)
+            chosen, notify = given.pop("plugins"), given.pop("notify", None)
+            daemon = NodeDaemon(NodeConfig(**given), plugins=chosen, notify=notify)
             running = stack.enter_context(contextlib.ExitStack())
             where = running.enter_context(daemon.running())
             return Running(daemon, where, running)

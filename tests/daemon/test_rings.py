@@ -10,7 +10,7 @@ import pytest
 from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from tests.daemon.conftest import FILES, QUICK, Borrowing, tree
+from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree
 
 DISTINCT = sum(map(len, set(FILES.values())))
 
@@ -139,13 +139,25 @@ def test_without_the_seed_peer_it_goes_back_to_the_source(seed, node, here, hub)
     assert report.sources == {"hub": DISTINCT}
 
 
-def test_small_files_of_the_next_revision_come_from_the_cache(seed, node, here, hub, backend):
+def test_of_the_next_revisions_small_files_only_the_changed_pieces_travel(seed, node, here, hub, backend):
     url, _ = seed()
     fetch = node("a", url)
-    small = {f"f{n}.txt": b"%d" % n * 1000 for n in range(20)}
+    small = {f"f{n:02}.txt": some_bytes(200_000, n) for n in range(40)}
     backend.hub.commit("small", small)
     fetch("memory://small", "out", recursive=True)
-    backend.hub.commit("small", {**small, "f3.txt": b"new"})
+    changed = {**small, "f03.txt": some_bytes(200_000, 99)}
+    backend.hub.commit("small", changed)
     report = fetch(f"memory://small@{backend.hub.revisions('small')[-1]}", "new", recursive=True)
-    assert tree(here / "new") == {**small, "f3.txt": b"new"}
-    assert report.sources["cache"] > 0
+    assert tree(here / "new") == changed
+    assert report.sources["cache"] == 39 * 200_000
+    assert 200_000 <= report.sources["seed-peer"] <= 2 * (512 << 10)
+
+
+def test_what_every_small_file_of_is_here_needs_no_pack(seed, node, here, hub, backend):
+    url, _ = seed()
+    fetch = node("a", url)
+    small = {f"f{n:02}.txt": some_bytes(9_000, n) for n in range(10)}
+    backend.hub.commit("small", small)
+    fetch("memory://small", "out", recursive=True)
+    backend.hub.commit("fewer", dict(list(small.items())[:5]))
+    assert fetch("memory://fewer", "new", recursive=True).sources == {"cache": 45_000}

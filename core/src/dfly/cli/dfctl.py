@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from dfly.cli import ctl_plugins, ctl_put, flags
+from dfly.cli import ctl_cache, ctl_plugins, ctl_put, flags
 from dfly.cli.failures import Failures
 from dfly.plugins import Plugins
 
@@ -36,6 +36,9 @@ def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_globals)
     app.command("plugins")(ctl_plugins.command(plugins))
+    app.command("verify")(ctl_cache.verify)
+    app.command("pin")(ctl_cache.pin)
+    app.command("unpin")(ctl_cache.unpin)
     app.command("put")(ctl_put.command(plugins, argv))
     return app
 

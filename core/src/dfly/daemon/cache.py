@@ -106,6 +106,10 @@ class Cache:
         with self._disk:
             return self._store.quarantine(blob)
 
+    def path(self, blob: str) -> str:
+        """Where the data of a blob is, or will be."""
+        return self._store.path(blob)
+
     def lend(self, blob: str) -> int:
         """An open, read-only descriptor of a committed blob; the caller closes it."""
         with self._lock:

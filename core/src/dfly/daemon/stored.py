@@ -16,7 +16,7 @@ from dfly.layout import Layout
 from dfly.node.arrival import Arrival, PackArrival
 from dfly.node.gather import Gathering, InMemory, OnDisk
 from dfly.output.plan import Target
-from dfly.packs import Freight
+from dfly.packs import Freight, Pack
 from dfly.store.partial import Partial
 from dfly.values import Entry
 
@@ -69,6 +69,7 @@ class StoredPack(PackArrival):
 
     cache: Cache
     stored: OnStored
+    _filled: dict[int, bytes] = attrs.field(factory=dict)
 
     def bytes_missing(self) -> int:
         """As a stored arrival's."""
@@ -80,6 +81,8 @@ class StoredPack(PackArrival):
         if gathering is None:
             on_disk = _open(self, self.cache, self.entry.size if size is None else size)
             gathering = on_disk
+            if not on_disk.had:
+                self._filled = fill(self.pack, self.cache, on_disk.partial)
             self._begin(gathering)
         return gathering
 
@@ -92,6 +95,11 @@ class StoredPack(PackArrival):
         if blob not in self.cache:
             self.cache.put(blob, data, sources=[target.entry.url for target in targets])
         self.stored(blob)
+
+    def pieces_here(self, layout: Layout, index: int, hashes: bytes) -> set[int]:
+        """Those that are made of files which are here from another revision."""
+        pieces = layout.segment_pieces(index)
+        return {p for at, p in enumerate(pieces) if self._filled.get(p) == hashes[20 * at : 20 * at + 20]}
 
     def spoiled(self) -> None:
         """As a stored arrival's."""
@@ -184,6 +192,39 @@ def _shut(gathering: Gathering | None, cache: Cache, blob: str, *, settled: bool
     if not settled:
         gathering.close()
     cache.release(blob)
+
+
+def fill(pack: Pack, cache: Cache, partial: Partial) -> dict[int, bytes]:
+    """Write the pieces of a pack whose files are all in the cache; their SHA-1s, by number. Others are left as they are."""
+    layout, found = partial.layout, {}
+    piece, lacking = bytearray(), False
+    for (_, start, stop), blob in zip(pack.ranges(), pack.blobs, strict=True):
+        content = _content(cache, blob, stop - start)
+        at = start
+        while at < stop:
+            number = at // layout.piece_length
+            first, last = layout.piece_range(number)
+            end = min(stop, last)
+            lacking = lacking or content is None
+            piece += content[at - start : end - start] if content is not None else bytes(end - at)
+            at = end
+            if at == last:
+                if not lacking:
+                    os.pwrite(partial.fd, piece, first)
+                    found[number] = hashlib.sha1(piece, usedforsecurity=False).digest()
+                piece, lacking = bytearray(), False
+    return found
+
+
+def _content(cache: Cache, blob: str, size: int) -> bytes | None:
+    if blob not in cache:
+        return None
+    try:
+        with open(cache.path(blob), "rb") as file:
+            content = file.read()
+    except OSError:
+        return None
+    return content if len(content) == size else None
 
 
 def salvage(folder: str, partial: Partial) -> int:

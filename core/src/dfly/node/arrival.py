@@ -26,7 +26,7 @@ from dfly.events import (
     Retrying,
     SegmentFinished,
 )
-from dfly.layout import MIB, SMALLEST_PIECE
+from dfly.layout import MIB, SMALLEST_PIECE, Layout
 from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer, write_at_once
 from dfly.output.place import PARTIALS, clean, partial_directory, place, remove_stale
 from dfly.output.plan import Target
@@ -212,6 +212,10 @@ class Arrival:
             )
         for target in self.targets:
             self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=size))
+
+    def pieces_here(self, layout: Layout, index: int, hashes: bytes) -> set[int]:  # noqa: ARG002 - one signature for all
+        """The pieces of segment `index` that lie in the gathered file already, with these hashes: from elsewhere on the disk."""
+        return set()
 
     def spoiled(self) -> None:
         """The disk has changed what is in its place already. Outputs are the user's by then: nothing to do."""

@@ -36,6 +36,8 @@ class Flow:
     duties: set[int] = attrs.field(factory=set)
     later_duties: set[int] = attrs.field(factory=set)
     journalled: set[int] = attrs.field(factory=set)
+    #: Right pieces of waiting segments, which need not come.
+    pieces_here: dict[int, set[int]] = attrs.field(factory=dict)
     sha256: str = ""
     size: int = 0
     settling: bool = False
@@ -87,6 +89,14 @@ class Flow:
             self.held.add(index)
             self.journalled.add(index)
             return True
+        here = set() if self.emptying else self.arrival.pieces_here(self.layout, index, hashes)
+        if len(here) == len(self.layout.segment_pieces(index)):
+            self.gathered().partial.segment_arrived(index, hashes)
+            self.held.add(index)
+            self.journalled.add(index)
+            return True
+        if here:
+            self.pieces_here[index] = here
         heapq.heappush(self.waiting, index)
         return False
 
@@ -210,6 +220,6 @@ class Flow:
         if attempt != self.attempt:
             self.duties = self.later_duties | (self.duties - self.ongoing.keys() - self.held)
             self.hashes, self.macs, self.later_duties, self.sha256 = {}, {}, set(), ""
-        self.ongoing, self.held, self.journalled = {}, set(), set()
+        self.ongoing, self.held, self.journalled, self.pieces_here = {}, set(), set(), {}
         self.waiting = sorted(self.hashes)
         self.attempt = attempt

@@ -327,7 +327,8 @@ class Rolling:
         duty = index in flow.duties
         now = time.monotonic()
         flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty)
-        self._add_torrent(flow, index, have=False, web_seeds=(self._web_seed(flow),) if duty else ())
+        web_seeds = (self._web_seed(flow),) if duty else ()
+        self._add_torrent(flow, index, have=False, web_seeds=web_seeds, have_pieces=flow.pieces_here.pop(index, ()))
 
     def _serve(self, flow: Flow, index: int) -> None:
         """A segment that is here from an earlier run: nothing to ask for, something to give."""

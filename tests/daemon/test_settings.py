@@ -1,0 +1,132 @@
+"""Where a daemon's settings come from, and that systemd hears what it waits for."""
+
+import os
+import socket
+
+import pytest
+
+from dfly.cli import dfdaemon, logs, node_role
+from dfly.daemon.finding import candidates, default_path
+from dfly.daemon.notify import Notify
+from dfly.plugins import Plugins
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Runs dfdaemon's command line up to where a node would be; gives what it would be started with."""
+    monkeypatch.setattr(logs, "configure", lambda *_, **__: None)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    calls: list[dict] = []
+    monkeypatch.setattr(node_role, "run_node", lambda **given: calls.append(given))
+
+    def run(*argv):
+        calls.clear()
+        code = dfdaemon.run(list(argv), plugins=Plugins(extra=[]))
+        return calls[0] if code == 0 else code
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(text, name="dfdaemon.toml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_the_command_line_counts_before_the_environment_before_the_file(started, config, monkeypatch):
+    path = config("cache-size = '1G'")
+    assert started()["cache_size"] is None
+    assert started("--config", path)["cache_size"] == 1 << 30
+    monkeypatch.setenv("DFLY_CACHE_SIZE", "2G")
+    assert started("--config", path)["cache_size"] == 2 << 30
+    assert started("--config", path, "--cache-size", "3G")["cache_size"] == 3 << 30
+
+
+def test_every_kind_of_setting_can_stand_in_the_file(started, config):
+    path = config(
+        "join = ['https://a:1', 'https://b:2']\nrings = 7\nno-back-to-source = true\nlisten = '127.0.0.1:0'\n"
+        "location = 'z/r'\nupload_limit = '5M'\nallow-user = ['0', '65534']\nsocket = '/x/y.sock'\n"
+    )
+    given = started("--config", path)
+    joining = given["joining"]
+    assert joining.seed_peers == ("https://a:1", "https://b:2")
+    assert (joining.back_to_source, joining.location, joining.upload_limit) == (False, "z/r", 5 << 20)
+    assert (given["rings"], given["listen"], str(given["socket"])) == (7, ("127.0.0.1", 0), "/x/y.sock")
+    assert list(given["allow_user"]) == ["0", "65534"]
+
+
+def test_the_users_own_file_is_found(started, config):
+    config("rings = 3", "config/dfly/dfdaemon.toml")
+    assert started()["rings"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cash-size = '1G'", "cash-size"),
+        ("rings = ", "TOML"),
+        ("rings = 'many'", "rings"),
+        ("cache-size = 'big'", "size"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(started, config, capsys, text, said):
+    assert started("--config", config(text)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_environment_names_several_seed_peers_with_spaces(started, monkeypatch):
+    monkeypatch.setenv("DFLY_SEED_PEERS", "http://a http://b")
+    assert started()["joining"].seed_peers == ("http://a", "http://b")
+
+
+def test_the_cluster_token_comes_from_a_file_or_the_environment(started, config, monkeypatch):
+    assert started("--cluster-token-file", config("s3cret\n", "token"))["joining"].cluster_token == "s3cret"
+    monkeypatch.setenv("DFLY_CLUSTER_TOKEN", "other")
+    assert started()["joining"].cluster_token == "other"
+
+
+def test_users_are_named_or_numbered_or_everybody():
+    assert node_role._users(["root", "4242"]) == {0, 4242}
+    assert node_role._users(["*"]) is None
+    assert node_role._users([]) == set()
+    with pytest.raises(Exception, match="no such user"):
+        node_role._users(["nobody-of-that-name"])
+
+
+def test_a_daemon_and_its_dfget_agree_on_the_place():
+    for env in ({"DFLY_SOCKET": "/a/b.sock"}, {"XDG_RUNTIME_DIR": "/run/user/7"}, {}):
+        for uid in (0, 7):
+            assert (uid and not env) or default_path(env, uid=uid) in candidates(env)
+
+
+@pytest.fixture
+def systemd(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(20)
+        yield listening
+
+
+def test_systemd_hears_when_it_is_ready_and_when_it_stops(start, systemd, tmp_path):
+    start(notify=Notify(address=str(tmp_path / "notify"))).stop()
+    assert systemd.recv(1000).startswith(b"READY=1\n")
+    assert systemd.recv(1000) == b"STOPPING=1"
+
+
+def test_the_watchdog_is_fed_in_half_its_time():
+    env = {"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "30000000"}
+    assert Notify.of(env) == Notify("/n", 15.0)
+    assert Notify.of({**env, "WATCHDOG_PID": str(os.getpid())}).watchdog == 15.0
+    assert Notify.of({**env, "WATCHDOG_PID": "1"}).watchdog is None
+    assert Notify.of({"WATCHDOG_USEC": "soon"}) == Notify()
+
+
+def test_nobody_listening_is_no_trouble(tmp_path):
+    Notify(str(tmp_path / "nothing"))("READY=1")
+    Notify("@dfly-nobody")("READY=1")
+    Notify()("READY=1")
