@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dfly import wire
 from dfly.values import Digest, Entry, Snapshot
-from dfly.wire import WireError
+from dfly.wire import WireError, events
 
 texts = st.text(max_size=20)
 words = st.text("abcXYZ019_-", min_size=1, max_size=20)
@@ -110,7 +110,7 @@ def refused(decode, body) -> WireError | None:
 
 
 def test_every_kind_of_line_is_tried_here():
-    assert {kind.kind for kind in MESSAGES} == set(wire._MESSAGES)
+    assert {kind.kind for kind in MESSAGES} == set(events.DECODERS)
     assert set(MESSAGES) == set(wire.Message.__subclasses__())
 
 
