@@ -111,7 +111,7 @@ def test_a_killed_process_costs_only_its_unfinished_segments(rig):
     mirror.want(freight, rig.backend, task="t")
     ear.complete(freight)
     assert all(map(from_segment(1), rig.origin.requests[before:]))
-    assert mirror.hub_bytes == SEGMENT
+    assert 0 < mirror.hub_bytes <= SEGMENT
     assert [event[1] for event in ear.of(only(freight))[:2]] == [0, 2]
     assert read(mirror.path(only(freight))) == content(SIZE)
 
@@ -130,7 +130,7 @@ def test_a_mirror_that_is_closed_goes_on_where_it_was(rig):
     mirror, ear, _ = rig.open()
     mirror.want(freight, rig.backend, task="t")
     ear.complete(freight)
-    assert mirror.hub_bytes == SEGMENT
+    assert 0 < mirror.hub_bytes <= SEGMENT
     assert rig.right(mirror, freight)
 
 
