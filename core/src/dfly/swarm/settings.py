@@ -30,7 +30,7 @@ class SwarmSettings:
     interfaces: tuple[str, ...] = ()
     upload_limit: int | None = None
     nic_bytes_per_second: int | None = None
-    memory: int = 64 * MIB
+    memory: int = 32 * MIB
     connections: int = 4000
     alert_queue: int = 20_000
     seed_peers: tuple[str, ...] = ()
