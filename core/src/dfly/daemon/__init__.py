@@ -2,7 +2,7 @@
 
     dfget ── unix socket ──▶ front ─▶ visit ─▶ errand ──▶ cache (BlobStore, quota)
       ▲                                         │  ╲──▶ back to the source, into the store
-      ╰──── open descriptors ───────────────────╯   ╲─▶ membership ─▶ the one libtorrent session
+      ╰──── open descriptors ───────────────────╯   ╲─▶ neighbours ─▶ the one libtorrent session
 
 Who resolves, plans, checks and writes outputs is `dfget`, with its own user's rights: the daemon hands out open, read-only
 descriptors and never writes where its callers could not. What it hands out is what the source, asked with the caller's own
@@ -21,13 +21,13 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     cache         the store with a quota: what is here, in use, altered; tells who waits for a blob
     stored        arrivals that end in the cache, and what can be saved of a damaged blob
     claims        which blobs are being brought, by whom
+    admission     a caller's ask, resolved with the caller's own options
     records       the snapshots that were brought, on disk: for the next start, and where each blob is known from
     session       the libtorrent session as several tasks see it
-    admission     a caller's ask, resolved with the caller's own options
-    membership    a task's place in its ring: brings what is missing, then serves on
-    neighbours    all memberships: made when asked for, made again after a restart, given up when too many
-    repair        looks whether blobs are still what they were, and mends them
+    serving       a task's place in its ring once everything is here: others take it from this node
+    neighbours    all places: a task brings its blobs by the ring, keeps its place, and takes it again after a restart
     errand        one caller's wishes: brings what is missing, hands out what is there
+    repair        looks whether blobs are still what they were, and mends them with errands of its own
     visit         one connection of a dfget
     front         the unix socket: who may connect, and whether it is a dfget or HTTP
     app           the HTTP face: health, status, verify, pins

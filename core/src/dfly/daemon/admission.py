@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from dfly.backend import Backend, Secret, option_fields
+from dfly.backend import Backend, OptionField, Secret, option_fields
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import OriginUnavailable, RateLimited, SwarmError, UsageError
 from dfly.node.control import secret_options, travelling
@@ -46,12 +46,16 @@ class Caller:
 
 @attrs.frozen(kw_only=True)
 class Admitted:
-    """A source as it is open to one caller. `joined` is its place at a seed peer, None where there is none."""
+    """A source as it is open to one caller. `joined` is its place at a seed peer, None where there is none.
+
+    `plain` are the caller's options but for the secrets.
+    """
 
     ask: Ask
     resolved: Resolved
     backend: Callable[[], Backend] = attrs.field(repr=False)
     joined: "Joined | None" = attrs.field(default=None, repr=False)
+    plain: Given = attrs.field(factory=dict)
     warning: str = ""
 
     @property
@@ -135,6 +139,7 @@ class Admissions:
         resolve_here = partial(
             _resolve, backend, ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude
         )
+        plain = {spec.field: given[spec.field] for spec in option_fields(backend_class) if _is_plain(spec, given)}
         warning = ""
         if self._joining.seed_peers:
             try:
@@ -144,10 +149,10 @@ class Admissions:
                     raise
                 warning = f"{error.message}; going back to the source"
             else:
-                return Admitted(ask=ask, resolved=joined.seat.resolved, backend=backend, joined=joined)
+                return Admitted(ask=ask, resolved=joined.seat.resolved, backend=backend, joined=joined, plain=plain)
         snapshot = resolve_here()
         resolved = Resolved(task=snapshot.id, snapshot=snapshot)
-        return Admitted(ask=ask, resolved=resolved, backend=backend, warning=warning)
+        return Admitted(ask=ask, resolved=resolved, backend=backend, plain=plain, warning=warning)
 
     def _join(
         self,
@@ -202,6 +207,10 @@ def options_from(backend_class: type[Backend], given: Given) -> Any:
 
 def _resolve(backend: Callable[[], Backend], url: str, **choice: Any) -> Snapshot:
     return resolve(backend(), url, **choice)
+
+
+def _is_plain(spec: OptionField, given: Given) -> bool:
+    return not spec.secret and spec.field in given
 
 
 def _shows_secret(admitted: Admitted, given: Given, plugins: Plugins) -> bool:

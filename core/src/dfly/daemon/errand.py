@@ -103,9 +103,7 @@ class Errand:
                     lent.add(blob)
                     self._say_cached(blob, held)
                     self._lend(self._wanted[blob], held)
-            means.records.note(
-                self._admitted.ask, self._admitted.resolved, swarmed=self._admitted.joined is not None, brought=lent
-            )
+            means.records.note(self._admitted, brought=lent)
 
     def _bring_all(self) -> None:
         try:

@@ -16,9 +16,8 @@ from typing import Any
 import structlog
 
 from dfly import wire
-from dfly.backend import build_options
 from dfly.config import Fetch, Joining, Network, Patience
-from dfly.daemon.admission import Admitted
+from dfly.daemon.admission import Admitted, options_from
 from dfly.daemon.cache import Cache
 from dfly.daemon.records import Record, Records
 from dfly.daemon.serving import Held, Serving
@@ -26,6 +25,7 @@ from dfly.daemon.session import SharedSession
 from dfly.daemon.stored import swarm_arrivals
 from dfly.errors import Cancelled, DflyError
 from dfly.events import Listener
+from dfly.node.control import travelling
 from dfly.node.joining import Joined, closing_all, join
 from dfly.node.reserve import Reserve, Source
 from dfly.origin.backends import Backends
@@ -112,12 +112,18 @@ class Neighbours:
             if stop.is_set():
                 raise Cancelled
         try:
-            self._bring(joined, blobs, tell, stored, stop)
+            self._bring(admitted, joined, blobs, tell, stored, stop)
         finally:
             turn.release()
 
     def _bring(
-        self, joined: Joined, blobs: set[str], tell: Listener, stored: Callable[[str], None], stop: threading.Event
+        self,
+        admitted: Admitted,
+        joined: Joined,
+        blobs: set[str],
+        tell: Listener,
+        stored: Callable[[str], None],
+        stop: threading.Event,
     ) -> None:
         task, freight = joined.seat.task, joined.freight()
         for blob, entry in freight.ids:
@@ -139,7 +145,7 @@ class Neighbours:
         ):
             rolling.bring()
             macs = _macs(rolling.known_segments())
-        self._records.note(joined.ask, joined.seat.resolved, swarmed=True, brought=blobs)
+        self._records.note(admitted, brought=blobs)
         known = self._records.get(task)
         if known is not None:
             self._records.change(task, macs={**known.macs, **macs})
@@ -248,7 +254,7 @@ class Neighbours:
 
     def _join(self, record: Record) -> Joined:
         backend_class = self._plugins.backend_for(record.ask.url)
-        settings = build_options(backend_class, {}, {})
+        settings = options_from(backend_class, record.options)
         ask = wire.Ask(
             url=record.snapshot.source,
             recursive=record.ask.recursive,
@@ -270,7 +276,14 @@ class Neighbours:
             settings=self._settings,
             patience=self._patience,
         )
-        return join(ask, {}, self._joining, client=self._backends.clients.data, source=source, stop=self._closing)
+        return join(
+            ask,
+            travelling(backend_class, settings),
+            self._joining,
+            client=self._backends.clients.data,
+            source=source,
+            stop=self._closing,
+        )
 
 
 def _macs(segments: Iterable[wire.Segment]) -> dict[str, str]:

@@ -289,12 +289,12 @@ def _open_swarm(
 def _reopened(record: Record, neighbours: "Neighbours | None", backends: Backends, plugins: Plugins) -> Admitted:
     """A recorded source as anybody may open it."""
     backend_class = plugins.backend_for(record.ask.url)
-    backend = partial(backends.get, backend_class, options_from(backend_class, {}))
+    backend = partial(backends.get, backend_class, options_from(backend_class, record.options))
     joined = None
     if neighbours is not None and record.swarmed and record.resolved.seal:
         with contextlib.suppress(DflyError):
             joined = neighbours.reopen(record)
-    return Admitted(ask=record.ask, resolved=record.resolved, backend=backend, joined=joined)
+    return Admitted(ask=record.ask, resolved=record.resolved, backend=backend, joined=joined, plain=record.options)
 
 
 def _taken_by(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket, Caller], None]:

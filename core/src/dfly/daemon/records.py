@@ -20,6 +20,7 @@ from typing import Any
 import attrs
 import structlog
 
+from dfly.daemon.admission import Admitted
 from dfly.errors import OutputError
 from dfly.packs import entry_blob
 from dfly.store.claim import private_directory
@@ -37,7 +38,7 @@ MOST = 512
 class Record:
     """A snapshot of which `brought` (blob ids) has been here. `swarmed`: a seed peer resolved it, so it has a ring.
 
-    `macs` are the seed peer's, of whole blobs; `used` is Unix time.
+    `options` are the caller's but for the secrets; `macs` are the seed peer's, of whole blobs; `used` is Unix time.
     """
 
     ask: Ask
@@ -46,6 +47,7 @@ class Record:
     used: float = 0.0
     pinned: bool = False
     brought: frozenset[str] = frozenset()
+    options: dict[str, str | tuple[str, ...]] = attrs.field(factory=dict)
     macs: dict[str, str] = attrs.field(factory=dict)
 
     @property
@@ -72,6 +74,7 @@ class Record:
             "swarmed": self.swarmed,
             "pinned": self.pinned,
             "brought": sorted(self.brought),
+            "options": self.options,
             "macs": self.macs,
         }
 
@@ -85,6 +88,7 @@ class Record:
             used=used,
             pinned=said["pinned"] is True,
             brought=frozenset(map(str, said["brought"])),
+            options={str(k): tuple(map(str, v)) if isinstance(v, list) else str(v) for k, v in said["options"].items()},
             macs={str(blob): str(macs) for blob, macs in said.get("macs", {}).items()},
         )
 
@@ -111,17 +115,19 @@ class Records:
         with self._lock:
             return self._records.get(task)
 
-    def note(self, ask: Ask, resolved: Resolved, *, swarmed: bool, brought: Iterable[str]) -> None:
+    def note(self, admitted: Admitted, *, brought: Iterable[str]) -> None:
         """Blobs of this snapshot have come from there, or were known to."""
+        resolved = admitted.resolved
         with self._lock:
             before = self._records.get(resolved.task)
             record = Record(
-                ask=attrs.evolve(ask, known=None),
+                ask=attrs.evolve(admitted.ask, known=None),
                 resolved=resolved,
-                swarmed=swarmed,
+                swarmed=admitted.joined is not None,
                 used=time.time(),
                 pinned=before.pinned if before else False,
                 brought=frozenset(brought) | (before.brought if before else frozenset()),
+                options=dict(admitted.plain),
                 macs=before.macs if before else {},
             )
             self._keep(record, before)
