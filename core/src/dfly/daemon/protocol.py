@@ -122,7 +122,8 @@ def event_line(event: Event) -> Line:
 
 def event_from(line: Line) -> Event | None:
     """The event of a line; None for a kind that this release does not know."""
-    fields = dict(line.get("event") or {})
+    said = line.get("event")
+    fields = dict(said) if isinstance(said, dict) else {}
     kind = _EVENTS.get(str(fields.pop("event", "")))
     fields.pop("time", None)
     try:
