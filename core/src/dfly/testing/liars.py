@@ -50,7 +50,7 @@ class Liar:
         self._seed_peers = [SeedPeer(url=url, client=self._client) for url in seed_peers]
         self._news = threading.Condition()
         self._left = threading.Event()
-        self._seat: tuple[SeedPeer, str] | None = None
+        self._seat: tuple[SeedPeer, wire.Resolved] | None = None
         self.blob, self.layout = self._resolve()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._report)]
 
@@ -92,7 +92,7 @@ class Liar:
                 if number == len(self._seed_peers):
                     raise
             else:
-                self._seat = peer, resolved.task
+                self._seat = peer, resolved
                 (entry,) = resolved.snapshot.entries
                 assert entry.blob is not None
                 return entry.blob, Layout(entry.size or 0)
@@ -110,15 +110,15 @@ class Liar:
 
     def _hear(self) -> None:
         assert self._seat is not None
-        peer, task = self._seat
-        with peer.events(task, self._me) as events:
+        peer, resolved = self._seat
+        with peer.events(resolved.task, self._me, ticket=resolved.ticket) as events:
             for message in events.messages:
                 if isinstance(message, wire.Ring):
                     self.ring = message
                 elif isinstance(message, wire.Segment):
                     self.segment(message.index, message.hashes)
                 elif isinstance(message, wire.Blob) and message.state == "complete":
-                    hashes = peer.hashes(task, message.blob)
+                    hashes = peer.hashes(resolved.task, message.blob)
                     for index in range(self.layout.segments):
                         pieces = self.layout.segment_pieces(index)
                         self.segment(index, hashes[20 * pieces.start : 20 * pieces.stop])
@@ -134,7 +134,7 @@ class Liar:
                 continue
             held = {self.blob: tuple(sorted(self.claims))}
             with contextlib.suppress(DflyError, httpx.HTTPError, RuntimeError):
-                seat[0].report(seat[1], wire.Report(node=self.node, held=held, bad_peers=self.accuses))
+                seat[0].report(seat[1].task, wire.Report(node=self.node, held=held, bad_peers=self.accuses))
 
 
 class Corrupt(Liar):
