@@ -1,7 +1,10 @@
 """Content to serve, and what is on the disk afterwards."""
 
 import random
-from pathlib import Path
+
+from dfly.testing.swarm import tree
+
+__all__ = ["KIB", "MIB", "ODD", "odd_repository", "size_of", "some_bytes", "tree"]
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -38,9 +41,3 @@ def odd_repository() -> dict[str, bytes]:
 def size_of(files) -> int:
     """Bytes of all distinct content."""
     return sum(map(len, set(files.values())))
-
-
-def tree(folder) -> dict[str, bytes]:
-    """Every file below a folder, hidden ones included."""
-    folder = Path(folder)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
