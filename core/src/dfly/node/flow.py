@@ -183,7 +183,9 @@ class Flow:
     def take_duty(self) -> int | None:
         """The next announced segment that this node is to bring into the ring, or None."""
         asked = self.ongoing.keys() | self.held
-        return None if self.held_up else min((i for i in self.duties - asked if i in self.hashes), default=None)
+        if self.held_up or self.arrival.settled:  # a settled file is the user's, and never written to again
+            return None
+        return min((i for i in self.duties - asked if i in self.hashes), default=None)
 
     def take_waiting(self) -> int | None:
         """The next segment in order, or None."""
