@@ -30,7 +30,8 @@ from dfly.wire import Ask, Resolved
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
 
-#: Seconds for which what a source answered to a caller is believed, and how many answers are kept.
+#: Seconds for which what a source answered to a caller about a pinned revision is believed (a branch is asked for each time),
+#: and how many answers are kept.
 BELIEVED, _MOST = 30.0, 256
 #: Seconds for which it is while the source cannot be asked.
 _BELIEVED_ALONE = 3600.0
@@ -111,7 +112,7 @@ class Admissions:
         with self._lock:
             at, known = self._known.get(key, (0.0, None))
         age = self._clock() - at
-        if known is not None and age < BELIEVED:
+        if known is not None and age < BELIEVED and _is_pinned(known):
             return known
         try:
             admitted = self._ask(ask, given, stop)
@@ -207,6 +208,13 @@ def options_from(backend_class: type[Backend], given: Given) -> Any:
 
 def _resolve(backend: Callable[[], Backend], url: str, **choice: Any) -> Snapshot:
     return resolve(backend(), url, **choice)
+
+
+def _is_pinned(admitted: Admitted) -> bool:
+    """Whether the URL itself names the revision, so that asking again can bring nothing new."""
+    url, snapshot = admitted.ask.url.rstrip("/"), admitted.snapshot
+    revisions = {snapshot.revision} if snapshot.revision else {entry.validator for entry in snapshot.entries}
+    return url == snapshot.source.rstrip("/") and bool(revisions) and all(r is not None and r in url for r in revisions)
 
 
 def _is_plain(spec: OptionField, given: Given) -> bool:

@@ -2,12 +2,12 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import BinaryIO
 
 from dfly.errors import IntegrityError
-from dfly.events import FileFinished, Listener
+from dfly.events import Event, FileFinished, FileVerified, Listener
 from dfly.node.lending import Lent, Loan
 from dfly.node.lent import Link, make_from
 from dfly.output.place import clean, partial_directory, place
@@ -28,6 +28,7 @@ def borrow(
     wanted: dict[Entry, list[Target]] = {}
     for target in targets:
         wanted.setdefault(target.entry, []).append(target)
+    emit = _demanding(wanted, emit)
     room = threading.Semaphore(_WAITING)
     placing: set[Future[None]] = set()
 
@@ -35,7 +36,7 @@ def borrow(
         try:
             for entry in lent.entries:
                 for target in wanted.get(entry, ()):
-                    _place(lent, target, root=root, link=link)
+                    _place(lent, target, root=root, link=link, emit=emit)
                     emit(FileFinished(path=entry.path, output=target.path, bytes=lent.size))
         finally:
             os.close(lent.fd)
@@ -81,8 +82,21 @@ def require(fd: int, size: int, demanded: Digest | None, *, label: str) -> None:
         raise IntegrityError(label, algorithm=demanded.algorithm, expected=demanded.value, actual=running.hexdigest())
 
 
-def _place(lent: Lent, target: Target, *, root: str, link: Link) -> None:
-    if target.demanded not in target.entry.digests:
+def _demanding(wanted: Mapping[Entry, list[Target]], emit: Listener) -> Listener:
+    """Keeps back that something was verified by its size only where the user demands more: that is said once it is true."""
+    demanded = {entry.path for entry, targets in wanted.items() if targets[0].demanded is not None}
+
+    def said(event: Event) -> None:
+        if not (isinstance(event, FileVerified) and event.digest is None and event.path in demanded):
+            emit(event)
+
+    return said
+
+
+def _place(lent: Lent, target: Target, *, root: str, link: Link, emit: Listener) -> None:
+    if target.demanded is not None and target.demanded not in target.entry.digests:
         require(lent.fd, lent.size, target.demanded, label=target.entry.path)
+        if not target.entry.digests:
+            emit(FileVerified(path=target.entry.path, digest=str(target.demanded)))
     hidden = f"{partial_directory(target.path, target.entry.blob or target.entry.path, root=root)}.lent"
     place(lambda final: make_from(lent.fd, final, hidden=hidden, link=link), target.path, entry=target.entry)
