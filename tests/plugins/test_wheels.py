@@ -49,6 +49,12 @@ def test_a_bare_environment_finds_the_plugin_by_its_entry_point(wheels, tmp_path
     assert "pip install dfly-plugin-wais" in told.stderr
 
 
+@pytest.mark.parametrize("page", ["core", "meta", *(f"plugins/{path.name}" for path in ROOT.glob("plugins/*"))])
+def test_a_package_page_links_to_nothing_that_is_only_in_the_repository(page):
+    text = (ROOT / page / "README.md").read_text()
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith(("https://", "#"))] == []
+
+
 def test_the_meta_distribution_has_no_code_and_brings_core_and_every_plugin(tmp_path):
     wheel = zipfile.ZipFile(build_wheel(ROOT / "meta", tmp_path))
     assert all(".dist-info/" in name for name in wheel.namelist()), wheel.namelist()
