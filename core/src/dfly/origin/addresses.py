@@ -113,8 +113,9 @@ class WaryTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request`, or raise AccessDenied."""
-        if forbidden_host(request.url.host):
-            raise refusal(request.url.host)
+        host = request.url.raw_host.decode("ascii")
+        if forbidden_host(host):
+            raise refusal(host)
         return self._inner.handle_request(request)
 
     def close(self) -> None:

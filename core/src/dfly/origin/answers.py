@@ -12,7 +12,9 @@ import httpx
 from dfly.errors import Changed, OriginUnavailable, RangesUnsupported
 from dfly.values import Entry
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
+#: Fewer digits than `int` refuses to read.
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)", re.IGNORECASE)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _PAGES = ("html", "htm", "xhtml", "shtml")
 #: Encodings that change nothing; some stores leave the second one behind from an upload.
 _PLAIN = frozenset({"", "identity", "aws-chunked"})
@@ -132,7 +134,7 @@ def _content_range(response: httpx.Response) -> tuple[int | None, int | None, in
 
 def _content_length(response: httpx.Response) -> int | None:
     text = response.headers.get("content-length", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if _LENGTH.fullmatch(text) else None
 
 
 def _is_page(response: httpx.Response) -> bool:

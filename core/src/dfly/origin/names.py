@@ -18,4 +18,5 @@ def origin_of(url: str | httpx.URL) -> str:
             return f"{scheme.lower()}://{rest.partition('/')[0]}"
         url = httpx.URL(url)
     port = url.port or _PORTS.get(url.scheme, 0)
-    return f"{url.scheme}://{url.host}:{port}"
+    # the raw one: `host` decodes punycode, and raises where it is none
+    return f"{url.scheme}://{url.raw_host.decode('ascii')}:{port}"

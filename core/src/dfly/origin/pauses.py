@@ -89,5 +89,5 @@ def _exhausted(policy: str) -> float | None:
 def _unix(date: str) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -41,8 +41,9 @@ class Proxies(httpx.BaseTransport):
         return None if proxy is None or (self._no_proxy and self._bypassed(url)) else proxy
 
     def _bypassed(self, url: httpx.URL) -> bool:
-        host = f"{url.host}:{url.port}" if url.port else url.host
-        return bool(proxy_bypass_environment(host, {"no": self._no_proxy})) or _in_network(url.host, self._no_proxy)
+        name = url.raw_host.decode("ascii")
+        host = f"{name}:{url.port}" if url.port else name
+        return bool(proxy_bypass_environment(host, {"no": self._no_proxy})) or _in_network(name, self._no_proxy)
 
     def close(self) -> None:
         """Close every pool."""

@@ -99,11 +99,11 @@ def _target(hop: httpx.Request, response: httpx.Response) -> httpx.URL | None:
         target = hop.url.join(location).copy_with(userinfo=b"", fragment=None)
     except (httpx.InvalidURL, ValueError):
         target = httpx.URL()
-    if target.scheme not in ("http", "https") or not target.host:
+    if target.scheme not in ("http", "https") or not target.raw_host:
         raise Unsupported(f"{where} redirects to something that is no web address", url=where)
     if hop.url.scheme == "https" and target.scheme == "http":
         raise Untrusted(
-            f"{where} redirects from https to plain http on {target.host}",
+            f"{where} redirects from https to plain http on {target.raw_host.decode('ascii')}",
             hint="dfly does not follow that: anybody on the way could read and change the file",
             url=where,
         )

@@ -146,4 +146,4 @@ def _read(response: httpx.Response, request: httpx.Request) -> httpx.Response:
 
 def _length(response: httpx.Response) -> int:
     text = response.headers.get("content-length", "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 19 else 0

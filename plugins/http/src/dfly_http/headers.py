@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Facts", "Mark", "is_web_page"]
 
-_CONTENT_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+#: Fewer digits than `int` refuses to read.
+_CONTENT_RANGE = re.compile(r"bytes\s+(?:\d+-\d+|\*)/([0-9]{1,18})", re.IGNORECASE)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _STRONG_ETAG = re.compile(r'"?[\x21\x23-\x7e\x80-\xff]+"?')
 _ALGORITHMS = {"sha-256": ("sha256", 32), "sha-512": ("sha512", 64), "md5": ("md5", 16)}
 
@@ -88,7 +90,7 @@ def _size(response: httpx.Response) -> int | None:
     if ranged:
         return int(ranged[1])
     length = response.headers.get("content-length", "") if _whole(response) else ""
-    return int(length) if length.isascii() and length.isdigit() else None
+    return int(length) if _LENGTH.fullmatch(length) else None
 
 
 def _whole(response: httpx.Response) -> bool:

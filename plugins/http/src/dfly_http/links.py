@@ -58,6 +58,8 @@ class Link:
 
         try:
             url = httpx.URL(text)
+            # a name in punycode is decoded only here, and may be none
+            _ = url.host
         except (httpx.InvalidURL, UnicodeError, ValueError):
             url = None
         if url is None or url.scheme not in ("http", "https") or not _HOST.fullmatch(url.raw_host.decode("ascii")):

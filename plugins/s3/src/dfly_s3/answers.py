@@ -22,6 +22,8 @@ import attrs
 from dfly import Digest
 
 DEEPEST = 12
+#: Fewer digits than `int` refuses to read.
+_SIZE = re.compile(r"[0-9]{1,18}")
 _MD5 = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 #: x-amz-checksum-<name>: bytes of its value.
 _CHECKSUMS = {"sha256": 32, "sha1": 20, "crc64nvme": 8, "crc32c": 4, "crc32": 4}
@@ -67,7 +69,7 @@ class Facts:
         if etag is not None and _MD5.fullmatch(etag) and _etag_is_md5(headers):
             digests.append(Digest("md5", etag))
         return cls(
-            size=int(total) if total.isdecimal() else None,
+            size=int(total) if _SIZE.fullmatch(total) else None,
             etag=etag,
             # "null" is what an unversioned object is called: the next upload has the same name
             version=None if version in (None, "", "null") else version,
@@ -139,7 +141,7 @@ def text_of(root: Element, name: str) -> str:
 
 def _row(item: Element, *, encoded: bool) -> Row:
     key, size = text_of(item, "Key"), text_of(item, "Size").strip()
-    if not size.isdecimal():
+    if not _SIZE.fullmatch(size):
         raise Unreadable("an object has no size")
     # a `+` is a space here, as AWS writes it
     name = unquote_plus(key, errors="surrogateescape") if encoded else key

@@ -160,7 +160,7 @@ def _skew(said: Complaint, response: httpx.Response, now: Callable[[], float]) -
             there = datetime.fromisoformat(said.time).timestamp()
         else:
             there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     seconds = round(now() - there)
     return f": {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the store's"
