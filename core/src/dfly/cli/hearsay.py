@@ -39,7 +39,8 @@ def with_hearsay(argv: Sequence[str], plugins: Plugins, command: Callable[..., A
     )
     ca_file, cert, key = (None if said[name] is None else str(said[name]) for name in ("ca_file", "cert", "key"))
     network = Network(ca_file=ca_file, cert=cert, key=key, proxy=said["proxy"] or None)
-    with open_clients(network, patience=Patience(), pauses=Pauses(), interface=joining.interface) as clients:
+    interface = joining.interface
+    with open_clients(network, patience=Patience(), pauses=Pauses(), interface=interface, direct=True) as clients:
         if help_page:
             return told_of(plugins, joining, client=clients.data)
         return acquainted(plugins, urls, joining, client=clients.data)

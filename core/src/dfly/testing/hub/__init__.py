@@ -10,6 +10,7 @@ bodies     Body, Throttle: sends content
 site       Site, Account, Target: what the two origins share
 storage    Storage: the second origin
 running    LoopbackHub: both origins in a thread, and the words that a test says to them
+promises   LoopbackContract: what all of it must do, tried on a plugin's hub
 command    a hub as a process of its own, for benchmarks and demos
 """
 
