@@ -1,6 +1,7 @@
 """Daemons with a seed peer: each blob comes by the ring, stays, and is served to whoever comes later."""
 
 import contextlib
+import os
 import threading
 import time
 
@@ -10,7 +11,7 @@ import pytest
 from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree
+from tests.daemon.conftest import FILES, MIB, QUICK, Borrowing, some_bytes, tree
 
 DISTINCT = sum(map(len, set(FILES.values())))
 
@@ -161,3 +162,33 @@ def test_what_every_small_file_of_is_here_needs_no_pack(seed, node, here, hub, b
     fetch("memory://small", "out", recursive=True)
     backend.hub.commit("fewer", dict(list(small.items())[:5]))
     assert fetch("memory://fewer", "new", recursive=True).sources == {"cache": 45_000}
+
+
+def largest(tmp_path, name):
+    return max((tmp_path / f"data-{name}/blobs").rglob("data"), key=lambda path: path.stat().st_size)
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "deleted"])
+def test_a_damaged_blob_is_served_to_nobody_and_mended(seed, node, here, hub, backend, tmp_path, damage):
+    content = some_bytes(20 * MIB, 31)
+    backend.hub.commit("big", {"model.bin": content})
+    url, _ = seed()
+    warm = node("warm", url)
+    warm("memory://big", "out", recursive=True)
+    path = largest(tmp_path, "warm")
+    if damage == "deleted":
+        path.unlink()
+    else:
+        before = path.stat()
+        os.chmod(path, 0o600)
+        with path.open("r+b") as file:
+            file.seek(9 * MIB)
+            file.write(b"wrong")
+        os.chmod(path, 0o444)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    hub.clear()
+    node("cold", url)("memory://big", "cold", recursive=True)
+    assert tree(here / "cold") == {"model.bin": content}
+    until(lambda: path.exists() and path.stat().st_size == len(content) and path.read_bytes() == content)
+    until(lambda: rings(warm) == 1)
+    assert hub.bytes == 0
