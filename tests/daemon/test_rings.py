@@ -16,6 +16,11 @@ from tests.daemon.conftest import FILES, MIB, QUICK, Borrowing, some_bytes, tree
 DISTINCT = sum(map(len, set(FILES.values())))
 
 
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch):
+    monkeypatch.setattr("dfly.daemon.neighbours.LOOK", 0.1)
+
+
 @pytest.fixture
 def seed(plugins, tmp_path):
     """Starts seed peers of one cluster; each on a data directory of its own."""

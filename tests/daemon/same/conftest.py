@@ -5,7 +5,7 @@ import pytest
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeConfig, NodeDaemon
-from tests.dfget.conftest import QUICK, Fetch, dfget, here, hub, secure_web, web  # noqa: F401
+from tests.dfget.conftest import QUICK, Dfget, Fetch, here, hub, secure_web, web  # noqa: F401
 
 
 class Borrowing(Fetch):
@@ -18,7 +18,7 @@ class Borrowing(Fetch):
 
 
 @pytest.fixture
-def fetch(tmp_path, here):  # noqa: F811
+def socket(tmp_path, here):  # noqa: F811
     config = NodeConfig(
         data_dir=str(tmp_path / "data"),
         socket=str(tmp_path / "run/dfly.sock"),
@@ -26,4 +26,17 @@ def fetch(tmp_path, here):  # noqa: F811
         joining=Joining(interface="127.0.0.1"),
     )
     with NodeDaemon(config).running() as where:
-        yield Borrowing(where.socket)
+        yield where.socket
+
+
+@pytest.fixture
+def fetch(socket):
+    return Borrowing(socket)
+
+
+@pytest.fixture
+def dfget(socket, monkeypatch):
+    monkeypatch.setenv("DFLY_SOCKET", socket)
+    running = Dfget()
+    yield running
+    running.end()

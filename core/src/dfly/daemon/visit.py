@@ -151,21 +151,26 @@ class _Watch:
 
     def __init__(self, sock: socket.socket, *, stop: threading.Event, closing: threading.Event) -> None:
         self._sock, self._stop, self._closing = sock, stop, closing
-        self._left = threading.Event()
+        self._left = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="dfly-watch", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
 
     def __exit__(self, *error: object) -> None:
-        self._left.set()
+        os.eventfd_write(self._left, 1)
         self._thread.join()
+        os.close(self._left)
 
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self._sock, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
-        while not self._left.is_set():
-            if self._closing.is_set() or poll.poll(100):
+        poll.register(self._left, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll(100)}
+            if self._left in ready:
+                return
+            if ready or self._closing.is_set():
                 self._stop.set()
                 return
 
