@@ -1,7 +1,9 @@
 """One task on one machine: a source URL becomes files. `fetch` is the door; the rest are its parts.
 
-    fetch ─▶ task ─┬─▶ direct    from the origin, with this process's own fetcher
-                   └─▶ joining   from the swarm: rolling (the loop) over segments, helping, circle, trust, workers
-    arrival, gather              one blob on its way: where its bytes gather, verification, the atomic last step
-    control, listening, reporting, succession, reserve      speaking with a seed peer, and with who takes its place
+fetch ─▶ task ─┬─▶ direct    from the origin, with this process's own fetcher
+└─▶ joining   from the swarm: rolling (the loop) over segments, helping, circle, trust, workers
+arrival, gather              one blob on its way: where its bytes gather, verification, the atomic last step
+control, listening, reporting, succession, reserve      speaking with a seed peer, and with who takes its place
+
+Nothing here draws or parses: what happens comes out as `dfly.events`.
 """
