@@ -76,6 +76,9 @@ class HandMirror:
     def state(self, blob):
         return self.known.get(blob, BlobState())
 
+    def hold_back(self, freight):
+        self.held_back = freight
+
     def let_go(self, freight):
         self.let_gone.set()
 

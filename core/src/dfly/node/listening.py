@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -24,12 +25,18 @@ class StreamLost:
     error: DflyError | None
 
 
+#: Seconds between two looks whether a seed peer that comes first in everybody's order is back.
+HOMING = 4.0
+
+
 @attrs.frozen
 class Moved:
     """The task goes on at another seat: a seed peer that was restarted, the next one, or a stand-in."""
 
     seat: Seat
     restarted: bool
+    #: Back to one that comes first in everybody's order.
+    home: bool = False
 
 
 @attrs.frozen
@@ -48,10 +55,13 @@ class EventStream:
     _epoch: str = ""
     _seq: int = 0
     _heard: bool = False
+    _home: Seat | None = None
 
     def start(self) -> None:
         """Begin to listen."""
         threading.Thread(target=self._run, name="dfly-events", daemon=True).start()
+        if len(self.succession.candidates) > 1:
+            threading.Thread(target=self._long_for_home, name="dfly-home", daemon=True).start()
 
     def leave(self) -> None:
         """End the connection, and with it the thread. Harmless if done twice."""
@@ -69,6 +79,9 @@ class EventStream:
             barren = 0 if self._heard else barren + 1
             if left.is_set():
                 return
+            if self._go_home():
+                tries = 0
+                continue
             self.put(StreamLost(lost))
             tries = 0 if time.monotonic() - began > 5 else tries + 1
             if tries > 1 or isinstance(lost, NotFound):
@@ -78,6 +91,25 @@ class EventStream:
                 if (not moved or barren >= MOST_BARREN) and not left.is_set():
                     self.put(Alone())
             left.wait(random.uniform(0.05, min(0.25 * 2**tries, 5.0)))
+
+    def _long_for_home(self) -> None:
+        """While at another seat, see whether an earlier seed peer is back; then cut the stream, which goes on there."""
+        while not self.succession.left.wait(random.uniform(0.75, 1.25) * HOMING):
+            seat = None
+            with suppress(DflyError):
+                seat = self.succession.home()
+            cut = self._cut
+            if seat is not None and cut is not None:
+                self._home = seat
+                cut()
+
+    def _go_home(self) -> bool:
+        seat, self._home = self._home, None
+        if seat is None:
+            return False
+        self.succession.seat, self._epoch, self._seq = seat, "", 0
+        self.put(Moved(seat, restarted=False, home=True))
+        return True
 
     def _move(self) -> bool:
         """Find the seat to go on at."""

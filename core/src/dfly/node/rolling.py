@@ -259,7 +259,8 @@ class Rolling:
         before, self._circle.seat = self._circle.seat.seed_peer.url, moved.seat
         if not moved.restarted:
             here = moved.seat.seed_peer.url
-            self._emit(Warned(message=f"the seed peer {before} is gone; going on with {here}"))
+            why = f"the seed peer {here} is back" if moved.home else f"the seed peer {before} is gone"
+            self._emit(Warned(message=f"{why}; going on with {here}"))
         for flow in self._flows.values():
             if not flow.hashes:
                 flow.attempt = 1  # a seed peer without memory counts from 1, and nothing here says otherwise

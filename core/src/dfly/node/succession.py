@@ -61,6 +61,20 @@ class Succession:
                 return seat
         return None
 
+    def home(self) -> Seat | None:
+        """The seat at a seed peer that comes before the present one in everybody's order, where one answers again.
+
+        Nodes that were away, and new ones, go there: the others must follow, or there are two rings and two hub fetches.
+        """
+        here = self.seat.seed_peer.url
+        for peer in self.candidates:
+            if peer.url == here or self.left.is_set():
+                return None
+            seat = self._try(peer, 0.0, self.options)
+            if seat is not None:
+                return seat
+        return None
+
     def _configured(self) -> Seat | None:
         here = self.seat.seed_peer
         order = [here, *(peer for peer in self.candidates if peer.url != here.url)]

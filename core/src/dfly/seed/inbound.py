@@ -12,7 +12,7 @@ way to the same content: where one caller's token is refused, the next caller's 
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import structlog
@@ -21,6 +21,7 @@ from dfly.backend import Backend
 from dfly.errors import AccessDenied, Cancelled, Changed, DflyError, IntegrityError, NotFound
 from dfly.layout import MIB
 from dfly.seed.intake import Intake, Order, Span
+from dfly.seed.mending import Mender, Suspect, wrong_pieces
 from dfly.seed.publication import Publication
 from dfly.store.blobs import BlobStore
 from dfly.store.hashing import pick
@@ -68,7 +69,7 @@ class Inbound:
         self._later, self._ended, self._parked, self._stopped = later, ended, parked, stopped
         self._ways: deque[tuple[Entry, Backend]] = deque()
         self._partial: Partial | None = None
-        self._refetched = False
+        self._refetched = self._mended = False
         self._steering = threading.Lock()
         self._busy = False
 
@@ -186,6 +187,8 @@ class Inbound:
         # looked at anew for each segment: nodes tell what they hold, and go away, while the rest is being fetched
         while fresh := [index for index in self._unclaimed(partial) if index not in asked]:
             for index in fresh:
+                if self.held_back:
+                    return
                 if not self.publication.is_adopted(index):
                     asked.add(index)
                     yield from partial.missing_spans([index], pieces=PIECES_PER_SPAN)
@@ -216,6 +219,9 @@ class Inbound:
             held = self._store.commit(self.blob, sources=(bare_url(self._ways[0][0].url),))
             self.publication.finish(held.path, held.size, held.sha256)
             self._end(None)
+        elif not self._mended and (damaged := self._damaged(partial)):
+            self._mended = True
+            self._mend(damaged)
         elif not self._refetched:
             self._refetched = True
             _log.warning("blob.withdrawn", blob=self.blob, attempt=self.publication.attempt, cause=wrong.message)
@@ -224,6 +230,46 @@ class Inbound:
             self._fetch(partial)
         else:
             raise wrong
+
+    def _damaged(self, partial: Partial) -> dict[int, Suspect]:
+        """Segments of which the disk gives other bytes than it took, by the hashes that were made on their way to it."""
+        entry, backend = self._ways[0]
+        suspects = [
+            Suspect(publication=self.publication, index=index, hashes=hashes, entry=entry, backend=backend)
+            for index in range(partial.layout.segments)
+            if (hashes := partial.segment_hashes(index))
+        ]
+        return {suspect.index: suspect for suspect in suspects if wrong_pieces(suspect)}
+
+    def _mend(self, damaged: Mapping[int, Suspect]) -> None:
+        """Fetch anew what the disk has changed, and judge again."""
+        entry, backend = self._ways[0]
+        for index in damaged:
+            _log.warning(
+                "segment.damaged", blob=self.blob, segment=index, cause="the disk gives other bytes than it took"
+            )
+            self.publication.hide(index)
+
+        def finished(error: BaseException | None) -> None:
+            for index in damaged:
+                self.publication.show(index)
+            if error is not None:
+                _log.warning("blob.not_mended", blob=self.blob, cause=type(error).__name__)
+            self._later(self._settle)
+
+        layout = next(iter(damaged.values())).layout
+        pieces = [piece for suspect in damaged.values() for piece in wrong_pieces(suspect)]
+        self._intake.bring(
+            Order(
+                entry=entry,
+                backend=backend,
+                spans=iter([layout.piece_range(piece) for piece in pieces]),
+                whole=(0, layout.size),
+                writer=lambda start, stop: Mender(damaged.values(), start, layout.size if stop is None else stop),
+                finished=finished,
+                priority=self.priority,
+            )
+        )
 
     def _wrong(self, partial: Partial) -> IntegrityError | None:
         hash_all(partial, self._stopped)
@@ -260,7 +306,7 @@ class Inbound:
 
     def _end(self, error: DflyError | None) -> None:
         self._ways.clear()
-        self._busy = self._refetched = self.receiving = self.held_back = False
+        self._busy = self._refetched = self._mended = self.receiving = self.held_back = False
         if error is None:
             self._partial = None
         self._ended(self, error)

@@ -25,10 +25,11 @@ from dfly.origin.pauses import Pauses
 from dfly.packs import Freight, Pack
 from dfly.seed.inbound import Inbound
 from dfly.seed.intake import Intake
+from dfly.seed.mending import Suspect
 from dfly.seed.mirroring import MirrorListener
 from dfly.seed.packing import Packing
 from dfly.seed.publication import BlobState, Publication
-from dfly.seed.repair import Repairs, Suspect
+from dfly.seed.repair import Repairs
 from dfly.store.blobs import BlobStore
 from dfly.values import Entry
 
@@ -101,6 +102,16 @@ class Mirror:
         for blob, entry in freight.blobs.items():
             line = self._fetch(blob, entry, backend, priority=1, held_back=held_back)
             line.inbound.publication.speak()
+
+    def hold_back(self, freight: Freight) -> None:
+        """Ask no origin for more of this before `let_go`.
+
+        Spans that have begun come to their end, and packs, which are small, go on.
+        """
+        for blob in freight.blobs:
+            arriving = self._arriving(blob)
+            if isinstance(arriving, Inbound):
+                arriving.held_back = True
 
     def let_go(self, freight: Freight) -> None:
         """Fetch now what was held back and was not adopted meanwhile."""

@@ -81,6 +81,9 @@ class Mirror(Protocol):
     def state(self, blob: str) -> BlobState:
         """How far it is."""
 
+    def hold_back(self, freight: Freight) -> None:
+        """Ask no origin for more of this before `let_go`; what has begun comes to its end."""
+
     def recheck(self, blob: str, index: int) -> None:
         """Somebody got wrong bytes of a segment from here: look, and repair what is wrong. Returns at once."""
 

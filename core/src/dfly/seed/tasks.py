@@ -32,6 +32,8 @@ _log = structlog.get_logger(__name__)
 IDLE = 3600.0
 #: Seconds that a task which nodes bring along waits for the first of them to say what it holds, and then for the others.
 HELD_BACK, AFTER_FIRST = 3.0, 1.0
+#: Seconds without a node after which a task that nodes have brought along is fetched no further.
+ABANDONED = 3.0
 #: Seconds for which nobody holds an adopted segment before it is fetched.
 ORPHANED = 1.0
 #: Addresses that one segment is pulled from at once.
@@ -89,6 +91,7 @@ class Tasks:
             freight, answer = await asyncio.to_thread(_prepare, task, snapshot)
             found = self._tasks.get(task) or self._begin(task, snapshot, freight, answer, carried=carried)
         found.last_used = self._clock()
+        found.adopted |= carried
         found.broadcast.log.forgive()
         unfit = self._unfit(found.freight)
         held_back = found.held_back_until is not None
@@ -159,6 +162,7 @@ class Tasks:
         for task in self.all():
             task.post(task.scheduler.tick())
             self._mind_carried(task, now)
+            self._mind_abandoned(task, now)
             if len(task.broadcast):
                 task.last_used = now
             elif now - task.last_used > IDLE:
@@ -211,6 +215,21 @@ class Tasks:
                 if not any(t.scheduler.held(blob) >> index & 1 for t in self._of_blob[blob].values()):
                     _log.info("segment.orphaned", task=task.name, blob=blob, segment=index)
                     self._reclaim(blob, index)
+
+    def _mind_abandoned(self, task: Task, now: float) -> None:
+        """Stop fetching what nodes have brought here and then taken to another seed peer, which fetches it now."""
+        if not task.adopted:
+            return
+        if len(task.broadcast):
+            task.abandoned_since = None
+            if task.abandoned:
+                task.abandoned, task.held_back_until = False, now + AFTER_FIRST
+        elif task.abandoned_since is None:
+            task.abandoned_since = now
+        elif not task.abandoned and now - task.abandoned_since >= ABANDONED:
+            task.abandoned = True
+            _log.info("task.abandoned", task=task.name)
+            self._errand(self.mirror.hold_back, task.freight)
 
     def _reclaim(self, blob: str, index: int) -> None:
         self.tell(blob, lambda task: task.reclaim(blob, index))
