@@ -59,7 +59,8 @@ def main() -> None:
         for n in range(1, NODES + 1):
             require_same(model, run / f"node{n}")
         table(outcomes, hub=hub_bytes(hub_url) - before, size=size)
-    print(f"\nEvery node's files are byte-identical to the hub's. They are in {run.relative_to(HERE.parent)}/node1 … node{NODES}.")
+    where = f"{run.relative_to(HERE.parent)}/node1 … node{NODES}"
+    print(f"\nEvery node's files are byte-identical to the hub's. They are in {where}.")
 
 
 def real_model() -> Path:
@@ -115,7 +116,8 @@ def table(outcomes: list[Outcome], *, hub: int, size: int) -> None:
     for n, told in enumerate(outcomes, 1):
         row = [f"{told.sources.get(source, 0) / 1e6:.1f} MB" for source in ("hub", "seed-peer", "peer")]
         print(f"{n:>6} {told.seconds:>9.2f} {row[0]:>12} {row[1]:>16} {row[2]:>12}")
-    print(f"\nThe hub sent {hub / 1e6:.1f} MB to {NODES} nodes: {hub / size:.2f} × the model (plain downloads: {NODES}.00 ×).")
+    times = f"{hub / size:.2f} × the model (plain downloads: {NODES}.00 ×)"
+    print(f"\nThe hub sent {hub / 1e6:.1f} MB to {NODES} nodes: {times}.")
 
 
 @contextlib.contextmanager

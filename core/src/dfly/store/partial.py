@@ -330,7 +330,8 @@ class Partial:
     def _start_over(self) -> None:
         if not self._journal:
             Path(self._directory, "journal").unlink(missing_ok=True)
-        if os.fstat(self.fd).st_size:  # ext4 takes cutting to nothing for a rewrite, and flushes the whole file at its close
+        # ext4 takes cutting to nothing for a rewrite, and flushes the whole file at its close
+        if os.fstat(self.fd).st_size:
             os.ftruncate(self.fd, 0)
         os.ftruncate(self.fd, self.size or 0)
         self._arrived = Arrived(Layout(self.size or 0))
