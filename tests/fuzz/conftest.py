@@ -10,7 +10,7 @@ class Away(OSError):
     """Something would have left this machine."""
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def _stays_here():
     """Sockets connect to loopback only, and no name is looked up."""
     patch = pytest.MonkeyPatch()

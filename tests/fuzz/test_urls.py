@@ -45,7 +45,8 @@ def parsed(parse, text):
 def test_a_url_is_one_of_the_hubs_or_a_usage_error_and_comes_back_as_it_was(grammar, text):
     found = parsed(grammar.parse, text)
     if found is not None:
-        assert grammar.parse(str(found)) == found
+        # not the same value: what is written down names the default revision where the grammar needs one
+        assert str(grammar.parse(str(found))) == str(found)
         assert "\0" not in found.name
         assert found.name not in ("..", ".", "")
 

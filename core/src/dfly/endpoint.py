@@ -27,6 +27,7 @@ class Endpoint:
         try:
             parts = urlsplit(text.strip())
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            valid = valid and parts.netloc.isprintable()
         except ValueError:
             valid = False
         if not valid:

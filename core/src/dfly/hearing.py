@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dfly.errors import OriginUnavailable
+from dfly.errors import OriginUnavailable, Unsupported
 from dfly.values import bare_url
 
 if TYPE_CHECKING:
@@ -50,12 +50,16 @@ def quoted(text: str) -> str:
 
 @contextmanager
 def reaching(url: str, *, hint: str) -> Iterator[None]:
-    """Turns what httpx raises inside into OriginUnavailable, about the hub at `url`."""
+    """Turns what httpx raises inside into OriginUnavailable, about the hub at `url`; Unsupported where it is told to ask at
+    what is no web address.
+    """
     # imported here, because `dfget --help` shows a plugin's flags and must not wait for an HTTP client
     import httpx
 
     try:
         yield
+    except (httpx.InvalidURL, UnicodeError) as error:  # the latter for a name in punycode that is none
+        raise Unsupported(f"{url} leads to an address that is none", hint=hint, url=url) from error
     except httpx.HTTPError as error:
         raise OriginUnavailable(
             f"no answer from {url}: {type(error).__name__}: {bare_url(str(error))}", hint=hint, url=url

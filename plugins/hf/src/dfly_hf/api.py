@@ -22,6 +22,8 @@ from dfly_hf.urls import RepoUrl
 if TYPE_CHECKING:
     import httpx
 
+#: A listing without end is a stranger's way to fill a memory.
+MOST_PAGES = 10_000
 LARGEST_ANSWER = 64 << 20
 LARGEST_ERROR = 64 << 10
 _HEX40 = re.compile(r"[0-9a-fA-F]{40}")
@@ -90,10 +92,12 @@ class HubApi:
         """Everything below `at`, recursively, page by page."""
         assert at.revision is not None
         url: str | None = self._api(at, "tree", at.revision, path=at.path) + "?recursive=true&expand=false"
-        seen = set()
+        seen = set[str]()
         while url is not None:
             if url in seen:
                 raise SourceError(f"{at}: the hub's listing leads back to a page already read", url=bare_url(url))
+            if len(seen) >= MOST_PAGES:
+                raise SourceError(f"{at}: the hub's listing has more than {MOST_PAGES:,} pages", url=bare_url(url))
             seen.add(url)
             answer, response = self._json("GET", url, about=at)
             yield from self._rows(answer, response)
@@ -195,7 +199,10 @@ class HubApi:
         link = response.links.get("next", {}).get("url")
         if not link:
             return None
-        parts = urlsplit(urljoin(url, link))
+        try:
+            parts = urlsplit(urljoin(url, link))
+        except ValueError:
+            raise not_a_hub(response, self.endpoint, "a next page that is no URL") from None
         path = parts.path
         if self.endpoint.prefix and path.startswith(self.endpoint.prefix + "/api/"):
             path = path[len(self.endpoint.prefix) :]

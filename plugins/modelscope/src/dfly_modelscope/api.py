@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: The hub lists no more of a model than this, says nothing about it, and has no pages.
 MODEL_CAP = 3000
 DATASET_PAGE = 200
+#: A listing without end is a stranger's way to fill a memory.
+MOST_PAGES = 50_000
 LARGEST_ANSWER = 64 << 20
 LARGEST_ERROR = 64 << 10
 #: How often a page is asked for that is denied after others were shown, and the first pause between, in seconds.
@@ -93,6 +95,8 @@ class HubApi:
         number = 0
         while True:
             number += 1
+            if number > MOST_PAGES:
+                raise SourceError(f"{at}: the hub's listing has more than {MOST_PAGES:,} pages", url=str(at))
             page = self._page(at, "tree", root, recursive=recursive, number=number)
             yield page
             if first is None:

@@ -13,13 +13,15 @@ from urllib.parse import urljoin, urlsplit
 import attrs
 import httpx
 
-from dfly import NotFound, OriginUnavailable, RateLimited, SourceError, Unsupported, bare_url
+from dfly import NotFound, OriginUnavailable, RateLimited, SourceError, Unsupported, UsageError, bare_url
 from dfly_s3.account import Account, Signature
 from dfly_s3.answers import Facts, Page, Unreadable, page_of
 from dfly_s3.endpoints import Endpoint, region_of_host, valid_region
 from dfly_s3.refusals import EXPIRED, INTERRUPTED, MISPLACED, Complaint, refusal
 from dfly_s3.urls import S3Url
 
+#: A listing without end is a stranger's way to fill a memory.
+MOST_PAGES = 10_000
 LARGEST_ANSWER = 16 << 20
 LARGEST_ERROR = 64 << 10
 #: A call, a call in the right region, a call with a fresh session.
@@ -118,6 +120,8 @@ class S3Api:
             if token in seen:
                 raise SourceError(f"{below}: the listing leads back to a page already read", url=str(below))
             seen.add(token)
+            if len(seen) > MOST_PAGES:
+                raise SourceError(f"{below}: the listing has more than {MOST_PAGES:,} pages", url=str(below))
 
     # Calling
 
@@ -167,6 +171,8 @@ class S3Api:
             try:
                 with self._client.stream(method, url, headers=sent, content=content, extensions=extensions) as response:
                     answer = Answer(response, self._body(response))
+            except (httpx.InvalidURL, UnicodeError) as error:
+                raise UsageError(f"{bare_url(url)!r} is no web address", hint="check --s3-endpoint") from error
             except httpx.HTTPError as error:
                 host = urlsplit(url).netloc
                 raise OriginUnavailable(f"{host}: connection lost: {error}", url=bare_url(url)) from error
