@@ -206,7 +206,7 @@ class Records:
                 if path.suffix != ".json" or said["format"] != FORMAT:
                     raise ValueError("another format")  # noqa: TRY301 - one place for all that is of no use
                 found.append(Record.from_json(said, used=path.stat().st_mtime))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, WireError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, WireError):
                 _log.warning("record.unreadable", path=str(path))
                 path.unlink(missing_ok=True)
         for record in sorted(found, key=lambda record: record.used):

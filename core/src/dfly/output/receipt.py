@@ -90,5 +90,5 @@ def _state(status: os.stat_result) -> dict[str, Any]:
 def _read(path: str) -> Any:
     try:
         return json.loads(os.getxattr(path, _ATTRIBUTE, follow_symlinks=False))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None

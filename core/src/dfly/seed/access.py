@@ -26,8 +26,8 @@ class Access:
         if self.cluster_token is None:
             return
         scheme, _, token = authorization.partition(" ")
-        wanted = self.cluster_token.reveal().encode("utf-8", "surrogateescape")
-        given = token.strip().encode("utf-8", "surrogateescape")
+        wanted = self.cluster_token.reveal().encode("utf-8", "surrogatepass")
+        given = token.strip().encode("utf-8", "surrogatepass")
         if not hmac.compare_digest(given, wanted) or scheme.lower() != "bearer":
             raise AccessDenied(
                 "this seed peer asks for the cluster token", hint="give --cluster-token-file, or set DFLY_CLUSTER_TOKEN"

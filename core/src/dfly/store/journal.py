@@ -13,7 +13,6 @@ other threads go on appending while one waits for the disk.
 """
 
 import base64
-import binascii
 import contextlib
 import json
 import os
@@ -223,7 +222,7 @@ def _loose_line(loose: Loose) -> bytes:
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -239,9 +238,9 @@ def _loose(said: dict[str, Any]) -> Loose | None:
 
 
 def _numbered(number: Any, encoded: Any) -> tuple[int, bytes] | None:
-    if not isinstance(number, int) or not isinstance(encoded, str):
+    if type(number) is not int or not isinstance(encoded, str):
         return None
     try:
         return number, base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:  # also for what is not ASCII
         return None

@@ -42,7 +42,7 @@ def read_meta(path: str) -> Meta | None:
             synced=said["synced"] is True,
             mtime_ns=int(said.get("mtime_ns", 0)),
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
