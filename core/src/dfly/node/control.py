@@ -58,21 +58,20 @@ class SeedPeer:
     secret: frozenset[str] = frozenset()
     insecure: bool = False
 
-    def resolve(self, ask: wire.Ask, options: Options) -> wire.Resolved:
-        """The snapshot and task for `ask`.
+    def resolve(self, ask: wire.Ask, options: Options, *, patience: float = 300.0) -> wire.Resolved:
+        """The snapshot and task for `ask`, within `patience` seconds: a large repository's first listing takes a hub many pages.
 
         Raises what the seed peer's backend raised (NotFound, AccessDenied, …), SwarmError where it cannot be reached.
         """
         if not self.secret.isdisjoint(options):
             self._require_private()
         headers = [*self._headers().items(), *_option_headers(options)]
-        # a large repository's first listing takes a hub many pages
         reply = self._send(
             "POST",
             "/v1/snapshots",
             content=_carried(ask),
             headers=headers,
-            timeout=300.0,
+            timeout=httpx.Timeout(patience, connect=10.0),
             largest=wire.LONGEST_SNAPSHOT,
         )
         return wire.Resolved.decode(reply)
@@ -148,7 +147,7 @@ class SeedPeer:
                     if message is not None:
                         yield message
 
-    def _send(self, method: str, path: str, *, timeout: float, largest: int = wire.LONGEST_BODY, **more: Any) -> bytes:
+    def _send(self, method: str, path: str, *, timeout: float | httpx.Timeout, largest: int = wire.LONGEST_BODY, **more: Any) -> bytes:
         headers = more.pop("headers", None) or self._headers()
         with (
             self._mapped(),

@@ -110,13 +110,19 @@ class Reserve:
 
 
 def _bound(joined: "Joined") -> socket.socket | None:
-    """A listening socket; None where this node must not serve: it would do so in plain HTTP, which a cluster with TLS forbids."""
+    """A socket with a port; None where this node must not serve: it would do so in plain HTTP, which a cluster with TLS forbids.
+
+    It does not listen yet: the kernel would accept other nodes' questions, which nobody answers before this one's turn.
+    """
     if joined.seat.seed_peer.url.startswith("https:") or not joined.joining.back_to_source:
         return None
+    sock = socket.socket(_family(joined.joining.interface), socket.SOCK_STREAM)
     try:
-        return socket.create_server((joined.joining.interface, 0), family=_family(joined.joining.interface))
+        sock.bind((joined.joining.interface, 0))
     except OSError:
+        sock.close()
         return None
+    return sock
 
 
 def _family(interface: str) -> socket.AddressFamily:

@@ -19,6 +19,10 @@ from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
 from dfly.node.control import Options, SeedPeer
 
 
+#: Seconds that a seed peer has for what it need not ask its hub about: one that was stopped must not hold up its succession.
+ANSWERED = 15.0
+
+
 @attrs.frozen(kw_only=True)
 class Seat:
     """A task at a seed peer."""
@@ -110,7 +114,7 @@ class Succession:
         ask = attrs.evolve(self.ask, known=known if known.seal else None)
         while not self.left.is_set():
             try:
-                resolved = peer.resolve(ask, options)
+                resolved = peer.resolve(ask, options, patience=ANSWERED)
             except (SwarmError, NotFound, AccessDenied) as error:
                 if not isinstance(error, SwarmError):
                     return None  # it answers, and will not have this task: the next one may

@@ -50,7 +50,7 @@ _QUESTIONS = 4
 
 
 class StandIn:
-    """Serves the task of `resolved` on `sock`, which is bound and listens, and which `close` does not close.
+    """Serves the task of `resolved` on `sock`, which is bound, and which `close` does not close.
 
     `ask` is what this node has asked for, `backend` its own way to the source; `known` is every segment that it was told of.
     What is fetched lies below `data_dir`. Plain HTTP: other nodes' hub tokens are accepted from elsewhere only if `insecure`.

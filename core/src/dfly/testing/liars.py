@@ -24,12 +24,13 @@ import httpx
 from dfly import wire
 from dfly.errors import DflyError
 from dfly.layout import Layout
-from dfly.node.control import SeedPeer, Whereabouts
+from dfly.node.control import SeedPeer, Whereabouts, in_order
 from dfly.swarm import Swarm, SwarmSettings
 
 #: Seconds that anything may take before a test has failed.
 PATIENCE = 60.0
 _REPORT, _REQUEST, _UNCHOKE, _BITFIELD = 0.2, 6, 1, 5
+_HOMING = 20  # reports
 
 
 class Liar:
@@ -47,10 +48,12 @@ class Liar:
         self._me = Whereabouts(node=f"liar-{secrets.token_hex(4)}", port=port)
         transport = httpx.HTTPTransport(local_address=address)
         self._client = httpx.Client(transport=transport, trust_env=False, timeout=20)
-        self._seed_peers = [SeedPeer(url=url, client=self._client) for url in seed_peers]
+        order = in_order(seed_peers, source.partition("@")[0])
+        self._seed_peers = [SeedPeer(url=url, client=self._client) for url in order]
         self._news = threading.Condition()
         self._left = threading.Event()
         self._seat: tuple[SeedPeer, wire.Resolved] | None = None
+        self._cut: Callable[[], None] = lambda: None
         self.blob, self.layout = self._resolve()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._report)]
 
@@ -112,6 +115,7 @@ class Liar:
         assert self._seat is not None
         peer, resolved = self._seat
         with peer.events(resolved.task, self._me, ticket=resolved.ticket) as events:
+            self._cut = events.cut
             for message in events.messages:
                 if isinstance(message, wire.Ring):
                     self.ring = message
@@ -127,11 +131,26 @@ class Liar:
                 if self._left.is_set():
                     return
 
+    def _go_home(self) -> None:
+        """Follow the others to a seed peer that comes before the present one and is back."""
+        seat = self._seat
+        for peer in self._seed_peers if seat is not None else ():
+            if seat is None or peer is seat[0]:
+                return
+            with contextlib.suppress(DflyError, httpx.HTTPError, RuntimeError):
+                peer.resolve(wire.Ask(url=self.source), {})
+                self._cut()
+                return
+
     def _report(self) -> None:
+        reports = 0
         while not self._left.wait(_REPORT):
             seat = self._seat
             if seat is None:
                 continue
+            reports += 1
+            if reports % _HOMING == 0:
+                self._go_home()
             held = {self.blob: tuple(sorted(self.claims))}
             with contextlib.suppress(DflyError, httpx.HTTPError, RuntimeError):
                 seat[0].report(seat[1].task, wire.Report(node=self.node, held=held, bad_peers=self.accuses))
