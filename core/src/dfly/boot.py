@@ -6,12 +6,14 @@ the books we keep on disk (journal, receipts) carry the boot they were written i
 
 import subprocess
 import uuid
+from functools import cache
 
 
+@cache
 def boot_id() -> str:
-    """The same text for every process until the machine restarts.
+    """The same text for every process until the machine restarts. Asked once: every receipt has it.
 
-    Where the system does not tell, a new text at each call: then nothing unsynced is trusted, which is safe and slower.
+    Where the system does not tell, a new text in each process: then nothing unsynced is trusted, which is safe and slower.
     """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -229,7 +229,8 @@ class Arrival:
             gathering.discard()
         else:
             gathering.close()
-        clean(self.root)
+        if isinstance(gathering, OnDisk):  # what was in memory has left nothing, and thousands of files are
+            clean(self.root)
 
 
 @attrs.define(kw_only=True, eq=False)

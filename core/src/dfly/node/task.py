@@ -197,7 +197,9 @@ class Task:
     def _directly(self, wanted: Sequence[Target], root: str) -> None:
         arrivals = Arrival.each(wanted, root=root, emit=self.tally)
         preflight([target.path for target in wanted], root=root, needed=sum(a.bytes_missing() for a in arrivals))
-        if arrivals:
+        if not arrivals:
+            return
+        try:
             fetch_directly(
                 arrivals,
                 self.backend(),
@@ -207,6 +209,8 @@ class Task:
                 emit=self.tally,
                 stop=self.stop,
             )
+        finally:
+            clean(root)
 
     def _borrow(self, loan: Loan, wanted: Sequence[Target], root: str) -> list[Target]:
         """Let the daemon bring `wanted`. Returns what is left where it went away in the middle."""
