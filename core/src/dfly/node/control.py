@@ -147,7 +147,9 @@ class SeedPeer:
                     if message is not None:
                         yield message
 
-    def _send(self, method: str, path: str, *, timeout: float | httpx.Timeout, largest: int = wire.LONGEST_BODY, **more: Any) -> bytes:
+    def _send(
+        self, method: str, path: str, *, timeout: float | httpx.Timeout, largest: int = wire.LONGEST_BODY, **more: Any
+    ) -> bytes:
         headers = more.pop("headers", None) or self._headers()
         with (
             self._mapped(),

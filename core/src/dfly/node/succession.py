@@ -18,7 +18,6 @@ from dfly import wire
 from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
 from dfly.node.control import Options, SeedPeer
 
-
 #: Seconds that a seed peer has for what it need not ask its hub about: one that was stopped must not hold up its succession.
 ANSWERED = 15.0
 
