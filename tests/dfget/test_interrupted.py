@@ -39,16 +39,17 @@ def repo(hub, model):
 
 
 def journalled(here: Path) -> set[int]:
-    """The segments that the journal of the one partial holds."""
+    """The pieces that the journal of the one partial holds: those of whole segments, and single ones."""
     found = list(here.rglob("journal"))
     if not found:
         return set()
     lines = [json.loads(line) for line in found[0].read_text().splitlines()[1:] if line.endswith("}")]
-    return {line["segment"] for line in lines if "segment" in line}
+    pieces = {line["piece"] for line in lines if "piece" in line}
+    return pieces.union(*(LAYOUT.segment_pieces(line["segment"]) for line in lines if "segment" in line))
 
 
-def bytes_of(segments: set[int]) -> int:
-    return sum(stop - start for start, stop in map(LAYOUT.segment_range, segments))
+def bytes_of(pieces: set[int]) -> int:
+    return sum(stop - start for start, stop in map(LAYOUT.piece_range, pieces))
 
 
 def stop_after(process: subprocess.Popen, name: str, count: int, how: signal.Signals) -> list[dict]:
@@ -73,7 +74,7 @@ def test_a_signal_keeps_what_has_arrived_and_the_next_run_goes_on(hub, repo, dfg
     assert (events[-1]["event"], events[-1]["exit_code"]) == ("error", 130)
     assert "again to go on" in events[-1]["message"]
     kept = journalled(here)
-    assert len(kept) >= 2
+    assert len(kept) >= 2 * len(LAYOUT.segment_pieces(0))
     assert "model.bin" not in tree(here)
     hub.limit_rate(None)
     hub.records.clear()
@@ -192,8 +193,8 @@ def test_after_a_power_loss_only_what_was_synced_is_trusted(hub, repo, dfget, fe
         file.seek(start)
         file.write(bytes(stop - start))
     fetch("hf://o/r/model.bin")
-    assert fetch.named("file.started")[0].had == bytes_of({synced})
-    assert hub.records.bytes_sent() == SIZE - bytes_of({synced})
+    assert fetch.named("file.started")[0].had == bytes_of(set(LAYOUT.segment_pieces(synced)))
+    assert hub.records.bytes_sent() == SIZE - bytes_of(set(LAYOUT.segment_pieces(synced)))
     assert tree(here) == {"model.bin": CONTENT}
 
 
@@ -275,7 +276,7 @@ def test_an_origin_that_stops_sending_is_given_up_and_what_came_is_kept(web, fet
         fetch(link, network=Network(read_timeout=0.2), settings=Fetch(concurrency=2))
     never.set()
     kept = journalled(here)
-    assert {0, 1} <= kept
+    assert {*LAYOUT.segment_pieces(0), *LAYOUT.segment_pieces(1)} <= kept
     fetch(link)
     assert fetch.named("file.started")[0].had == bytes_of(kept)
     assert tree(here) == {"model.bin": CONTENT}

@@ -53,7 +53,7 @@ def test_one_wrong_file_does_not_take_the_right_ones_along(hub, fetch, here):
     with pytest.raises(IntegrityError):
         fetch("hf://o/r", "out", recursive=True)
     hub.records.clear()
-    hub._site.faults._left.clear()
+    hub.site.faults._left.clear()
     fetch("hf://o/r", "out", recursive=True)
     assert tree(here / "out") == files
 

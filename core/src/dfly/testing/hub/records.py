@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 #: What a bare GET carries. Everything else is none of the storage's business, credentials above all.
-HARMLESS = frozenset({"accept", "accept-encoding", "connection", "host", "range", "user-agent"})
+HARMLESS = frozenset({"accept", "accept-encoding", "connection", "content-length", "host", "range", "user-agent"})
 
 
 @attrs.define(kw_only=True)
