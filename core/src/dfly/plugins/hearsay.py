@@ -3,7 +3,7 @@
 Its options are enough: a node then has the plugin's flags and variables, sends along what was given, and takes the bytes from
 the swarm. It cannot go to the source by itself.
 
-What a seed peer tells is a stranger's word. It makes a node read no variable but those named after the scheme that the user wrote,
+What a seed peer tells is a stranger's word. It makes a node read no variable but those named after the scheme that was typed,
 so that nobody gets another service's keys by calling their variables options. What may have been told by somebody on the way
 (`private` False) is treated as if it were secret.
 """
