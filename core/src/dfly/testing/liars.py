@@ -5,7 +5,7 @@ report often and claim to hold whatever is published, so that a scheduler thinks
 
 As a process, until it is terminated:
 
-    python -m dfly.testing.liars corrupt --url hf://owner/repo/file --seed-peer URL --address IP --folder DIR
+    python -m dfly.testing.liars corrupt --url scheme://… --seed-peer URL --address IP --folder DIR
 """
 
 import argparse
