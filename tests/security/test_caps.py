@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.security.conftest import CANARY
 
 from dfly.globs import select as choose
 from dfly.values import Entry
@@ -285,3 +286,14 @@ def test_a_thousand_globs_are_read_once_however_many_files_there_are(monkeypatch
     entries = [Entry(f"{n}.bin", 1, "x://y", "x://y") for n in range(100)]
     assert choose(entries, include=[f"x{n}" for n in range(999)] + ["*.bin"]) == entries
     assert len(read) == 1000
+
+
+def test_a_request_that_is_none_leaves_neither_a_traceback_nor_its_headers_in_the_log(seed, capfd, caplog):
+    """aiohttp quotes the header that it stopped at."""
+    peer = seed()
+    broken = f"GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {CANARY}\x01\r\n\r\n"
+    assert b" 400 " in talk(peer.url, broken.encode()).split(b"\r\n")[0]
+    assert alive(peer.url)
+    told = "".join(capfd.readouterr()) + caplog.text
+    assert "Traceback" not in told
+    assert CANARY not in told

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import threading
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from dfly.errors import SwarmError
 
@@ -29,6 +31,7 @@ async def listening(
         application,
         handler_cancellation=True,
         access_log=None,
+        logger=_logger(),
         shutdown_timeout=_LAST_WORDS,
         keepalive_timeout=_SILENCE,
     )
@@ -81,6 +84,23 @@ def in_thread(serving: Callable[[], AbstractAsyncContextManager[str]], *, name: 
         with contextlib.suppress(RuntimeError):
             stops[0]()
         thread.join()
+
+
+class _NoStrangers(logging.Filter):
+    """Drops what aiohttp says of requests that are none: a traceback for each, with the header that it stopped at, which may
+    be somebody's token.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("dfly.seed.http")
+    if not logger.filters:
+        logger.addFilter(_NoStrangers())
+    return logger
 
 
 async def _bind(runner: web.AppRunner, host: str, port: int, *, tls: ssl.SSLContext | None) -> None:
