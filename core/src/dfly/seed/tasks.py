@@ -33,7 +33,7 @@ IDLE = 3600.0
 #: Seconds that a task which nodes bring along waits for the first of them to say what it holds, and then for the others.
 HELD_BACK, AFTER_FIRST = 3.0, 1.0
 #: Seconds without a node after which a task that nodes have brought along is fetched no further.
-ABANDONED = 3.0
+ABANDONED = 1.0
 #: Seconds for which nobody holds an adopted segment before it is fetched.
 ORPHANED = 1.0
 #: Addresses that one segment is pulled from at once.
