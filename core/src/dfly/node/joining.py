@@ -183,8 +183,9 @@ def join(
     )
     last: SwarmError | None = None
     for peer in candidates:
+        wanted = attrs.evolve(ask, fallback=peer is not candidates[0])
         try:
-            resolved = unless_stopped(partial(peer.resolve, ask, options), stop)
+            resolved = unless_stopped(partial(peer.resolve, wanted, options), stop)
             seat = Seat(seed_peer=peer, resolved=resolved)
         except SwarmError as error:
             last = error

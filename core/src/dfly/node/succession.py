@@ -110,7 +110,8 @@ class Succession:
         """Ask `peer` for the task until it answers, for `patience` seconds."""
         until = time.monotonic() + patience
         known = self.seat.resolved
-        ask = attrs.evolve(self.ask, known=known if known.seal else None)
+        first = not self.candidates or peer.url == self.candidates[0].url
+        ask = attrs.evolve(self.ask, known=known if known.seal else None, fallback=not first)
         while not self.left.is_set():
             try:
                 resolved = peer.resolve(ask, options, patience=ANSWERED)

@@ -104,7 +104,9 @@ class App:
         ask = _checked(await self._bodies.parsed(body, Ask.decode) if len(body) > _LARGE else Ask.decode(body))
         del body
         selected = await self.catalog.resolve(ask, given)
-        task = await self.tasks.open(selected.task, selected.snapshot, selected.backend, carried=selected.carried)
+        task = await self.tasks.open(
+            selected.task, selected.snapshot, selected.backend, carried=selected.carried, fallback=ask.fallback
+        )
         if selected.guest is not None:
             task.guests.admit(selected.guest)
         # seal and ticket are the caller's own; the rest is the same bytes for all, and there may be a lot of them

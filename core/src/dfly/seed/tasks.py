@@ -32,6 +32,9 @@ _log = structlog.get_logger(__name__)
 IDLE = 3600.0
 #: Seconds that a task which nodes bring along waits for the first of them to say what it holds, and then for the others.
 HELD_BACK, AFTER_FIRST = 3.0, 1.0
+#: Seconds that one waits for which a first node came although another seed peer is first in line: the others try that one for a
+#: while before they follow.
+FALLEN_BACK = 5.0
 #: Seconds without a node after which a task that nodes have brought along is fetched no further.
 ABANDONED = 1.0
 #: Seconds for which nobody holds an adopted segment before it is fetched.
@@ -80,16 +83,20 @@ class Tasks:
         """All of them."""
         return list(self._tasks.values())
 
-    async def open(self, task: str, snapshot: Snapshot, backend: Backend, *, carried: bool = False) -> Task:
+    async def open(
+        self, task: str, snapshot: Snapshot, backend: Backend, *, carried: bool = False, fallback: bool = False
+    ) -> Task:
         """The task of that id, made if need be; its freight is being fetched from now on.
 
-        `carried`: it is another seed peer's, and nodes hold parts of it, of which they are about to tell.
+        `carried`: it is another seed peer's, and nodes hold parts of it, of which they are about to tell. `fallback`: it may be.
         """
         found = self._tasks.get(task)
         if found is None:
             # in threads: a large repository has a million rows, and the mirror asks its disk
             freight, answer = await asyncio.to_thread(_prepare, task, snapshot)
-            found = self._tasks.get(task) or self._begin(task, snapshot, freight, answer, carried=carried)
+            found = self._tasks.get(task) or self._begin(
+                task, snapshot, freight, answer, wait=self._held_back if carried else FALLEN_BACK if fallback else None
+            )
         found.last_used = self._clock()
         found.adopted |= carried
         found.broadcast.log.forgive()
@@ -108,7 +115,9 @@ class Tasks:
             found.blob_failed(blob, error)
         return found
 
-    def _begin(self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, carried: bool) -> Task:
+    def _begin(
+        self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None
+    ) -> Task:
         blobs = frozenset(freight.sizes())
         found = Task(
             id=task,
@@ -117,12 +126,12 @@ class Tasks:
             freight=freight,
             seals=self._seals,
             scheduler=Scheduler(task=task, blobs=blobs, clock=self._clock),
-            held_back_until=self._clock() + self._held_back if carried else None,
+            held_back_until=None if wait is None else self._clock() + wait,
         )
         self._tasks[task] = found
         for blob in blobs:
             self._of_blob.setdefault(blob, {})[task] = found
-        _log.info("task.opened", task=found.name, source=snapshot.source, blobs=len(blobs), carried=carried)
+        _log.info("task.opened", task=found.name, source=snapshot.source, blobs=len(blobs), held_back=wait)
         return found
 
     async def have(self, task: Task, have: Have) -> int:

@@ -90,7 +90,7 @@ class Liar:
         """Find a seed peer that answers. Raises its error where none does."""
         for number, peer in enumerate(self._seed_peers, start=1):
             try:
-                resolved = peer.resolve(wire.Ask(url=self.source), {})
+                resolved = peer.resolve(wire.Ask(url=self.source, fallback=number > 1), {})
             except DflyError:
                 if number == len(self._seed_peers):
                     raise

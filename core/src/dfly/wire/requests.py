@@ -25,6 +25,7 @@ class Ask:
     """What a node wants: `url` and the choice of files below it (`dfly.globs`).
 
     `known` is what another seed peer, or this one before it was restarted, has answered: its seal spares the hub a question.
+    `fallback`: a seed peer that comes first for this repository did not answer, and its nodes may be on their way here too.
     """
 
     url: str
@@ -32,6 +33,7 @@ class Ask:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     known: "Resolved | None" = None
+    fallback: bool = False
     version: int = WIRE_VERSION
 
     def encode(self) -> bytes:
@@ -52,6 +54,7 @@ class Ask:
             recursive=get(d, "recursive", bool, False),
             include=strings(d, "include"),
             exclude=strings(d, "exclude"),
+            fallback=get(d, "fallback", bool, False),
             version=get(d, "version", int, 1),
         )
 
