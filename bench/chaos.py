@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=int, metavar="N", help="seeds 1 to N")
     add("--nodes", type=int, default=32, help="how many nodes (32)")
     add("--faults", type=int, default=20, help="how many faults (20)")
-    add("--size", type=float, default=128, metavar="MIB", help="the file (128 MiB)")
+    add("--size", type=float, default=256, metavar="MIB", help="the file (256 MiB)")
     add("--nic", type=float, default=50, metavar="MBIT", help="a node's and a seed peer's link (50 Mbit/s)")
     add("--origin", type=float, default=20, metavar="MBIT", help="the hub's rate (20 Mbit/s)")
     add("--kind", action="append", help="only faults of this kind; repeatable")

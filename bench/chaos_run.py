@@ -40,7 +40,7 @@ class Case:
     """`nodes` fetch `size` bytes at `nic` bytes/s each from a hub of `origin` bytes/s, with `faults` faults."""
 
     nodes: int = 32
-    size: int = 128 * MIB
+    size: int = 256 * MIB
     nic: float = 50 * MBIT
     origin: float = 20 * MBIT
     seeds: int = 2
@@ -106,7 +106,11 @@ class ChaosRun:
                 "over": over,
                 "plan": [fault.as_dict() for fault in self._faults],
                 "happened": self._happened,
-                "hub": {"content_bytes": self._hub.records.bytes_sent(), "stats": self._hub.records.summary()},
+                "hub": {
+                    "content_bytes": self._hub.records.bytes_sent(),
+                    "stats": self._hub.records.summary(),
+                    "sent": [[call.range, call.bytes, call.status] for call in self._hub.records.calls("cdn")],
+                },
                 "nodes": [self._seen(host) for host in self._nodes],
                 "seeds": [{"name": seed.name, "log": self._warnings(seed)} for seed in cluster.seeds],
                 "cpu": [[round(r.time - self._start, 3), round(r.busy, 2), round(r.total, 2)] for r in cpu.readings],

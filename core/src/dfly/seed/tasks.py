@@ -115,9 +115,7 @@ class Tasks:
             found.blob_failed(blob, error)
         return found
 
-    def _begin(
-        self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None
-    ) -> Task:
+    def _begin(self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None) -> Task:
         blobs = frozenset(freight.sizes())
         found = Task(
             id=task,
