@@ -45,10 +45,12 @@ class Lock:
                 raise Cancelled
 
     def release(self) -> None:
-        """Close the file and give the lock back. Harmless where it is not held."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Close the file and give the lock back. Harmless where it is not held. Raises OSError, for what a network file system
+        says at the close only.
+        """
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _try(self) -> bool:
         while True:

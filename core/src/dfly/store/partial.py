@@ -340,7 +340,8 @@ class Partial:
     def _shut(self) -> None:
         if self._journal:
             self._journal.close()
-        self._lock.release()
+        with self._telling():
+            self._lock.release()
         remove_if_empty(self._directory)
 
     @contextlib.contextmanager
