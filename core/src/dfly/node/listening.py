@@ -26,7 +26,7 @@ class StreamLost:
 
 
 #: Seconds between two looks whether a seed peer that comes first in everybody's order is back.
-HOMING = 4.0
+HOMING = 2.0
 
 
 @attrs.frozen

@@ -256,6 +256,11 @@ class Scheduler:
         self._doubted[asked] = now
         return {pair[1].node: [Doubted(blob=blob, index=index)]}
 
+    def heard_within(self, seconds: float) -> bool:
+        """Whether any node has joined or reported in the last `seconds`."""
+        now = self.clock()
+        return any(m.connected and now - m.last_seen <= seconds for m in self._members.values())
+
     def is_expelled(self, address: Address) -> bool:
         """Whether a node at this address was expelled."""
         return self._accusations.expelled((address,))

@@ -84,9 +84,8 @@ class Task:
     guests: Guests = attrs.field(factory=Guests)
     last_used: float = 0.0
     held_back_until: float | None = None
-    #: Whether another seed peer's nodes have brought it here, and since when they are all gone again.
+    #: Whether another seed peer's nodes have brought it here, and whether they are all gone again.
     adopted: bool = False
-    abandoned_since: float | None = None
     abandoned: bool = False
     #: Set once what the mirror had before has been told.
     begun: asyncio.Event = attrs.field(factory=asyncio.Event)

@@ -35,8 +35,8 @@ HELD_BACK, AFTER_FIRST = 3.0, 1.0
 #: Seconds that one waits for which a first node came although another seed peer is first in line: the others try that one for a
 #: while before they follow.
 FALLEN_BACK = 5.0
-#: Seconds without a node after which a task that nodes have brought along is fetched no further.
-ABANDONED = 1.0
+#: Seconds without a word from any node after which a task that nodes have brought along is fetched no further.
+ABANDONED = 2.5
 #: Seconds for which nobody holds an adopted segment before it is fetched.
 ORPHANED = 1.0
 #: Addresses that one segment is pulled from at once.
@@ -225,15 +225,13 @@ class Tasks:
 
     def _mind_abandoned(self, task: Task, now: float) -> None:
         """Stop fetching what nodes have brought here and then taken to another seed peer, which fetches it now."""
-        if not task.adopted:
+        if not task.adopted or task.held_back_until is not None:
             return
-        if len(task.broadcast):
-            task.abandoned_since = None
-            if task.abandoned:
-                task.abandoned, task.held_back_until = False, now + AFTER_FIRST
-        elif task.abandoned_since is None:
-            task.abandoned_since = now
-        elif not task.abandoned and now - task.abandoned_since >= ABANDONED:
+        # an open stream is no sign: a node that is stopped has one too
+        heard = task.scheduler.heard_within(ABANDONED)
+        if heard and task.abandoned:
+            task.abandoned, task.held_back_until = False, now + AFTER_FIRST
+        elif not heard and not task.abandoned:
             task.abandoned = True
             _log.info("task.abandoned", task=task.name)
             self._errand(self.mirror.hold_back, task.freight)
