@@ -37,12 +37,16 @@ _JOINED_SECONDS, _TICK = 120.0, 0.05
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """`nodes` fetch `size` bytes at `nic` bytes/s each from a hub of `origin` bytes/s, with `faults` faults."""
+    """`nodes` fetch `size` bytes at `nic` bytes/s each from a hub of `origin` bytes/s, with `faults` faults.
+
+    A seed peer that another one takes over from, and that comes back, costs the hub the segments that were under way at both:
+    of a file of few segments that is a large share.
+    """
 
     nodes: int = 32
-    size: int = 256 * MIB
-    nic: float = 50 * MBIT
-    origin: float = 20 * MBIT
+    size: int = 512 * MIB
+    nic: float = 75 * MBIT
+    origin: float = 30 * MBIT
     seeds: int = 2
     faults: int = 20
     kinds: tuple[str, ...] | None = None
