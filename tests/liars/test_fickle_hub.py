@@ -1,8 +1,17 @@
 """A hub that changes a file in flight: the pinned revision, or a clear error; never a mixture."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from dfly.config import Joining
+from dfly.errors import Changed
 from dfly.layout import MIB, Layout
+from dfly.node.fetch import fetch
+from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.testing import faults
+from dfly.testing.origin import FaultyOrigin
 
 from .conftest import FILE, Gate, World, content_of, gated
 
@@ -23,3 +32,20 @@ def test_a_branch_that_moves_in_flight_gives_everybody_the_pinned_commit(world: 
     late.wait_done()
     # the seed peer remembers for a while what the branch meant
     assert late.output.read_bytes() == w.data
+
+
+def test_a_file_without_a_pinned_revision_that_changes_in_flight_is_a_clear_error_at_every_node(
+    tmp_path: Path,
+) -> None:
+    first, second = content_of(SIZE), content_of(SIZE + 1)[1:]
+    with FaultyOrigin() as origin:
+        url = origin.add("model.bin", first)
+        origin.fault("model.bin", faults.replaced(second), when=lambda seen: seen.method == "GET")
+        config = SeedPeerConfig(data_dir=str(tmp_path / "seed"), listen=("127.0.0.1", 0))
+        with SeedPeer(config).running() as seed_peer:
+            joining = Joining(seed_peers=(seed_peer,), back_to_source=False)
+            for number in range(2):
+                with pytest.raises(Changed, match=r"model\.bin"):
+                    fetch(url, str(tmp_path / f"out{number}" / "model.bin"), joining=joining)
+                assert not (tmp_path / f"out{number}" / "model.bin").exists()
+                origin.fault("model.bin", faults.replaced(first), when=lambda seen: seen.method == "GET")
