@@ -17,7 +17,12 @@ def answer(body: bytes, encoding: str = "") -> httpx.Response:
 
 @pytest.mark.parametrize(
     ("body", "encoding"),
-    [(b"word", ""), (b"word", "identity"), (gzip.compress(b"word", mtime=0), "gzip"), (zlib.compress(b"word"), "deflate")],
+    [
+        (b"word", ""),
+        (b"word", "identity"),
+        (gzip.compress(b"word", mtime=0), "gzip"),
+        (zlib.compress(b"word"), "deflate"),
+    ],
 )
 def test_a_body_is_decoded(body, encoding):
     assert dfly.read_capped(answer(body, encoding), 100) == b"word"
