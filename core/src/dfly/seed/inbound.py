@@ -184,6 +184,7 @@ class Inbound:
             yield 0, None
             return
         asked: set[int] = set()
+        piece_length = partial.layout.piece_length
         # looked at anew for each segment: nodes tell what they hold, and go away, while the rest is being fetched
         while fresh := [index for index in self._unclaimed(partial) if index not in asked]:
             for index in fresh:
@@ -191,7 +192,7 @@ class Inbound:
                     return
                 if not self.publication.is_adopted(index):
                     asked.add(index)
-                    yield from partial.missing_spans([index], pieces=PIECES_PER_SPAN)
+                    yield from partial.missing_spans([index], pieces=self._intake.pieces_at_once(piece_length))
 
     def _fetched(self, error: BaseException | None) -> None:
         self._busy = False

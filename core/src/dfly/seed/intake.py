@@ -5,6 +5,7 @@ something arrives nobody is waiting.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -20,6 +21,9 @@ from dfly.origin.throttle import Throttle
 from dfly.values import Entry
 
 _log = structlog.get_logger()
+
+#: Pieces of one request at most: a quarter of a segment, so that the earliest one or two segments occupy all connections.
+MOST_PIECES = 4
 
 Span = tuple[int, int | None]
 
@@ -54,6 +58,18 @@ class Intake:
         self._lock = threading.Lock()
         self._waiting: set[Order] = set()
         self.hub_bytes = 0
+        self._connections = settings.concurrency
+        self._rate = _Rate()
+
+    def pieces_at_once(self, piece_length: int) -> int:
+        """How many pieces (of so many bytes) to ask for in one request: what all connections bring in about a second, in all.
+
+        From a slow origin less: what is under way when a seed peer dies, or hands over, is fetched again by another.
+        """
+        rate = self._rate.bytes_per_second
+        if not rate:
+            return MOST_PIECES
+        return max(1, min(MOST_PIECES, round(rate / self._connections / piece_length)))
 
     def bring(self, order: Order) -> None:
         """Begin as soon as a connection is free; returns at once."""
@@ -83,6 +99,7 @@ class Intake:
     def _arrived(self, count: int) -> None:
         with self._lock:
             self.hub_bytes += count
+            self._rate.seen(self.hub_bytes)
             if self._waiting:
                 self._waiting.clear()
                 self._waiting_for("")
@@ -103,6 +120,21 @@ class Intake:
                 if not self._waiting:
                     self._waiting_for("")
         order.finished(error)
+
+
+@attrs.define
+class _Rate:
+    """Bytes per second, of the last second or more in which any came; 0 while nobody knows."""
+
+    bytes_per_second: float = 0.0
+    _since: float = attrs.field(factory=time.monotonic)
+    _before: int = 0
+
+    def seen(self, total: int) -> None:
+        now = time.monotonic()
+        if now - self._since >= 1:
+            self.bytes_per_second = (total - self._before) / (now - self._since)
+            self._since, self._before = now, total
 
 
 @attrs.frozen(eq=False)
