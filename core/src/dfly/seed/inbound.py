@@ -28,8 +28,6 @@ from dfly.store.hashing import pick
 from dfly.store.partial import Partial
 from dfly.values import Entry, bare_url
 
-#: Whole pieces of one span: a quarter of a segment, so that the earliest one or two segments occupy all connections.
-PIECES_PER_SPAN = 4
 _HASH_STEP = 64 * MIB
 
 _log = structlog.get_logger()
