@@ -227,6 +227,10 @@ class SwarmError(DflyError):
     usual_hint = "without --no-back-to-source, dfget goes to the hub instead"
 
 
+class OutOfReach(SwarmError):
+    """No seed peer answers and no node sends anything: the swarm is gone, or this machine's own network is."""
+
+
 class TimedOut(DflyError):
     """The whole task took longer than `--timeout`. What has arrived is kept for the next run."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from dfly import wire
-from dfly.errors import SwarmError
+from dfly.errors import OutOfReach, SwarmError
 from dfly.events import Listener, Stalled
 from dfly.node.circle import Circle
 from dfly.node.flow import Flow
@@ -108,7 +108,7 @@ class Help:
         if quiet > self.patience:
             self._give_up_where_nobody_sends(now)
         if self.hearing.alone and quiet > self.patience / 3:
-            raise SwarmError(
+            raise OutOfReach(
                 f"no seed peer answers, and no node has sent anything for {quiet:.0f} s",
                 hint="what has arrived is kept; run the same command again to go on",
             )

@@ -14,7 +14,7 @@ import attrs
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Joining, Patience
-from dfly.errors import SwarmError
+from dfly.errors import OutOfReach, SwarmError
 from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener, SnapshotResolved, TaskFinished, Warned
 from dfly.node.arrival import Arrival, already_there, pack_place
 from dfly.node.borrowing import borrow, borrow_to
@@ -141,25 +141,42 @@ class Task:
         for target in wanted:
             if target.entry.size == 0:
                 self._place_empty(target, root)
-        arrivals = self.joined.arrivals(wanted, root=root, emit=self.tally)
+        while self.joined is not None:
+            try:
+                report = self._in_the_swarm(self.joined, wanted, root, began)
+                self._tidy(root)
+                return report  # noqa: TRY300 - what is raised above is what the swarm could not do
+            except SwarmError as error:
+                if not self.joining.back_to_source:
+                    raise
+                self.tally(Warned(message=f"{error.message}; going back to the source"))
+                cut_off = isinstance(error, OutOfReach)
+            self._resolve_alone()
+            # the source answers: if it was our own network that was gone, the seed peers do too by now
+            self.joined = self._join_again() if cut_off else None
+            wanted = [target for target in self.targets if not self._done(target)]
+        self._directly(wanted, root)
+        self._tidy(root)
+        return self._finished(began)
+
+    def _in_the_swarm(self, joined: "Joined", wanted: Sequence[Target], root: str, began: float) -> Report:
+        arrivals = joined.arrivals(wanted, root=root, emit=self.tally)
         preflight(
             [target.path for target in wanted], root=root, needed=sum(a.bytes_missing() for a in arrivals.values())
         )
-        try:
-            with self.joined.rolling(arrivals, root=root, emit=self.tally, stop=self.stop) as rolling:
-                rolling.bring()
-                report = self._finished(began)
-                rolling.linger(self.joining.seed_time)
-            self._tidy(root)
-            return report  # noqa: TRY300 - what is raised above is what the swarm could not do
-        except SwarmError as error:
-            if not self.joining.back_to_source:
-                raise
-            self.tally(Warned(message=f"{error.message}; going back to the source"))
-        self._resolve_alone()
-        self._directly([target for target in self.targets if not self._done(target)], root)
-        self._tidy(root)
-        return self._finished(began)
+        with joined.rolling(arrivals, root=root, emit=self.tally, stop=self.stop) as rolling:
+            rolling.bring()
+            report = self._finished(began)
+            rolling.linger(self.joining.seed_time)
+        return report
+
+    def _join_again(self) -> "Joined | None":
+        """The same files at a seed peer, where one answers."""
+        joined = self.join()
+        if joined is None or contents(joined.snapshot) != contents(self.snapshot):
+            return None
+        self.tally(Warned(message="a seed peer answers again; going on in the swarm"))
+        return joined
 
     def dry_run(self) -> Report:
         """Say what `run` would do."""
