@@ -49,5 +49,5 @@ class Circle:
         return self.seat.seed_peer.web_seed(self._grant, blob)
 
     def _admit(self) -> None:
-        peers = {*self.ring.neighbours, *self.ring.admitted, *self._chords}
+        peers = self.trust.usable({*self.ring.neighbours, *self.ring.admitted, *self._chords})
         self.swarm.allow({host for host, _ in peers} | set(self._seed_hosts))

@@ -34,6 +34,8 @@ class Trust:
     _wrong: dict[str, Counter[tuple[Key, int | None]]] = attrs.field(factory=dict)
     _shut_out: set[str] = attrs.field(factory=set)
     _silent: set[Address] = attrs.field(factory=set)
+    #: Silent ones that the scheduler does not name any more.
+    _dropped: set[Address] = attrs.field(factory=set)
     #: Since when a torrent's peer owes us blocks, and what it had sent by then.
     _owed: dict[tuple[Key, Address], tuple[float, int]] = attrs.field(factory=dict)
     #: Hosts that may be silent: since when, and what all their connections had sent by then.
@@ -42,13 +44,15 @@ class Trust:
     def named(self, now_named: Iterable[Address]) -> None:
         """The scheduler's present word on who is who. One that it takes back and gives again is another chance."""
         now_named = set(now_named)
+        self._dropped = (self._dropped | self._silent) - now_named
         self._silent &= now_named
         for address in now_named:
             self._named.setdefault(address[0], set()).add(address)
 
     def usable(self, peers: Iterable[Address]) -> list[Address]:
         """Those of `peers` that may be dialled."""
-        return [peer for peer in peers if peer not in self._silent and peer[0] not in self._shut_out]
+        out = self._silent | self._dropped
+        return [peer for peer in peers if peer not in out and peer[0] not in self._shut_out]
 
     def banned(self, event: PeerBanned, label: str) -> None:
         """Somebody sent a wrong piece of the blob that people call `label`."""
@@ -116,9 +120,11 @@ class Trust:
                 self._pass_over(host)
 
     def _pass_over(self, host: str) -> None:
-        peers = self._named.get(host, set()) - self._silent
+        peers = self._named.get(host, set()) - self._silent - self._dropped
         if peers:
             self._silent |= peers
+            # frees the blocks that it was asked for: until then nobody else is
+            self.swarm.hang_up([host])
             self.reports.silent_peers |= peers
             self.emit(Warned(message=f"peer {host} is asked for bytes and sends none: passed over"))
 

@@ -43,6 +43,12 @@ class Admission:
         self._denied |= _addresses(addresses)
         return len(self._denied) != before
 
+    def forget(self, addresses: Iterable[str]) -> bool:
+        """Let these in no more until they are allowed again. Returns whether that changed anything."""
+        before = len(self._allowed)
+        self._allowed -= _addresses(addresses)
+        return len(self._allowed) != before
+
     def filter(self) -> lt.ip_filter:
         """The filter for the session."""
         rules = lt.ip_filter()

@@ -129,10 +129,12 @@ class AlertReader:
 
     def _ban(self, torrent: Torrent, address: Address, *, piece: int | None) -> PeerBanned:
         web_seed = address not in torrent.peers and address[1] in torrent.web_seed_ports
-        return PeerBanned(torrent.key, address, piece, web_seed, certain=torrent.failures < SHARED_FAILURES)
+        shared = torrent.failures - torrent.failures_before.get(address, 0)
+        return PeerBanned(torrent.key, address, piece, web_seed, certain=shared < SHARED_FAILURES)
 
     def _connected(self, torrent: Torrent, alert: Any) -> Iterable[SwarmEvent]:
         address = alert.endpoint
+        torrent.failures_before[address] = torrent.failures
         if address in torrent.peers:  # accepted sockets have the flag from birth
             self._no_delay.expect(address)
         yield PeerConnected(torrent.key, address)

@@ -37,6 +37,8 @@ class Session(Protocol):
 
     def deny(self, addresses: Iterable[str]) -> None: ...  # noqa: D102
 
+    def hang_up(self, addresses: Iterable[str]) -> None: ...  # noqa: D102
+
     def arrived(self, key: Key) -> dict[str, int]: ...  # noqa: D102
 
     def owed(self, key: Key) -> dict[Address, tuple[int, int]]: ...  # noqa: D102

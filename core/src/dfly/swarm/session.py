@@ -160,6 +160,12 @@ class Swarm:
             if self._admission.deny(addresses):
                 self._live.set_ip_filter(self._admission.filter())
 
+    def hang_up(self, addresses: Iterable[str]) -> None:
+        """Disconnect these IP addresses and let them in no more until they are allowed again. Not seed peers."""
+        with self._lock:
+            if self._admission.forget(addresses):
+                self._live.set_ip_filter(self._admission.filter())
+
     def admits(self, address: str) -> bool:
         """Whether the filter lets this IP address in."""
         with self._lock:

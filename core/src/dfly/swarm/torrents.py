@@ -101,6 +101,8 @@ class Torrent:
     readable: bool = False
     broken: bool = False
     failures: int = 0
+    #: How many pieces had failed when a peer came.
+    failures_before: dict[Address, int] = attrs.field(factory=dict)
     ledger: Ledger = attrs.field(factory=Ledger)
 
     @property
