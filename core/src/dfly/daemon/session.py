@@ -150,6 +150,10 @@ class Share:
         """See Swarm: a host that lies to one task is shut out by all."""
         self._swarm.deny(addresses)
 
+    def hang_up(self, addresses: Iterable[str]) -> None:
+        """See Swarm: who is silent to one task is let in again by the next that is told of it."""
+        self._swarm.hang_up(addresses)
+
     def arrived(self, key: Key) -> dict[str, int]:
         """See Swarm."""
         return self._swarm.arrived(key)
