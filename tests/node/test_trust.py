@@ -15,10 +15,14 @@ class Session:
 
     def __init__(self):
         self.denied = []
+        self.hung_up = []
         self.owing = {}
 
     def deny(self, hosts):
         self.denied += hosts
+
+    def hang_up(self, hosts):
+        self.hung_up += hosts
 
     def owed(self, key):
         return self.owing.get(key, {})
@@ -102,8 +106,9 @@ def test_a_peer_that_owes_and_sends_nothing_is_passed_over_until_it_is_named_ane
     for now in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0):
         look(trust, now, progressed=now)
     assert reports.silent_peers == {NAMED}
-    assert trust.usable([NAMED]) == []
+    assert session.hung_up == [HOST]
     trust.named([])
+    assert trust.usable([NAMED]) == []
     trust.named([NAMED])
     assert trust.usable([NAMED]) == [NAMED]
 
