@@ -26,7 +26,7 @@ class StreamLost:
 
 
 #: Seconds between two looks whether a seed peer that comes first in everybody's order is back.
-HOMING = 2.0
+HOMING = 1.5
 
 
 @attrs.frozen

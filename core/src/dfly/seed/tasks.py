@@ -36,7 +36,7 @@ HELD_BACK, AFTER_FIRST = 3.0, 1.0
 #: while before they follow.
 FALLEN_BACK = 5.0
 #: Seconds without a word from any node after which a task that nodes have brought along is fetched no further.
-ABANDONED = 2.5
+ABANDONED = 1.5
 #: Seconds for which nobody holds an adopted segment before it is fetched.
 ORPHANED = 1.0
 #: Addresses that one segment is pulled from at once.
