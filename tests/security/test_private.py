@@ -138,7 +138,7 @@ def test_a_hub_that_cannot_be_asked_has_not_revoked_anything(seed, monkeypatch):
 @pytest.fixture
 def granted(seed):
     """A seed peer with a grant of one task: (peer, grant, the task's only blob)."""
-    peer = seed(grant_lifetime=1, files={"model.bin": FILES["model.bin"]})
+    peer = seed(grant_lifetime=600, files={"model.bin": FILES["model.bin"]})
     peer.backend.hub.commit("other", {"other.bin": b"x" * (1 << 20)})
     resolved = Resolved.decode(peer.ask().content)
     other = Resolved.decode(peer.ask("memory://other").content)

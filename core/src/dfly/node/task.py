@@ -141,6 +141,7 @@ class Task:
         for target in wanted:
             if target.entry.size == 0:
                 self._place_empty(target, root)
+        heard = -1
         while self.joined is not None:
             try:
                 report = self._in_the_swarm(self.joined, wanted, root, began)
@@ -152,8 +153,10 @@ class Task:
                 self.tally(Warned(message=f"{error.message}; going back to the source"))
                 cut_off = isinstance(error, OutOfReach)
             self._resolve_alone()
-            # the source answers: if it was our own network that was gone, the seed peers do too by now
-            self.joined = self._join_again() if cut_off else None
+            # the source answers: if it was our own network that was gone, the seed peers do too by now; a stay that
+            # brought nothing is not repeated, since a seed peer may resolve and be of no other use
+            before, heard = heard, sum(self.tally.sources.values())
+            self.joined = self._join_again() if cut_off and heard > before else None
             wanted = [target for target in self.targets if not self._done(target)]
         self._directly(wanted, root)
         self._tidy(root)
