@@ -1,12 +1,14 @@
 """A child process with its own group, its log in a file, and an account of what it cost.
 
 Why not `subprocess.Popen` alone: it throws away the resource usage that the kernel hands out when a child is reaped.
-Here a thread reaps with `wait4`, so CPU time is exact, and nobody polls.
+Here a thread reaps with `wait4`, so CPU time is exact. Peak memory is looked at meanwhile: the kernel's own account of it at
+the end begins with the peak of the process that forked, and a test runner has seen large things.
 """
 
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
@@ -17,13 +19,15 @@ from pathlib import Path
 import attrs
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+#: Seconds between two looks at a process's peak memory.
+LOOK = 0.05
 
 
 @attrs.frozen(kw_only=True)
 class Usage:
-    """What a process and the children it waited for have used: CPU in seconds, peak resident memory in bytes.
+    """CPU seconds of a process and the children it waited for; the process's own peak of resident memory in bytes.
 
-    The kernel counts the memory of the process that forked it in: a floor of a few tens of MB after the end.
+    Of one that lived for less than `LOOK` seconds the peak may be that of the process that forked it.
     """
 
     user: float
@@ -105,14 +109,27 @@ class Process:
         return self.log.read_text(errors="replace")[-size:]
 
     def _reap(self) -> None:
-        # Wait without reaping first: until the lock is held, the zombie keeps the pid from being given to a stranger.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        peak = self._watch()
         with self._lock:
             _, status, used = os.wait4(self.pid, 0)
-            self._usage = Usage(user=used.ru_utime, system=used.ru_stime, peak_memory=used.ru_maxrss * 1024)
+            memory = peak or used.ru_maxrss * 1024
+            self._usage = Usage(user=used.ru_utime, system=used.ru_stime, peak_memory=memory)
             self.ended = time.time()
             self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._over.set()
+
+    def _watch(self) -> int:
+        """The highest peak memory seen until it has ended, or 0. Not reaped: the zombie keeps its pid from a stranger."""
+        peak, ended = 0, select.poll()
+        descriptor = os.pidfd_open(self.pid)
+        try:
+            ended.register(descriptor, select.POLLIN)
+            while not ended.poll(LOOK * 1000):
+                usage = _live_usage(self.pid)
+                peak = usage.peak_memory if usage else peak
+        finally:
+            os.close(descriptor)
+        return peak
 
     def _usage_after_end(self) -> Usage:
         self.wait(10)
