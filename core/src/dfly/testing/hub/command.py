@@ -36,15 +36,15 @@ def hub_parser(module: str, description: str) -> argparse.ArgumentParser:
 def serve_folders(hub: LoopbackHub[Any], options: argparse.Namespace, add: Callable[[str, Path], Repository]) -> int:
     """Serve what `options` say until told to stop; `add` creates a repository. Returns the exit code."""
     stop = threading.Event()
-    with hub:
-        ids = []
-        for spec in options.repo:
-            name, _, folder = spec.partition("=")
-            if not (folder or options.root):
-                sys.exit(f"--repo {spec}: say which folder, with {name}=DIR or --root DIR")
-            ids.append(add(name, Path(folder or options.root)).id)
-        for token in options.token:
-            hub.token(token, grants=ids)
+    ids = []
+    for spec in options.repo:
+        name, _, folder = spec.partition("=")
+        if not (folder or options.root):
+            sys.exit(f"--repo {spec}: say which folder, with {name}=DIR or --root DIR")
+        ids.append(add(name, Path(folder or options.root)).id)
+    for token in options.token:
+        hub.token(token, grants=ids)
+    with hub:  # only now: whoever is answered finds every repository
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         sys.stdout.write(hub.url + "\n")
