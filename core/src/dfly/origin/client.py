@@ -24,6 +24,7 @@ from dfly.errors import UsageError
 from dfly.origin.addresses import WaryTransport, wary_pool
 from dfly.origin.pauses import Pauses
 from dfly.origin.proxies import Proxies
+from dfly.origin.reads import with_wide_reads
 from dfly.origin.redirects import SafeRedirects
 from dfly.origin.retry import OnRetry, Reconnecting, Retrying, silently
 from dfly.values import bare_url
@@ -73,10 +74,12 @@ def open_clients(
 
     def pool(proxy: str | None) -> httpx.BaseTransport:
         if network.forbid_link_local and proxy is None:
-            return wary_pool(context, keepalive=KEEPALIVE)
+            return with_wide_reads(wary_pool(context, keepalive=KEEPALIVE))
         # how many connections there are is decided by the workers, not by the pool
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE)
-        return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy, **_leaving_by(interface))
+        return with_wide_reads(
+            httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy, **_leaving_by(interface))
+        )
 
     _keep_secrets_out_of_logs()
     way: httpx.BaseTransport = Proxies(pool, proxy=network.proxy, environment={} if direct else None)
