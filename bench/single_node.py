@@ -7,6 +7,7 @@ are shown, raw results are kept in bench/results. What is missing is said and le
 """
 
 import argparse
+import hashlib
 import os
 import shutil
 import sys
@@ -123,6 +124,10 @@ class Bench:
         """The same file read from the disk."""
         return self._large("large, cold", cold=True)
 
+    def verified(self) -> Case:
+        """The file in memory again, and everybody holds it against its SHA-256."""
+        return self._large("large, verified", cold=False, verified=True)
+
     def model(self) -> Case:
         """A real model from the fixture hub."""
         self._cache.mkdir(parents=True, exist_ok=True)
@@ -137,13 +142,15 @@ class Bench:
         target = self._file(origins.sparse_file(self._root / "sparse", self._sparse), self._sparse)
         return Case(f"{self._sparse / 1e9:g} GB sparse", target, [Dfget()])
 
-    def _large(self, name: str, *, cold: bool) -> Case:
+    def _large(self, name: str, *, cold: bool, verified: bool = False) -> Case:
         folder = self._root / "large"
         if not folder.exists():
             origins.large_file(folder, self._size)
-        return Case(
-            f"{name}, {self._size >> 20} MiB", self._file(folder, self._size), CLIENTS, folder if cold else None
-        )
+        target = self._file(folder, self._size)
+        if verified:
+            with (folder / "file").open("rb") as file:
+                target = attrs.evolve(target, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+        return Case(f"{name}, {self._size >> 20} MiB", target, CLIENTS, folder if cold else None)
 
     def _file(self, folder: Path, size: int) -> File:
         scratch = Path(tempfile.mkdtemp(dir=self._root))
@@ -173,7 +180,7 @@ def help_times(rounds: int, root: Path) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the cases, print the table, keep the raw result."""
-    names = ("help", "warm", "cold", "model", "small", "sparse")
+    names = ("help", "warm", "verified", "cold", "model", "small", "sparse")
     parser = argparse.ArgumentParser(
         prog="python -m bench.single_node", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -120,10 +120,10 @@ class Arrival:
         """Where the bytes gather; opened the first time. `size`, in bytes, where only the swarm knows it."""
         gathering: Gathering | None = self._gathering
         if gathering is None:
-            remove_stale(self.place, self.blob, root=self.root)
             if self.small and not self.swarmed:
                 gathering = InMemory(f"{self.directory}.part", self.entry.size or 0)
             else:
+                remove_stale(self.place, self.blob, root=self.root)
                 gathering = self._on_disk(self.entry.size if size is None else size)
             self._begin(gathering)
         return gathering

@@ -213,7 +213,8 @@ def write_at_once(data: bytes | bytearray | memoryview, final: str, *, hidden: s
     lock = Lock(hidden)
     try:
         lock.acquire(wait=math.inf)
-        os.ftruncate(lock.fd, 0)
+        if os.fstat(lock.fd).st_size:  # what a killed process left
+            os.ftruncate(lock.fd, 0)
         left, at = memoryview(data), 0
         while at < len(left):
             at += os.pwrite(lock.fd, left[at:], at)
