@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 
@@ -70,9 +71,17 @@ def open_clients(
 
     Raises UsageError for a bad certificate or proxy.
     """
-    context = tls_context(network)
+    given = network.ca_file or network.cert or any(map(os.environ.get, _AUTHORITIES))
+    context = tls_context(network) if given else None
 
     def pool(proxy: str | None) -> httpx.BaseTransport:
+        if context is None and proxy is None:
+            # reading all the usual authorities takes longer than many a small file, and plain HTTP has no use for them
+            trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            return BySchemes(plain=verified(None, trusting_nobody), secure=lambda: verified(None, tls_context(network)))
+        return verified(proxy, context or tls_context(network))
+
+    def verified(proxy: str | None, context: ssl.SSLContext) -> httpx.BaseTransport:
         if network.forbid_link_local and proxy is None:
             return with_wide_reads(wary_pool(context, keepalive=KEEPALIVE))
         # how many connections there are is decided by the workers, not by the pool
@@ -86,6 +95,34 @@ def open_clients(
     files = SafeRedirects(Reconnecting(WaryTransport(way) if network.forbid_link_local else way))
     calls = Retrying(files, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
     return Clients(api=_client(calls, network), data=_client(files, network))
+
+
+class BySchemes(httpx.BaseTransport):
+    """Sends https through the transport that `secure` makes, the first time it is needed, and http through `plain`."""
+
+    def __init__(self, *, plain: httpx.BaseTransport, secure: Callable[[], httpx.BaseTransport]) -> None:
+        self._plain = plain
+        self._make = secure
+        self._secure: httpx.BaseTransport | None = None
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`. Raises UsageError where this machine's authorities cannot be read."""
+        if request.url.scheme != "https":
+            return self._plain.handle_request(request)
+        return self._https().handle_request(request)
+
+    def _https(self) -> httpx.BaseTransport:
+        with self._lock:
+            if self._secure is None:
+                self._secure = self._make()
+            return self._secure
+
+    def close(self) -> None:
+        """Close both."""
+        self._plain.close()
+        if self._secure is not None:
+            self._secure.close()
 
 
 def tls_context(network: Network) -> ssl.SSLContext:
