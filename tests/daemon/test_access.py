@@ -365,7 +365,7 @@ def test_another_user_may_not_verify_or_list(shared, open_tmp):
         """
 import httpx
 with httpx.Client(transport=httpx.HTTPTransport(uds={socket!r})) as client:
-    print(client.post('http://n/v1/verify').status_code, client.get('http://n/v1/snapshots').status_code)
+    print(client.post('http://n/v1/operator/verify').status_code, client.get('http://n/v1/operator/snapshots').status_code)
     print(client.get('http://n/healthz').status_code)
 """,
         open_tmp / "theirs",

@@ -75,18 +75,18 @@ def test_a_pinned_snapshot_is_not_given_up(start, fetch, repos, monkeypatch):
     monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
     running = start(cache_size=5 * MIB)
     fetch("memory://r0", "out0", recursive=True)
-    assert running.ask("/v1/pins", url="memory://r0").status_code == 200
+    assert running.ask("/v1/operator/pins", url="memory://r0").status_code == 200
     for n in (1, 2, 3):
         fetch(f"memory://r{n}", f"out{n}", recursive=True)
     assert fetch("memory://r0", "again", recursive=True).sources == {"cache": 2 * MIB}
-    assert running.ask("/v1/pins", url="memory://r0", pinned=False).json()["snapshots"][0]["pinned"] is False
+    assert running.ask("/v1/operator/pins", url="memory://r0", pinned=False).json()["snapshots"][0]["pinned"] is False
 
 
 def test_a_pin_outlives_a_restart(start, fetch, repos, monkeypatch):
     monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
     running = start(cache_size=5 * MIB)
     fetch("memory://r0", "out0", recursive=True)
-    running.ask("/v1/pins", url="memory://r0")
+    running.ask("/v1/operator/pins", url="memory://r0")
     running.stop()
     start(cache_size=5 * MIB)
     for n in (1, 2, 3):

@@ -56,10 +56,10 @@ def test_a_write_through_a_hard_link_does_not_reach_the_next_one(start, fetch, h
 def test_verify_finds_a_flipped_bit_and_mends_only_its_segment(start, fetch, here, data, hub, big):
     running = start()
     fetch("memory://big", "out", recursive=True)
-    assert running.ask("/v1/verify", blobs=None).json() == {"right": 2, "mended": [], "lost": []}
+    assert running.ask("/v1/operator/verify", blobs=None).json() == {"right": 2, "mended": [], "lost": []}
     flip(the_file(data), 33 * MIB, quietly=True)
     hub.clear()
-    found = running.ask("/v1/verify", blobs=None).json()
+    found = running.ask("/v1/operator/verify", blobs=None).json()
     assert (found["right"], len(found["mended"]), found["lost"]) == (1, 1, [])
     assert 0 < hub.bytes <= 8 * MIB
     assert the_file(data).read_bytes() == BIG
@@ -70,7 +70,7 @@ def test_what_cannot_be_mended_now_is_lent_to_nobody(start, fetch, here, data, h
     fetch("memory://big", "out", recursive=True)
     flip(the_file(data), 3, quietly=True)
     kept, backend.hub._commits = backend.hub._commits, {}
-    found = running.ask("/v1/verify", blobs=None).json()
+    found = running.ask("/v1/operator/verify", blobs=None).json()
     assert len(found["lost"]) == 1
     backend.hub._commits = kept
     fetch("memory://big", "again", recursive=True)
@@ -105,8 +105,8 @@ def test_verify_is_for_the_daemons_own_user_on_its_socket(start, fetch):
     import httpx
 
     running = start(listen=("127.0.0.1", 0))
-    assert httpx.post(f"{running.where.url}/v1/verify").status_code == 403
-    assert httpx.get(f"{running.where.url}/v1/snapshots").status_code == 403
+    assert httpx.post(f"{running.where.url}/v1/operator/verify").status_code == 403
+    assert httpx.get(f"{running.where.url}/v1/operator/snapshots").status_code == 403
     assert httpx.get(f"{running.where.url}/healthz").status_code == 200
     assert httpx.get(f"{running.where.url}/readyz").json() == {"ready": True}
-    assert running.ask("/v1/verify", blobs=["../../x"]).json() == {"right": 0, "mended": [], "lost": []}
+    assert running.ask("/v1/operator/verify", blobs=["../../x"]).json() == {"right": 0, "mended": [], "lost": []}

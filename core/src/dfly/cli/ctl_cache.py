@@ -6,22 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from dfly.cli.desk import Json, at_desk
 from dfly.cli.units import count_text, printable
-from dfly.errors import IntegrityError, UsageError
+from dfly.errors import IntegrityError
 
 Blobs = Annotated[
     list[str], typer.Argument(metavar="[BLOB]...", help="Blob ids; all where none is given.", show_default=False)
 ]
 Url = Annotated[str, typer.Argument(metavar="URL", help="The source URL that was fetched.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="The answer as JSON, on standard output.")]
-
-#: Seconds for reading a whole cache.
-_LONG = 86400.0
 
 
 def verify(blobs: Blobs = [], json: Json = False) -> int:  # noqa: B006, FBT002 - typer calls it by name
     """Read what the daemon keeps, hold it against its digests, and mend what is damaged. Exit code 10 if some is lost."""
-    found = _ask("/v1/verify", {"blobs": blobs or None}, json=json)
+    found = _ask("verify", {"blobs": blobs or None}, json=json)
     if not json:
         mended, lost = found["mended"], found["lost"]
         parts = [f"{count_text(found['right'], 'blob')} right", f"{len(mended):,} mended", f"{len(lost):,} lost"]
@@ -41,7 +38,7 @@ def unpin(url: Url, json: Json = False) -> int:  # noqa: FBT002 - as verify
 
 
 def _pin(url: str, *, pinned: bool, json: bool) -> int:
-    found = _ask("/v1/pins", {"url": url, "pinned": pinned}, json=json)
+    found = _ask("pins", {"url": url, "pinned": pinned}, json=json)
     if not json:
         for row in found["snapshots"]:
             sys.stdout.write(f"{'pinned' if pinned else 'unpinned'}: {printable(row['url'])}\n")
@@ -49,25 +46,8 @@ def _pin(url: str, *, pinned: bool, json: bool) -> int:
 
 
 def _ask(path: str, body: dict[str, Any], *, json: bool) -> Any:
-    import httpx
-
-    from dfly.daemon.finding import candidates, find
-    from dfly.node.control import revive
-
-    where = find()
-    if where is None:
-        raise UsageError(
-            f"no daemon that this user can trust listens at {' or '.join(candidates())}",
-            hint="is dfdaemon running? DFLY_SOCKET says where, if not at its usual place",
-        )
-    with httpx.Client(transport=httpx.HTTPTransport(uds=where), timeout=httpx.Timeout(10.0, read=_LONG)) as client:
-        try:
-            answer = client.post(f"http://node{path}", json=body)
-        except httpx.HTTPError as error:
-            raise UsageError(f"the daemon at {where} does not answer: {error}", hint="is it running?") from error
-    said = answer.json()
-    if answer.status_code != 200:
-        raise revive(str(said.get("error")), str(said.get("message")), str(said.get("hint", "")))
+    with at_desk(None) as desk:
+        said = desk.post(path, body)
     if json:
         sys.stdout.write(_dumps(said) + "\n")
     return said

@@ -107,6 +107,18 @@ ClusterTokenFile = Annotated[
         **_FILE,
     ),
 ]
+OperatorTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--operator-token-file",
+        metavar="FILE",
+        envvar="DFLY_OPERATOR_TOKEN_FILE",
+        help="What dfctl must present to see every source and to change what is kept; or in DFLY_OPERATOR_TOKEN. Else the "
+        "cluster token is enough; where there is neither, only this machine may.",
+        rich_help_panel=ACCESS,
+        **_FILE,
+    ),
+]
 ClusterSecretFile = Annotated[
     Path | None,
     typer.Option(
@@ -198,6 +210,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     revision_ttl: RevisionTtl = None,
     cluster_token_file: ClusterTokenFile = None,
     cluster_secret_file: ClusterSecretFile = None,
+    operator_token_file: OperatorTokenFile = None,
     allow_source: AllowSource = [],  # noqa: B006 - typer hands out a list of its own
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -225,7 +238,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     fetch = Fetch(concurrency=concurrency, limit_rate=limit_rate)
     network = Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None)
     if not seed_peer:
-        token = _secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="token")
+        token = _secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token")
         node_role.run_node(
             data_dir=data_dir,
             socket=socket,
@@ -257,8 +270,9 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     settings = SeedPeerConfig(
         data_dir=str(data_dir),
         listen=listen or ("127.0.0.1", 65001),
-        cluster_token=_secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="token"),
-        cluster_secret=_secret(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="secret"),
+        cluster_token=_secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token"),
+        cluster_secret=_secret(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="cluster secret"),
+        operator_token=_secret(operator_token_file, "DFLY_OPERATOR_TOKEN", what="operator token"),
         allow_source=tuple(allow_source),
         insecure=insecure,
         tls_cert=_text(tls_cert),
@@ -285,7 +299,7 @@ def _secret(file: Path | None, variable: str, *, what: str) -> Secret | None:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file}: cannot be read as a {what}: {error}") from error
     if file is not None and not text.strip():
-        raise UsageError(f"{file} is empty", hint=f"put the cluster {what} there, one line")
+        raise UsageError(f"{file} is empty", hint=f"put the {what} there, one line")
     return Secret(text) if text.strip() else None
 
 

@@ -18,7 +18,7 @@ WHAT, HOW, SWARM = "What to fetch", "How to fetch it", "Swarm"
 DAEMON, NETWORK, SHOW = "The node's daemon", "Network", "What to show"
 
 
-def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     """`parse` with its ValueError as a usage error that names the flag."""
 
     def parsed(text: Any) -> T:
@@ -93,7 +93,7 @@ Checksum = Annotated[
     typer.Option(
         "--digest",
         metavar="ALGORITHM:HEX",
-        parser=_checked(_digest),
+        parser=checked(_digest),
         help="What the one file must be, sha256:… for example, whatever the origin says.",
         rich_help_panel=WHAT,
     ),
@@ -133,7 +133,7 @@ LimitRate = Annotated[
     typer.Option(
         "--limit-rate",
         metavar="RATE",
-        parser=_checked(parse_rate),
+        parser=checked(parse_rate),
         envvar="DFLY_LIMIT_RATE",
         help="Most bytes per second from the origin: 800k, 50M, 1.5G (1k is 1024).",
         rich_help_panel=HOW,
@@ -144,7 +144,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="TIME",
-        parser=_checked(parse_duration),
+        parser=checked(parse_duration),
         envvar="DFLY_TIMEOUT",
         help="Give up after this long in all: 30s, 5m, 2h. What has arrived is kept.",
         rich_help_panel=HOW,
@@ -263,7 +263,7 @@ UploadLimit = Annotated[
     typer.Option(
         "--upload-limit",
         metavar="RATE",
-        parser=_checked(parse_rate),
+        parser=checked(parse_rate),
         envvar="DFLY_UPLOAD_LIMIT",
         help="Most bytes per second to other nodes, as for --limit-rate.",
         rich_help_panel=SWARM,
@@ -274,7 +274,7 @@ SeedTime = Annotated[
     typer.Option(
         "--seed-time",
         metavar="TIME",
-        parser=_checked(parse_duration),
+        parser=checked(parse_duration),
         envvar="DFLY_SEED_TIME",
         help="How long to go on serving neighbours that are not done yet (10s).",
         rich_help_panel=SWARM,
@@ -313,7 +313,7 @@ Links = Annotated[
     typer.Option(
         "--link",
         metavar="HOW",
-        parser=_checked(_link),
+        parser=checked(_link),
         envvar="DFLY_LINK",
         help="How a dfdaemon's files become yours: auto shares blocks where the file system can and copies elsewhere; hard "
         "makes read-only links into its cache, if it runs as you.",
@@ -341,7 +341,7 @@ LogLevel = Annotated[
     typer.Option(
         "--log-level",
         metavar="LEVEL",
-        parser=_checked(_level),
+        parser=checked(_level),
         envvar="DFLY_LOG_LEVEL",
         help="debug, info, warning or error; the log goes to standard error.",
         rich_help_panel=SHOW,

@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import attrs
@@ -20,6 +20,7 @@ from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
 from dfly.errors import AccessDenied, NotFound, UsageError
 from dfly.seed.answers import in_words
+from dfly.seed.faces import OPERATOR, Face
 from dfly.version import VERSION
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,25 +28,28 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @attrs.define(kw_only=True, eq=False)
 class App:
-    """The parts that it shows. `members` counts the rings this node is in."""
+    """The parts that it shows. `members` counts the rings this node is in; `faces` answer requests of their own."""
 
     cache: Cache
     records: Records
     verifier: Verifier
     members: Callable[[], int]
     seed_peers: tuple[str, ...]
+    faces: Sequence[Face] = ()
     ready: bool = False
     started: float = attrs.field(factory=time.monotonic)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
-        app = web.Application(middlewares=[in_words])
+        app = web.Application(middlewares=[in_words, self._guarded])
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
         app.router.add_get("/v1/status", self.status)
-        app.router.add_get("/v1/snapshots", self._owners(self.snapshots))
-        app.router.add_post("/v1/verify", self._owners(self.verify))
-        app.router.add_post("/v1/pins", self._owners(self.pins))
+        app.router.add_get(OPERATOR + "snapshots", self.snapshots)
+        app.router.add_post(OPERATOR + "verify", self.verify)
+        app.router.add_post(OPERATOR + "pins", self.pins)
+        for face in self.faces:
+            face.add_routes(app.router)
         return app
 
     async def healthz(self, _request: web.Request) -> web.Response:
@@ -73,13 +77,13 @@ class App:
         )
 
     async def snapshots(self, _request: web.Request) -> web.Response:
-        """GET /v1/snapshots: what is remembered."""
+        """GET /v1/operator/snapshots: what is remembered."""
         return web.json_response(
             {"snapshots": await asyncio.to_thread(lambda: list(map(self._row, self.records.all())))}
         )
 
     async def verify(self, request: web.Request) -> web.Response:
-        """POST /v1/verify, `{"blobs": [...]}` or nothing for all: reads them, mends what it can."""
+        """POST /v1/operator/verify, `{"blobs": [...]}` or nothing for all: reads them, mends what it can."""
         said = await _body(request)
         wanted = said.get("blobs")
         if wanted is not None and not (isinstance(wanted, list) and all(isinstance(blob, str) for blob in wanted)):
@@ -88,7 +92,7 @@ class App:
         return web.json_response(attrs.asdict(found))
 
     async def pins(self, request: web.Request) -> web.Response:
-        """POST /v1/pins, `{"url": …, "pinned": true}`: keep a snapshot whatever else needs room, or no longer."""
+        """POST /v1/operator/pins, `{"url": …, "pinned": true}`: keep a snapshot whatever else needs room, or no longer."""
         said = await _body(request)
         url, pinned = said.get("url"), said.get("pinned", True)
         if not isinstance(url, str) or not isinstance(pinned, bool):
@@ -115,14 +119,17 @@ class App:
             "used": record.used,
         }
 
-    def _owners(self, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            sock = request.get_extra_info("socket")
-            if sock is None or sock.family != socket.AF_UNIX or _uid(sock) not in (0, os.geteuid()):
-                raise AccessDenied("only root and the daemon's own user may ask that, on its socket")
-            return await handler(request)
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(OPERATOR):
+            _require_owner(request)
+        return await handler(request)
 
-        return guarded
+
+def _require_owner(request: web.Request) -> None:
+    sock = request.get_extra_info("socket")
+    if sock is None or sock.family != socket.AF_UNIX or _uid(sock) not in (0, os.geteuid()):
+        raise AccessDenied("only root and the daemon's own user may ask that, on its socket")
 
 
 def _uid(sock: Any) -> int:

@@ -124,8 +124,7 @@ class SeedPeer:
     @property
     def private(self) -> bool:
         """Whether nobody on the way can listen or put in a word."""
-        parts = urlsplit(self.url)
-        return parts.scheme == "https" or _is_here(parts.hostname or "")
+        return is_private(self.url)
 
     def hashes(self, task: str, blob: str) -> bytes:
         """20 bytes a piece, for a blob that is complete; then 16 bytes a segment, its MAC, where the cluster has a secret."""
@@ -274,6 +273,12 @@ def _beginning(response: httpx.Response) -> bytes:
         if len(body) > wire.LONGEST_LINE:
             break
     return bytes(body)
+
+
+def is_private(url: str) -> bool:
+    """Whether nobody on the way to `url` can listen or put in a word."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or _is_here(parts.hostname or "")
 
 
 def _is_here(host: str) -> bool:

@@ -15,9 +15,13 @@ from dfly.values import bare_url
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """`allow_source` are globs on source URLs, empty for all; `insecure` lets hub tokens come over plain HTTP."""
+    """`allow_source` are globs on source URLs, empty for all; `insecure` lets hub tokens come over plain HTTP.
+
+    `operator_token` opens everything that `cluster_token` does, and what only operators may.
+    """
 
     cluster_token: Secret | None = None
+    operator_token: Secret | None = None
     allow_source: tuple[str, ...] = ()
     insecure: bool = False
 
@@ -25,12 +29,26 @@ class Access:
         """The value of an Authorization header. Raises AccessDenied; takes the same time for every wrong token."""
         if self.cluster_token is None:
             return
-        scheme, _, token = authorization.partition(" ")
-        wanted = self.cluster_token.reveal().encode("utf-8", "surrogatepass")
-        given = token.strip().encode("utf-8", "surrogatepass")
-        if not hmac.compare_digest(given, wanted) or scheme.lower() != "bearer":
+        if not any(_is_bearer(authorization, token) for token in (self.cluster_token, self.operator_token) if token):
             raise AccessDenied(
                 "this seed peer asks for the cluster token", hint="give --cluster-token-file, or set DFLY_CLUSTER_TOKEN"
+            )
+
+    def check_operator(self, authorization: str, *, remote: str | None) -> None:
+        """Whether these may see every source and change what is kept: by the operator token; where there is none, by the
+        cluster token; where there is neither, from this machine. Raises AccessDenied.
+        """
+        if self.operator_token is not None:
+            if not _is_bearer(authorization, self.operator_token):
+                raise AccessDenied(
+                    "this asks for the operator token", hint="give --operator-token-file, or set DFLY_OPERATOR_TOKEN"
+                )
+        elif self.cluster_token is not None:
+            self.check_token(authorization)
+        elif not is_loopback(remote):
+            raise AccessDenied(
+                "without a token, only this machine may ask that",
+                hint="start the seed peer with DFLY_OPERATOR_TOKEN, and give the same to dfctl",
             )
 
     def check_source(self, url: str, *, endpoints: tuple[str, ...] = ()) -> None:
@@ -63,6 +81,13 @@ class Access:
             "a hub token over plain HTTP is refused: everyone on the way can read it",
             hint="start the seed peer with --tls-cert and --tls-key and use https://, or with --insecure if you must",
         )
+
+
+def _is_bearer(authorization: str, wanted: Secret) -> bool:
+    """Whether this header has the token; takes the same time for every wrong one."""
+    scheme, _, token = authorization.partition(" ")
+    given = token.strip().encode("utf-8", "surrogatepass")
+    return hmac.compare_digest(given, wanted.reveal().encode("utf-8", "surrogatepass")) and scheme.lower() == "bearer"
 
 
 def is_loopback(remote: str | None) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import attrs
 import structlog
@@ -17,6 +18,7 @@ from dfly.seed.access import Access, is_loopback, plain_ip
 from dfly.seed.answers import Handler, in_words, no_more_words, refuse
 from dfly.seed.bodies import Bodies
 from dfly.seed.catalog import Resolver
+from dfly.seed.faces import OPERATOR, Face
 from dfly.seed.joining import Join
 from dfly.seed.options import Given, plain_options, schema
 from dfly.seed.stream import FLUSH, HEARTBEAT
@@ -46,7 +48,7 @@ _MOST_DOUBTED = 4
 
 @attrs.define(kw_only=True, eq=False)
 class App:
-    """The parts, and what counts them: `egress` is bytes sent by kind."""
+    """The parts, and what counts them: `egress` is bytes sent by kind. `faces` answer requests of their own."""
 
     access: Access
     catalog: Resolver
@@ -54,6 +56,7 @@ class App:
     web_seed: WebSeed
     plugins: Plugins
     egress: Counter[str]
+    faces: Sequence[Face] = ()
     ready: bool = False
     _bodies: Bodies = attrs.field(factory=Bodies)
     _schema: bytes | None = None
@@ -75,6 +78,8 @@ class App:
         app.router.add_get("/v1/stats", self.stats)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
+        for face in self.faces:
+            face.add_routes(app.router)
         app.on_shutdown.append(self._end_streams)
         return app
 
@@ -216,8 +221,11 @@ class App:
         async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
             resource = request.match_info.route.resource
             if resource is None or resource.canonical not in _WITHOUT_TOKEN:
+                authorization = request.headers.get("Authorization", "")
                 try:
-                    self.access.check_token(request.headers.get("Authorization", ""))
+                    self.access.check_token(authorization)
+                    if request.path.startswith(OPERATOR):
+                        self.access.check_operator(authorization, remote=request.remote)
                 except AccessDenied as error:
                     return refuse(error, status=401)
             return await handler(request)

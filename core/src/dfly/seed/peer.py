@@ -57,6 +57,7 @@ class SeedPeerConfig:
     listen: tuple[str, int] = ("127.0.0.1", 65001)
     cluster_token: Secret | None = None
     cluster_secret: Secret | None = None
+    operator_token: Secret | None = None
     allow_source: tuple[str, ...] = ()
     insecure: bool = False
     tls_cert: str | None = None
@@ -114,7 +115,12 @@ class SeedPeer:
         config, loop = self.config, asyncio.get_running_loop()
         keys = Keys.of(config.cluster_secret) if config.cluster_secret else Keys.kept_in(config.data_dir)
         seals = ClusterSeals(keys=keys)
-        access = Access(cluster_token=config.cluster_token, allow_source=config.allow_source, insecure=config.insecure)
+        access = Access(
+            cluster_token=config.cluster_token,
+            operator_token=config.operator_token,
+            allow_source=config.allow_source,
+            insecure=config.insecure,
+        )
         async with contextlib.AsyncExitStack() as stack:
             cancel = threading.Event()
             backends = stack.enter_context(

@@ -1,0 +1,155 @@
+"""Whom dfctl asks: the node daemon of this machine, or with --seed-peer a seed peer. Both answer the same paths."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import attrs
+import typer
+
+from dfly.cli.flags import checked
+from dfly.errors import UsageError
+from dfly.values import bare_url
+
+if TYPE_CHECKING:
+    import httpx
+
+OPERATOR = "/v1/operator/"
+#: Seconds for what reads a whole cache, or waits for a whole model.
+LONG = 86400.0
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"{text!r} is not a seed peer; write http://HOST:PORT or https://HOST:PORT")
+    return text.rstrip("/")
+
+
+SeedPeerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--seed-peer",
+        metavar="URL",
+        parser=checked(_url),
+        help="Ask this seed peer; without it, the node daemon of this machine.",
+    ),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--operator-token-file",
+        metavar="FILE",
+        envvar="DFLY_OPERATOR_TOKEN_FILE",
+        exists=True,
+        dir_okay=False,
+        help="What the seed peer asks of operators; or in DFLY_OPERATOR_TOKEN, else DFLY_CLUSTER_TOKEN.",
+    ),
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file",
+        metavar="PEM",
+        envvar="DFLY_CA_FILE",
+        exists=True,
+        dir_okay=False,
+        help="Authorities to trust for the seed peer's certificate besides the usual ones.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="The answer as JSON, on standard output.")]
+
+
+@attrs.frozen(kw_only=True)
+class Desk:
+    """One of them, and how it is reached. `what` names it in messages."""
+
+    client: "httpx.Client" = attrs.field(repr=False)
+    url: str
+    what: str
+
+    def get(self, path: str, **query: str) -> Any:
+        """The JSON at an operator's path ("snapshots"). Raises what the other side raised."""
+        return self._answer("GET", path, params=query)
+
+    def post(self, path: str, said: Any = None) -> Any:
+        """The JSON that a change is answered with."""
+        return self._answer("POST", path, json=said)
+
+    def lines(self, method: str, path: str, **more: Any) -> Iterator[Any]:
+        """A stream of JSON lines."""
+        with self.stream(method, path, **more) as response:
+            for line in response.iter_lines():
+                if line:
+                    yield json.loads(line)
+
+    @contextmanager
+    def stream(self, method: str, path: str, **more: Any) -> "Iterator[httpx.Response]":
+        """An open answer, whose status was good."""
+        import httpx
+
+        from dfly.node.control import revive
+
+        try:
+            with self.client.stream(method, f"{self.url}{OPERATOR}{path}", **more) as response:
+                if response.status_code >= 400:
+                    try:
+                        said = json.loads(response.read())
+                        error = revive(str(said["error"]), str(said["message"]), str(said.get("hint", "")), said)
+                    except (ValueError, KeyError, TypeError):
+                        error = UsageError(f"{self.what} answered {response.status_code}")
+                    raise error
+                yield response
+        except httpx.HTTPError as error:
+            raise UsageError(f"{self.what} does not answer: {error}", hint="is it running?") from error
+
+    def _answer(self, method: str, path: str, **more: Any) -> Any:
+        with self.stream(method, path, **more) as response:
+            return json.loads(response.read())
+
+
+@contextmanager
+def at_desk(seed_peer: str | None, token_file: Path | None = None, ca_file: Path | None = None) -> Iterator[Desk]:
+    """The seed peer at this URL, else this machine's daemon. Raises UsageError where there is none."""
+    import httpx
+
+    timeout = httpx.Timeout(10.0, read=LONG)
+    if seed_peer is None:
+        from dfly.daemon.finding import candidates, find
+
+        where = find()
+        if where is None:
+            raise UsageError(
+                f"no daemon that this user can trust listens at {' or '.join(candidates())}",
+                hint="is dfdaemon running? DFLY_SOCKET says where, if not at its usual place; --seed-peer asks a seed peer",
+            )
+        with httpx.Client(transport=httpx.HTTPTransport(uds=where), timeout=timeout) as client:
+            yield Desk(client=client, url="http://node", what=f"the daemon at {where}")
+        return
+    from dfly.config import Network
+    from dfly.origin.client import tls_context
+
+    token = _token(token_file)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    _require_private(seed_peer, token)
+    context = tls_context(Network(ca_file=str(ca_file) if ca_file else None))
+    with httpx.Client(verify=context, headers=headers, timeout=timeout, trust_env=False) as client:
+        yield Desk(client=client, url=seed_peer, what=f"the seed peer {bare_url(seed_peer)}")
+
+
+def _token(file: Path | None) -> str:
+    if file is not None:
+        return file.read_text().strip()
+    return os.environ.get("DFLY_OPERATOR_TOKEN") or os.environ.get("DFLY_CLUSTER_TOKEN") or ""
+
+
+def _require_private(url: str, token: str) -> None:
+    from dfly.node.control import is_private
+
+    if token and not is_private(url) and not os.environ.get("DFLY_INSECURE"):
+        raise UsageError(
+            f"the seed peer {bare_url(url)} is reached over plain HTTP: the token would be readable on the way",
+            hint="use https:// (and --ca-file), or set DFLY_INSECURE=1 if the network is trusted",
+        )
