@@ -7,6 +7,7 @@ process. Nothing is judged here: `bench.chaos_report` does that.
 import contextlib
 import errno
 import filecmp
+import functools
 import heapq
 import itertools
 import os
@@ -33,6 +34,8 @@ _KEPT = ("warning", "stalled", "error")
 #: Bytes per second that the hub sends until all nodes have come.
 _HELD_BACK = 100_000.0
 _JOINED_SECONDS, _TICK = 120.0, 0.05
+#: Seconds within which a segment is read for the digest and said to be finished.
+_JUST_NOW = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -275,17 +278,29 @@ class ChaosRun:
             process = self._process(host)
             if process.returncode is not None or host.name in self._busy or number == self._full:
                 continue
-            runs = [event for run in self._started[host.name] for event in commands.events(run.out)]
-            held = sorted({event["index"] for event in runs if event["event"] == "segment.finished"})
+            held = self._finished_segments(host)
             gap = next((at for at, index in enumerate(held) if index != at), None)
             data = sorted((host.directory / "disk").glob("**/data"))
             # what comes after a gap was not read for the digest yet; what was cannot be found by anybody but its receiver
             if gap is not None and data:
                 index = held[-1]
-                flip(data[0], self._segment_start(index) + int(fault.amount * 100_000))
+                at = self._segment_start(index) + int(fault.amount * 100_000)
+                flip(data[0], at)
                 self._note(fault.kind, host.name, f"segment {index}")
+                self._after(_JUST_NOW, functools.partial(self._take_back, host, gap, data[0], at))
                 return
         self._note(fault.kind, "nobody", "nobody has a segment that was not hashed yet")
+
+    def _take_back(self, host: Host, gap: int, data: Path, at: int) -> None:
+        """Where the gap was being closed while the byte changed, it may have been read before: then it is nobody's to find."""
+        if gap in self._finished_segments(host):
+            with contextlib.suppress(FileNotFoundError):
+                flip(data, at)
+            self._note("node flip", host.name, "taken back: it was just being read")
+
+    def _finished_segments(self, host: Host) -> list[int]:
+        runs = [event for run in self._started[host.name] for event in commands.events(run.out)]
+        return sorted({event["index"] for event in runs if event["event"] == "segment.finished"})
 
     def _do_seed_flip(self, fault: Fault) -> None:
         for seed in self._cluster.seeds:
