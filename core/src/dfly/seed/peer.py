@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import ssl
@@ -28,6 +29,8 @@ from dfly.seed.keys import Keys
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
 from dfly.seed.pulling import Puller
+from dfly.seed.remembered import Memory
+from dfly.seed.remembering import Remembering
 from dfly.seed.running import in_thread, listening
 from dfly.seed.seals import ClusterSeals
 from dfly.seed.tasks import Tasks
@@ -153,10 +156,11 @@ class SeedPeer:
                 revision_ttl=config.revision_ttl,
             )
             stack.callback(catalog.close)
+            memory = Memory(os.path.join(config.data_dir, "snapshots"))
             egress: Counter[str] = Counter()
             app = App(
                 access=access,
-                catalog=catalog,
+                catalog=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
                 tasks=tasks,
                 web_seed=WebSeed(tasks=tasks, keys=keys, egress=egress, lifetime=config.grant_lifetime),
                 plugins=self._plugins,

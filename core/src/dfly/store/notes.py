@@ -1,0 +1,145 @@
+"""What a long-lived process remembers of its snapshots after a restart: one small JSON file for each, in a directory of its own.
+
+A note is written into a new file that takes the old one's place, so a crash leaves the one or the other. When it was last used
+is the file's own time: that changes with every task, and is not worth a write. What cannot be written is remembered until the
+process ends; what cannot be read is dropped, as it is only ever a memory of what can be asked for again.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import attrs
+import structlog
+
+from dfly.errors import DflyError, OutputError
+from dfly.store.claim import private_directory
+
+FORMAT = 1
+#: Notes kept; the longest unused is forgotten first.
+MOST = 512
+
+_log = structlog.get_logger(__name__)
+
+
+class Note(Protocol):
+    """An attrs value with a JSON form. `used` is Unix time."""
+
+    @property
+    def task(self) -> str:
+        """What it is called."""
+
+    @property
+    def used(self) -> float:
+        """When it was last of use."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is forgotten after all others."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What is written; `used` need not be in it."""
+
+
+N = TypeVar("N", bound=Note)
+
+
+def _nothing() -> None:
+    pass
+
+
+class Notes(Generic[N]):
+    """The notes in `directory`, which `read(json, used=…)` makes from their JSON. Thread-safe.
+
+    `read` raises DflyError, ValueError, KeyError, TypeError or AttributeError for what is no note: that file is left out, and
+    removed. `changed` is called, with the lock held, when something other than `used` is another.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        *,
+        read: Callable[..., N],
+        most: int = MOST,
+        changed: Callable[[], None] = _nothing,
+    ) -> None:
+        self._directory, self._read, self._most, self._changed = directory, read, most, changed
+        self.lock = threading.RLock()
+        self._notes: OrderedDict[str, N] = OrderedDict()
+        private_directory(directory)
+        self._load()
+
+    def all(self) -> list[N]:
+        """Every note, the latest used last."""
+        with self.lock:
+            return list(self._notes.values())
+
+    def get(self, task: str) -> N | None:
+        """One of them."""
+        with self.lock:
+            return self._notes.get(task)
+
+    def keep(self, note: N) -> None:
+        """Remember this one, in the place of the one before."""
+        with self.lock:
+            before = self._notes.pop(note.task, None)
+            self._notes[note.task] = note
+            if before is not None and attrs.evolve(before, used=note.used) == note:  # type: ignore[misc]
+                with contextlib.suppress(OSError):
+                    os.utime(self._path(note.task))
+                return
+            self._changed()
+            while len(self._notes) > self._most:
+                self.forget(next((n.task for n in self._notes.values() if not n.kept), next(iter(self._notes))))
+            self._write(note)
+
+    def change(self, task: str, **changes: Any) -> bool:
+        """Note something about one. False where there is none."""
+        with self.lock:
+            before = self._notes.get(task)
+            if before is not None:
+                self.keep(attrs.evolve(before, **changes))  # type: ignore[misc]
+            return before is not None
+
+    def forget(self, task: str) -> None:
+        """Drop one. Harmless where there is none."""
+        with self.lock:
+            if self._notes.pop(task, None) is not None:
+                self._changed()
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(task))
+
+    def _write(self, note: N) -> None:
+        path = self._path(note.task)
+        try:
+            fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(fd, "w", encoding="utf-8") as file:
+                json.dump({"format": FORMAT, **note.as_json()}, file)
+            os.replace(f"{path}.new", path)
+        except OSError as error:
+            # the task at hand can do without
+            _log.warning("note.unwritten", path=path, cause=OutputError.from_os(error, path).message)
+
+    def _load(self) -> None:
+        found: list[N] = []
+        for path in Path(self._directory).iterdir():
+            try:
+                said = json.loads(path.read_bytes())
+                if path.suffix != ".json" or said["format"] != FORMAT:
+                    raise ValueError("another format")  # noqa: TRY301 - one place for all that is of no use
+                found.append(self._read(said, used=path.stat().st_mtime))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DflyError):
+                _log.warning("note.unreadable", path=str(path))
+                path.unlink(missing_ok=True)
+        for note in sorted(found, key=lambda note: note.used):
+            self._notes[note.task] = note
+
+    def _path(self, task: str) -> str:
+        # a task's id may be longer than a file's name, and that of a private one opens its event stream
+        return os.path.join(self._directory, f"{hashlib.sha256(task.encode()).hexdigest()[:32]}.json")
