@@ -5,7 +5,7 @@ the segments that enter by it.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -23,7 +23,7 @@ BENCH, LONGEST_BENCH = 10.0, 300.0
 
 @attrs.define
 class Rate:
-    """Finished segments per second, smoothed; None until it has been watched for RATE_TIME."""
+    """How many more of something per second, smoothed; None until it has been watched for RATE_TIME."""
 
     _since: float | None = None
     _at: float = 0.0
@@ -31,7 +31,7 @@ class Rate:
     _smooth: float = 0.0
 
     def seen(self, count: int, now: float) -> None:
-        """`count` segments in all at `now`."""
+        """`count` in all at `now`."""
         if self._since is None:
             self._since, self._at, self._count = now, now, count
             return
@@ -44,7 +44,7 @@ class Rate:
 
     @property
     def known(self) -> float | None:
-        """Segments per second."""
+        """So many per second."""
         watched = self._since is not None and self._at - self._since >= RATE_TIME
         return self._smooth if watched else None
 
@@ -54,6 +54,7 @@ class Member:
     """One node of a task. Times are seconds of the scheduler's clock, `held` maps a blob to a mask of its segments.
 
     `given` counts entry duties so far, `load` those not served yet. `known` are the nodes whose addresses it was told.
+    `sources` are the bytes it says it took so far, by source; `since` is when it first came.
     """
 
     node: str
@@ -82,6 +83,8 @@ class Member:
     #: Blobs that it takes no part in.
     declined: set[str] = attrs.field(factory=set)
     rate: Rate = attrs.field(factory=Rate)
+    sources: Mapping[str, int] = attrs.field(factory=dict)
+    since: float = 0.0
 
     def holds(self, blob: str, index: int) -> bool:
         """Whether it said that it has this segment."""

@@ -8,11 +8,13 @@ reaches, where a random mesh has 0.72. It stands or falls with the entries, so t
 import hashlib
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import islice
 
 import attrs
 
 from dfly.seed.accusations import Accusations
 from dfly.seed.chords import Chords
+from dfly.seed.counts import believable
 from dfly.seed.duties import Duties
 from dfly.seed.holdings import Holdings, mask_of, segments_of
 from dfly.seed.members import BENCH, LONGEST_BENCH, SILENT, SUSPECT, Member, keeping_up
@@ -35,6 +37,8 @@ _STAND_INS = 3
 _MOST_GONE = 4096
 #: Members looked at for a holder before all of them are.
 _SAMPLE = 32
+#: Kinds of places that bytes come from.
+_MOST_SOURCES = 16
 #: No blob has as many segments; a number from the wire becomes a bit, and bits are memory.
 _MOST_SEGMENTS = 1 << 16
 
@@ -65,10 +69,25 @@ class Scheduler:
         """The nodes in the ring, in its order."""
         return tuple(self._ring)
 
+    @property
+    def everyone(self) -> tuple[Member, ...]:
+        """All nodes that are remembered, those that have left among them; who came last is last."""
+        return tuple(self._members.values())
+
+    def neighbours(self, node: str) -> tuple[str, ...]:
+        """The nodes that a node has beside it in the ring."""
+        return self._ring.neighbours(node)
+
     def member(self, node: str) -> Member | None:
         """What is known of a node that is connected or was until a moment ago; None for others."""
         member = self._members.get(node)
         return member if member is not None and (member.connected or member.lost is not None) else None
+
+    def known(self) -> list[Member]:
+        """All nodes that are connected or were until a moment ago: those in the ring in its order, then the others."""
+        seated = [self._members[node] for node in self._ring]
+        others = [m for m in self._members.values() if not m.seated and self.member(m.node) is not None]
+        return [*seated, *others]
 
     @property
     def undone(self) -> tuple[str, ...]:
@@ -93,7 +112,12 @@ class Scheduler:
         member = self._members.pop(node, None)
         if member is None:
             member = Member(
-                node=node, addresses=addresses, location=location, last_seen=now, given=self._average_given()
+                node=node,
+                addresses=addresses,
+                location=location,
+                last_seen=now,
+                since=now,
+                given=self._average_given(),
             )
         self._members[node] = member
         moved = member.addresses != addresses
@@ -124,6 +148,9 @@ class Scheduler:
             return {}
         now = self.clock()
         member.last_seen, member.reported, member.done = now, True, report.done
+        member.sources, member.stalled = dict(islice(report.sources.items(), _MOST_SOURCES)), len(report.stalled)
+        member.flow.seen(sum(member.sources.values()), now)
+        member.sources = dict(believable(report))
         for blob in set(report.declined) - member.declined:
             if blob in self.blobs:
                 member.declined.add(blob)
