@@ -85,6 +85,9 @@ class Member:
     rate: Rate = attrs.field(factory=Rate)
     sources: Mapping[str, int] = attrs.field(factory=dict)
     since: float = 0.0
+    #: Bytes per second, as its reports tell; and segments without progress as of the last one.
+    flow: Rate = attrs.field(factory=Rate)
+    stalled: int = 0
 
     def holds(self, blob: str, index: int) -> bool:
         """Whether it said that it has this segment."""

@@ -8,7 +8,6 @@ reaches, where a random mesh has 0.72. It stands or falls with the entries, so t
 import hashlib
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import islice
 
 import attrs
 
@@ -37,8 +36,6 @@ _STAND_INS = 3
 _MOST_GONE = 4096
 #: Members looked at for a holder before all of them are.
 _SAMPLE = 32
-#: Kinds of places that bytes come from.
-_MOST_SOURCES = 16
 #: No blob has as many segments; a number from the wire becomes a bit, and bits are memory.
 _MOST_SEGMENTS = 1 << 16
 
@@ -148,9 +145,8 @@ class Scheduler:
             return {}
         now = self.clock()
         member.last_seen, member.reported, member.done = now, True, report.done
-        member.sources, member.stalled = dict(islice(report.sources.items(), _MOST_SOURCES)), len(report.stalled)
+        member.sources, member.stalled = dict(believable(report)), len(report.stalled)
         member.flow.seen(sum(member.sources.values()), now)
-        member.sources = dict(believable(report))
         for blob in set(report.declined) - member.declined:
             if blob in self.blobs:
                 member.declined.add(blob)
