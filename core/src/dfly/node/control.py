@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-from dfly import errors, wire
+from dfly import errors, tracing, wire
 from dfly.backend import Backend, Secret, option_fields
 from dfly.errors import DflyError, SwarmError, UsageError
 from dfly.values import bare_url
@@ -57,6 +57,8 @@ class SeedPeer:
     cluster_token: Secret | None = None
     secret: frozenset[str] = frozenset()
     insecure: bool = False
+    #: What makes the seed peer's part of a trace a part of this node's.
+    traceparent: str = ""
 
     def resolve(self, ask: wire.Ask, options: Options, *, patience: float = 300.0) -> wire.Resolved:
         """The snapshot and task for `ask`, within `patience` seconds: a large repository's first listing takes a hub many pages.
@@ -164,10 +166,11 @@ class SeedPeer:
         return bytes(body)
 
     def _headers(self) -> dict[str, str]:
+        headers = {tracing.HEADER: self.traceparent} if self.traceparent else {}
         if self.cluster_token is None:
-            return {}
+            return headers
         self._require_private()
-        return {"Authorization": f"Bearer {self.cluster_token.reveal()}"}
+        return headers | {"Authorization": f"Bearer {self.cluster_token.reveal()}"}
 
     def _require_private(self) -> None:
         if not self.private and not self.insecure:

@@ -16,13 +16,16 @@ import attrs
 import httpx
 
 from dfly.backend import Backend, build_options
+from dfly.caches import Order
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
 from dfly.node.control import secret_options, travelling
+from dfly.node.filling import Filling
 from dfly.node.hearsay import acquainted
 from dfly.node.lending import Lender, Loan, shown
 from dfly.node.lent import Link
+from dfly.node.outputs import Outputs, Plain
 from dfly.node.resolve import expect
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
@@ -31,7 +34,8 @@ from dfly.origin.resolve import resolve
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported
-from dfly.values import Digest, Snapshot
+from dfly.tracing import NO_TRACES, TaskSpans, Traces, within
+from dfly.values import Digest, Snapshot, bare_url
 from dfly.wire import Ask
 
 if TYPE_CHECKING:
@@ -66,6 +70,7 @@ def fetch(
     stdout: BinaryIO | None = None,
     lender: Lender | None = None,
     link: Link = "auto",
+    traces: Traces = NO_TRACES,
 ) -> Report:
     """Fetch one source URL (or several) to `output` and return when every file is verified and in place.
 
@@ -75,20 +80,26 @@ def fetch(
     With `joining.seed_peers` the bytes come from the swarm. `on_event` is called with frozen `dfly.events` values, one at a
     time, from worker threads. Setting `cancel` stops the task. A `lender` (a node daemon) is asked first; its files become
     outputs by `link`: "auto" shares blocks where the file system can and copies elsewhere, "hard" links this user's own files.
+    `traces` (`dfly.tracing`) show the task to an operator.
 
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
     urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
     where = _output(urls, output, recursive=recursive)
+    if cache is not None and where is not None:
+        raise UsageError("an output and a cache exclude each other", hint="leave out -O, or fetch to it without a cache")
     wanted = _Wanted(tuple(include), tuple(exclude), recursive)
     demanded = _demanded(digest, recursive=recursive)
     joining = joining or Joining()
-    patience, plugins, said = patience or Patience(), plugins or Plugins(), Tally(on_event)
+    patience, plugins = patience or Patience(), plugins or Plugins()
+    spans = TaskSpans(traces, traces.begin("dfly.fetch", source=" ".join(map(bare_url, urls))), on_event)
+    said = Tally(spans)
 
     def on_retry(origin: str, cause: str, after: float) -> None:
         said(Retrying(path=origin, cause=cause, after=after))
 
     with (
+        spans,
         _stop_signal(timeout, cancel) as stop,
         Backends(plugins, network=network or Network(), patience=patience, cancel=stop, on_retry=on_retry) as backends,
         _control(backends, network or Network(), patience, joining) as control,
@@ -100,12 +111,15 @@ def fetch(
         for source in sources:
             reserve = partial(source.in_reserve, wanted, plugins, network or Network(), settings or Fetch(), patience)
             join = partial(source.join, wanted, joining, said, reserve, control, stop)
-            loan = lenders.enter_context(source.borrowed(lender, wanted, settings or Fetch(), stop))
-            joined = None if loan or where == "-" else join()
             expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
-            resolved = loan or joined
+            with within(traces.begin("dfly.resolve", source=bare_url(source.url))) as span:
+                loan = lenders.enter_context(source.borrowed(lender, wanted, settings or Fetch(), stop))
+                joined = None if loan or where == "-" else join()
+                resolved = loan or joined
+                snapshot = expected(resolved.snapshot if resolved else source.resolve(wanted))
+                span.set(by="daemon" if loan else "seed-peer" if joined else "hub", files=len(snapshot.entries))
             task = Task(
-                snapshot=expected(resolved.snapshot if resolved else source.resolve(wanted)),
+                snapshot=snapshot,
                 resolve=partial(_alone, source, wanted, expected),
                 joined=joined,
                 join=join,
@@ -118,12 +132,18 @@ def fetch(
                 pauses=backends.pauses,
                 tally=Tally(said),
                 stop=stop,
-                recursive=recursive,
+                outputs=(
+                    Plain(where, recursive)
+                    if cache is None
+                    else source.filling(os.fspath(cache), wanted, overwrite=overwrite)
+                ),
                 overwrite=overwrite,
                 demanded=demanded,
             )
             tasks.append(task)
-        _refuse_rivals([target for task in tasks for target in task.plan(where)])
+        planned = [target for task in tasks for target in task.plan()]
+        if cache is None:  # there, what has one place is one content
+            _refuse_rivals(planned)
         if where == "-":
             assert stdout is not None, "output '-' needs stdout"
             return tasks[0].stream(stdout)
@@ -161,7 +181,8 @@ class _Source:
     def of(cls, url: str, options: Options, plugins: Plugins, backends: Backends) -> "_Source":
         backend_class = plugins.backend_for(url)
         given = options.get(backend_class.prefix or backend_class.schemes[0], {})
-        return cls(url, backend_class, build_options(backend_class, given), backends)
+        settings = backends.settled(backend_class, build_options(backend_class, given))
+        return cls(url, backend_class, settings, backends)
 
     def backend(self) -> Backend:
         return self.backends.get(self.backend_class, self.settings)
@@ -173,6 +194,24 @@ class _Source:
             recursive=wanted.recursive,
             include=wanted.include,
             exclude=wanted.exclude,
+        )
+
+    def filling(self, directory: str, wanted: _Wanted, *, overwrite: bool) -> Outputs:
+        """The cache that this hub's tools read, in `directory`. Raises UsageError where they have none."""
+        layout = self.backend_class.cache
+        if layout is None:
+            scheme = self.backend_class.schemes[0]
+            raise UsageError(f"{scheme}:// has no cache that could be filled", hint="fetch it to a folder with -O")
+        return Filling(
+            layout=layout,
+            directory=os.path.abspath(os.path.expanduser(directory or layout.directory(os.environ))),
+            order=Order(
+                url=self.url,
+                settings=self.settings,
+                whole=wanted.recursive and not wanted.include and not wanted.exclude,
+            ),
+            recursive=wanted.recursive,
+            overwrite=overwrite,
         )
 
     @contextmanager

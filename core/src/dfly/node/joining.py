@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import attrs
 import httpx
 
-from dfly import wire
+from dfly import tracing, wire
 from dfly.backend import Secret
 from dfly.config import Joining, Network
 from dfly.errors import Cancelled, SwarmError
@@ -179,7 +179,15 @@ def join(
     token = Secret(joining.cluster_token) if joining.cluster_token else None
     urls = [url.rstrip("/") for url in in_order(joining.seed_peers, ask.url.partition("@")[0])]
     candidates = tuple(
-        SeedPeer(url=url, client=client, cluster_token=token, secret=secret, insecure=joining.insecure) for url in urls
+        SeedPeer(
+            url=url,
+            client=client,
+            cluster_token=token,
+            secret=secret,
+            insecure=joining.insecure,
+            traceparent=tracing.current(),
+        )
+        for url in urls
     )
     last: SwarmError | None = None
     for peer in candidates:

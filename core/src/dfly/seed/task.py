@@ -12,10 +12,13 @@ import structlog
 from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.packs import Freight
+from dfly.seed.counts import Counts
+from dfly.seed.fetching import Fetching
 from dfly.seed.guests import Guests
 from dfly.seed.holdings import segments_of
 from dfly.seed.joining import Join
 from dfly.seed.mirroring import BlobState
+from dfly.seed.outsiders import Outsiders
 from dfly.seed.scheduler import Outbox, Scheduler
 from dfly.seed.seals import Seals
 from dfly.seed.stream import Broadcast, Listener
@@ -72,6 +75,7 @@ class Task:
     """One selection of one snapshot. `answer` is the Resolved message, encoded once, up to what is each caller's own.
 
     While it is `held_back_until` that time (of the scheduler's clock), no origin is asked: nodes are to say first what they hold.
+    `public`: its source may be shown to whoever may see this seed peer. `counts` are those of all tasks.
     """
 
     id: str
@@ -82,6 +86,10 @@ class Task:
     seals: Seals
     broadcast: Broadcast = attrs.field(factory=Broadcast)
     guests: Guests = attrs.field(factory=Guests)
+    outsiders: Outsiders = attrs.field(factory=Outsiders)
+    public: bool = False
+    counts: Counts = attrs.field(factory=Counts, repr=False)
+    fetching: Fetching = attrs.field(factory=Fetching, repr=False)
     last_used: float = 0.0
     held_back_until: float | None = None
     #: Whether another seed peer's nodes have brought it here, and whether they are all gone again.
@@ -100,6 +108,14 @@ class Task:
     def name(self) -> str:
         """What may be shown and logged: the id without its seal, which opens the stream of a private source."""
         return self.id.partition("-")[0]
+
+    def published(self, blob: str) -> frozenset[int]:
+        """The segments that were told of."""
+        return frozenset(self._blobs[blob].segments)
+
+    def is_complete(self, blob: str) -> bool:
+        """Whether all of a blob was told to be here."""
+        return self._blobs[blob].complete
 
     def begin_with(self, blob: str, state: BlobState) -> None:
         """Tell what was there before the task was. Of a complete blob one line says it all."""
@@ -138,6 +154,9 @@ class Task:
 
     def report(self, report: Report) -> Advice:
         """What a node tells, and what it is told to try."""
+        member = self.scheduler.member(report.node)
+        if member is not None:
+            self.counts.reported(member, report, self.scheduler.clock())
         self.post(self.scheduler.report(report.node, report))
         chords: dict[Address, None] = {}
         for blob, index in report.stalled[:_MOST_STALLS]:
@@ -145,6 +164,7 @@ class Task:
             chords.update(dict.fromkeys(addresses))
             self.post(outbox)
         self._judge(report)
+        self.outsiders.opened(report.node, report.opened)
         return Advice(chords=tuple(chords))
 
     def _judge(self, report: Report) -> None:
@@ -174,6 +194,7 @@ class Task:
         known = self._of_attempt(blob, attempt)
         if known is None or known.complete:
             return
+        self.fetching.segment(blob)
         if index not in known.segments:
             line = Segment(blob=blob, index=index, size=size, hashes=hashes, attempt=attempt)
             self._enter(known, blob, index, size)
@@ -187,6 +208,7 @@ class Task:
         if known is None or known.complete:
             return
         known.complete = True
+        self.fetching.complete(blob, size)
         for index in range(Layout(size).segments):
             if known.put_down(index) or index not in known.segments:
                 self._enter(known, blob, index, size)
@@ -195,12 +217,14 @@ class Task:
     def blob_withdrawn(self, blob: str, attempt: int) -> None:
         """Tell everybody to forget what `attempt` published."""
         if attempt >= self._blobs[blob].attempt:
+            self.fetching.withdrawn(blob)
             self._blobs[blob] = _Progress(attempt=attempt + 1)
             self.post(self.scheduler.retire(blob))
             self.broadcast.log.append(Blob(blob=blob, state="withdrawn", attempt=attempt))
 
     def blob_failed(self, blob: str, error: DflyError) -> None:
         """Tell that a blob cannot be had."""
+        self.fetching.failed(blob, error)
         line = Failed(blob=blob, error=type(error).__name__, message=error.message, hint=error.hint)
         self.broadcast.log.append(line)
 

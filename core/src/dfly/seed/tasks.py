@@ -18,11 +18,14 @@ import structlog
 from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.packs import Freight
+from dfly.seed.counts import Counts
+from dfly.seed.fetching import Fetching
 from dfly.seed.mirroring import Mirror, MirrorListener
 from dfly.seed.pulling import NoPuller, Pulls
 from dfly.seed.scheduler import Scheduler
 from dfly.seed.seals import Seals
 from dfly.seed.task import Task
+from dfly.tracing import NO_TRACES, Traces
 from dfly.values import Snapshot
 from dfly.wire import Have, Heartbeat, Message, Resolved, Segment
 
@@ -65,13 +68,15 @@ class Tasks:
         open_puller: Callable[[Mirror, Callable[[str, int], None]], Pulls] = NoPuller,
         unfit: Unfit = _all_fit,
         held_back: float = HELD_BACK,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._seals = seals
         self._loop, self._clock = loop, clock
-        self._unfit, self._held_back = unfit, held_back
+        self._unfit, self._held_back, self._traces = unfit, held_back, traces
         self._tasks: dict[str, Task] = {}
         self._of_blob: dict[str, dict[str, Task]] = {}
         self.waiting_for = ""
+        self.counts = Counts()
         self.mirror = open_mirror(_FromThreads(loop, self))
         self._puller = open_puller(self.mirror, lambda *key: self.from_thread(self._reclaim, *key))
 
@@ -101,6 +106,9 @@ class Tasks:
         found.adopted |= carried
         found.broadcast.log.forgive()
         unfit = self._unfit(found.freight)
+        for blob, size in found.freight.sizes().items():
+            if not found.is_complete(blob):
+                found.fetching.begin(blob, size)
         held_back = found.held_back_until is not None
         await asyncio.to_thread(self.mirror.want, _less(found.freight, unfit), backend, task=task, held_back=held_back)
         if not found.begun.is_set():
@@ -110,6 +118,7 @@ class Tasks:
                 # what happened since then has been told already, or will be: it makes no difference in which order
                 found.begun.set()
                 for blob, state in zip(blobs, states, strict=True):
+                    self.counts.lookups["hit" if state.complete else "miss"] += 1
                     found.begin_with(blob, state)
         for blob, error in unfit.items():
             found.blob_failed(blob, error)
@@ -120,6 +129,9 @@ class Tasks:
         found = Task(
             id=task,
             source=snapshot.source,
+            public=snapshot.public,
+            counts=self.counts,
+            fetching=Fetching(self._traces),
             answer=answer,
             freight=freight,
             seals=self._seals,
@@ -158,10 +170,28 @@ class Tasks:
             _log.info("have.not_believed", task=task.name, node=node, segments=len(segments) - len(found))
         return len(found)
 
+    def wanted(self, blob: str) -> bool:
+        """Whether it belongs to any task that is open."""
+        return blob in self._of_blob
+
+    def end(self, task: Task) -> None:
+        """Close a task, with whoever is in it: they have to ask for it again."""
+        for blob in task.scheduler.blobs:
+            if len(self._of_blob[blob]) == 1:
+                self._puller.drop(blob)
+        task.broadcast.close()
+        self._forget(task)
+        _log.info("task.ended", task=task.name, source=task.source)
+
     def tell(self, blob: str, say: Callable[[Task], None]) -> None:
         """Let every task whose freight has `blob` hear of it."""
         for task in list(self._of_blob.get(blob, {}).values()):
             say(task)
+
+    def news(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
+        """Something happened to a blob in the mirror: a "segment" is there, or it is "complete", "withdrawn", "failed"."""
+        self.counts.blobs[what] += 1
+        self.tell(blob, say)
 
     def tick(self) -> None:
         """Let time pass in every ring, and forget tasks that nobody has used for long."""
@@ -202,7 +232,7 @@ class Tasks:
     def withdrawn(self, blob: str, attempt: int) -> None:
         """The mirror takes back what it published of a blob."""
         self._puller.drop(blob)
-        self.tell(blob, lambda task: task.blob_withdrawn(blob, attempt))
+        self.news("withdrawn", blob, lambda task: task.blob_withdrawn(blob, attempt))
 
     def _mind_carried(self, task: Task, now: float) -> None:
         if task.held_back_until is not None and now >= task.held_back_until:
@@ -245,6 +275,7 @@ class Tasks:
         self._loop.run_in_executor(None, work, *args)
 
     def _forget(self, task: Task) -> None:
+        task.fetching.close()
         del self._tasks[task.id]
         for blob in task.scheduler.blobs:
             del self._of_blob[blob][task.id]
@@ -260,10 +291,10 @@ class _FromThreads:
     _tasks: Tasks
 
     def segment_published(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> None:
-        self._tell(blob, lambda task: task.segment_published(blob, index, size, hashes, attempt))
+        self._tell("segment", blob, lambda task: task.segment_published(blob, index, size, hashes, attempt))
 
     def blob_complete(self, blob: str, size: int, sha256: str, attempt: int) -> None:
-        self._tell(blob, lambda task: task.blob_complete(blob, size, sha256, attempt))
+        self._tell("complete", blob, lambda task: task.blob_complete(blob, size, sha256, attempt))
 
     def blob_withdrawn(self, blob: str, attempt: int) -> None:
         _log.warning("blob.withdrawn", blob=blob, attempt=attempt)
@@ -271,13 +302,14 @@ class _FromThreads:
 
     def blob_failed(self, blob: str, error: DflyError) -> None:
         _log.error("blob.failed", blob=blob, error=type(error).__name__, message=error.message)
-        self._tell(blob, lambda task: task.blob_failed(blob, error))
+        self._tasks.from_thread(self._tasks.counts.failed, error)
+        self._tell("failed", blob, lambda task: task.blob_failed(blob, error))
 
     def waiting_for(self, what: str) -> None:
         self._tasks.from_thread(setattr, self._tasks, "waiting_for", what)
 
-    def _tell(self, blob: str, say: Callable[[Task], None]) -> None:
-        self._tasks.from_thread(self._tasks.tell, blob, say)
+    def _tell(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
+        self._tasks.from_thread(self._tasks.news, what, blob, say)
 
 
 def _prepare(task: str, snapshot: Snapshot) -> tuple[Freight, bytes]:
