@@ -1,4 +1,4 @@
-"""Sees whether a task's segments get on, and helps those that do not: chords, then the web seed, then a clear error.
+"""Sees whether a task's segments get on, and helps those that do not: chords, the web seed, a new torrent, then a clear error.
 
 What stalls is said with its cause, to the progress line and the log. A stall is judged by what is usual here (`window`).
 """
@@ -26,6 +26,8 @@ WATCHED = 0.5
 DEAF = 8.0
 #: Segments that come from the web seed at once before a stalled one may, too.
 MOST_HELPED = 8
+#: The step at which a segment that neither helped is begun anew; once.
+ANEW = 4
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -80,6 +82,8 @@ class Help:
                 if self.window.stalled(ongoing, now):
                     ongoing.help += 1
                     stalled.append((flow, index))
+                    if ongoing.help == ANEW:
+                        self.segments.begin_anew(flow, index)
             self.segments.ask_for_hashes(flow)
         self._help(now)
         self.trust.look(quiet_ones, everything, now, progressed=self.segments.progressed)
@@ -122,7 +126,7 @@ class Help:
                 self.emit(Stalled(path=waiting.arrival.label, seconds=round(quiet, 1), cause=cause))
 
     def _give_up_where_nobody_sends(self, now: float) -> None:
-        """Raise SwarmError where a segment that the seed peer has published does not come from it either.
+        """Raise SwarmError where a segment that the seed peer has published does not come from it either, given time for that.
 
         Not after a time without a network: connections take a while to find out that it is back.
         """
@@ -130,7 +134,8 @@ class Help:
             return
         for flow in self.flows.values():
             for index, ongoing in flow.ongoing.items():
-                if ongoing.help > 1 and now - ongoing.progressed > self.patience:
+                tried = max(ongoing.progressed, ongoing.helped)
+                if ongoing.help > 1 and ongoing.helped and now - tried > self.patience:
                     url = self.circle.seat.seed_peer.url
                     raise SwarmError(
                         f"{flow.arrival.label}: neither a node nor the seed peer {url} sends segment {index}",

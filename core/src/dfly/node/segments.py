@@ -55,7 +55,7 @@ class Segments:
     def _ask(self, flow: Flow, index: int) -> None:
         duty = index in flow.duties
         now = time.monotonic()
-        flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty)
+        flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty, helped=now if duty else 0.0)
         web_seeds = (self.circle.web_seed(flow.blob),) if duty else ()
         self._add_torrent(flow, index, have=False, web_seeds=web_seeds, have_pieces=flow.pieces_here.pop(index, ()))
 
@@ -146,7 +146,7 @@ class Segments:
                 continue  # the file is the user's by now, who may have changed it on purpose
             flow.journalled.discard(index)
             now = time.monotonic()
-            flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=True)
+            flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=True, helped=now)
             self._add_torrent(flow, index, have=False, web_seeds=(self.circle.web_seed(flow.blob),), have_pieces=right)
         if settled:
             flow.arrival.spoiled()
@@ -178,7 +178,8 @@ class Segments:
         start, stop = flow.layout.segment_range(index)
         for source, arrived in self.swarm.arrived(SegmentKey(flow.blob, index)).items():
             # what came twice is written once
-            new = min(arrived - ongoing.said.get(source, 0), stop - start - sum(ongoing.said.values()))
+            left = stop - start - ongoing.counted - sum(ongoing.said.values())
+            new = min(arrived - ongoing.said.get(source, 0), left)
             if new > 0:
                 ongoing.said[source] = ongoing.said.get(source, 0) + new
                 ongoing.progressed = self.progressed = now
@@ -190,6 +191,7 @@ class Segments:
         ongoing: Ongoing = flow.ongoing[index]
         if not ongoing.web_seed:
             ongoing.web_seed, ongoing.again_at = True, None
+            ongoing.helped = ongoing.helped or time.monotonic()
             key = SegmentKey(flow.blob, index)
             if any(self.swarm.arrived(key).values()):
                 self.swarm.renew_web_seed(key, self.circle.web_seed(flow.blob))
@@ -197,6 +199,24 @@ class Segments:
                 # a torrent that begins with its web seed asks it at once, others at libtorrent's next tick, a second later
                 self.swarm.remove(key)
                 self._add_torrent(flow, index, have=False, web_seeds=(self.circle.web_seed(flow.blob),))
+
+    def begin_anew(self, flow: Flow, index: int) -> None:
+        """Fetch a segment with a new torrent, from the web seed and everybody near: libtorrent never forgets whom it distrusts
+        in an old one, and a wrong piece makes it distrust all who gave a part, the web seed too.
+        """
+        attempt = flow.attempt
+
+        def looked(right: set[int]) -> None:
+            ongoing = flow.ongoing.get(index)
+            if ongoing is None or flow.attempt != attempt:
+                return
+            self.swarm.remove(SegmentKey(flow.blob, index))
+            ongoing.counted, ongoing.said = ongoing.counted + sum(ongoing.said.values()), {}
+            ongoing.web_seed, ongoing.again_at, ongoing.helped = True, None, time.monotonic()
+            urls = (self.circle.web_seed(flow.blob),)
+            self._add_torrent(flow, index, have=False, web_seeds=urls, have_pieces=right)
+
+        self.workers.hash(looked, flow.right_pieces, index)
 
     def carry_over(self, records: Iterable[wire.Segment]) -> None:
         """Tell a seed peer that did not publish them itself of segments that are held here."""

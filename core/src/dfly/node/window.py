@@ -26,7 +26,8 @@ class Ongoing:
     """One unfinished segment: when it was asked for, when its last byte came, what help it has had,
     how often the web seed refused it, and when that is to be asked again.
 
-    `said` are the bytes by source that have been reported so far.
+    `said` are the bytes by source of its torrent that have been reported so far, `counted` those of earlier torrents of it.
+    `helped` is when it was last given another way to come, the web seed or a new torrent; 0 while it has had none.
     """
 
     began: float
@@ -35,7 +36,9 @@ class Ongoing:
     help: int = 0
     refusals: int = 0
     again_at: float | None = None
+    helped: float = 0.0
     said: dict[str, int] = attrs.field(factory=dict)
+    counted: int = 0
 
     def refused(self, now: float) -> None:
         """The web seed gave a bad answer, which ends it for libtorrent: ask again at once, then less and less often."""
