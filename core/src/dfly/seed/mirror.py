@@ -10,7 +10,7 @@ thousand descriptors, and the files a loader opens first are small. Reading orde
 
 import threading
 from bisect import insort
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -26,16 +26,18 @@ from dfly.packs import Freight, Pack
 from dfly.seed.inbound import Inbound
 from dfly.seed.intake import Intake
 from dfly.seed.mending import Suspect
-from dfly.seed.mirroring import MirrorListener
+from dfly.seed.mirroring import MirrorListener, Verdict
 from dfly.seed.packing import Packing
 from dfly.seed.publication import BlobState, Publication
 from dfly.seed.repair import Repairs
-from dfly.store.blobs import BlobStore
+from dfly.store.blobs import BlobStore, Committed
 from dfly.values import Entry
 
 #: How many blobs may be open at once before a small file of a pack (0), or another blob (1), has to wait.
 _ROOM = {0: 64, 1: 32}
 _HASH_LENGTH = 20
+#: Seconds between looks whether a damaged blob is mended, and how many of them.
+_LOOK, _MENDING = 0.1, 6000
 
 _log = structlog.get_logger()
 
@@ -185,6 +187,10 @@ class Mirror:
         held = self._store.committed(blob)
         return held.hashes if held else None
 
+    def committed(self, blob: str) -> Committed | None:
+        """The blob where it is here and whole, whether or not anybody wants it at present. Asks the disk."""
+        return self._store.committed(blob)
+
     def state(self, blob: str) -> BlobState:
         """How far a blob is; one that nobody wants has not begun."""
         publication = self._publication(blob)
@@ -204,6 +210,64 @@ class Mirror:
             return
         if self._repairs.allowed(blob, index):
             self._settle_later(lambda: self._recheck(publication, index))
+
+    def held(self) -> Iterator[str]:
+        """All blobs that are here and whole, whoever wanted them. Asks the disk."""
+        yield from self._store
+
+    def busy(self, blob: str) -> bool:
+        """Whether it is on its way, or waits for that."""
+        line = self._blobs.get(blob)
+        return blob in self._packing or (line is not None and line.phase in ("waiting", "open"))
+
+    def remove(self, blobs: Iterable[str]) -> list[str]:
+        """Take blobs that nobody wants any more off the disk; returns those that were on their way, and stay."""
+        staying = []
+        # with the lock held: whoever wants one again begins a new one afterwards
+        with self._lock:
+            for blob in blobs:
+                if self.busy(blob):
+                    staying.append(blob)
+                    continue
+                for books in (self._blobs, self._packs, self._packs_asked):
+                    books.pop(blob, None)
+                self._store.remove(blob)
+        return staying
+
+    def verify(self, blob: str) -> Verdict | None:
+        """Read a committed blob, hold it against its digest, and mend what is damaged; None where there is none.
+
+        What cannot be mended is put aside. Takes as long as reading takes, and as the origin does.
+        """
+        if blob not in self._store:
+            return None
+        if self._store.intact(blob):
+            return "right"
+        _log.warning("blob.damaged", blob=blob)
+        publication = self._publication(blob)
+        if publication is not None:
+            self._mend(publication)
+        if blob in self._store and self._store.intact(blob):
+            return "mended"
+        error = OutputError(f"{self._store.path(blob)}: damaged on the disk")
+        if publication is not None and publication.complete:
+            self._lost(publication, error)
+        elif blob in self._store:
+            self._store.quarantine(blob)
+        return "lost"
+
+    def _mend(self, publication: Publication) -> None:
+        """Look at every segment of a complete blob, and wait for those that are being brought again."""
+        segments = list(self.state(publication.blob).segments)
+        for index in segments:
+            if publication.complete:
+                self._recheck(publication, index)
+        size = publication.size or 0
+        for _ in range(_MENDING):
+            if publication.complete and publication.readable(0, size):
+                return
+            if self._stopped.wait(_LOOK) or not (publication.complete or self.busy(publication.blob)):
+                return
 
     def close(self) -> None:
         """Stop, keeping what has arrived. Returns within seconds; the listener hears nothing afterwards."""

@@ -3,12 +3,16 @@
 The mirror works in threads; its listener is called from them.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Literal, Protocol
 
 from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.packs import Freight
+from dfly.store.blobs import Committed
+
+#: What a look at a blob found: "lost" is one that could not be mended, and is fetched anew when it is asked for.
+Verdict = Literal["right", "mended", "lost"]
 
 
 class BlobState(Protocol):
@@ -78,6 +82,9 @@ class Mirror(Protocol):
     def hashes(self, blob: str) -> bytes | None:
         """20 bytes for each piece, once the blob is complete."""
 
+    def committed(self, blob: str) -> Committed | None:
+        """The blob where it is here and whole, whether or not anybody wants it at present. Asks the disk."""
+
     def state(self, blob: str) -> BlobState:
         """How far it is."""
 
@@ -86,6 +93,18 @@ class Mirror(Protocol):
 
     def recheck(self, blob: str, index: int) -> None:
         """Somebody got wrong bytes of a segment from here: look, and repair what is wrong. Returns at once."""
+
+    def held(self) -> Iterator[str]:
+        """All blobs that are here and whole, whoever wanted them. Asks the disk."""
+
+    def busy(self, blob: str) -> bool:
+        """Whether it is on its way, or waits for that."""
+
+    def remove(self, blobs: Iterable[str]) -> list[str]:
+        """Take blobs that nobody wants any more off the disk; returns those that were on their way, and stay."""
+
+    def verify(self, blob: str) -> Verdict | None:
+        """Read a committed blob, hold it against its digest, and mend what is damaged; None where there is none."""
 
     def close(self) -> None:
         """Stop fetching and let go of the disk."""

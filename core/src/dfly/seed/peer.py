@@ -25,6 +25,7 @@ from dfly.plugins import Plugins
 from dfly.seed.access import Access, plain_ip
 from dfly.seed.app import App
 from dfly.seed.catalog import Catalog
+from dfly.seed.inventory import Inventory
 from dfly.seed.keys import Keys
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
@@ -158,6 +159,7 @@ class SeedPeer:
             stack.callback(catalog.close)
             memory = Memory(os.path.join(config.data_dir, "snapshots"))
             egress: Counter[str] = Counter()
+            inventory = Inventory(tasks=tasks, memory=memory, egress=egress, config=config)
             app = App(
                 access=access,
                 catalog=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
@@ -165,11 +167,12 @@ class SeedPeer:
                 web_seed=WebSeed(tasks=tasks, keys=keys, egress=egress, lifetime=config.grant_lifetime),
                 plugins=self._plugins,
                 egress=egress,
+                faces=(inventory,),
             )
             url = await stack.enter_async_context(listening(app.application(), config.listen, tls=_tls(config)))
-            for clock in (app.run_clocks(), _tidy(backends, tasks.mirror)):
+            for clock in (app.run_clocks(), inventory.run_clock(), _tidy(backends, tasks.mirror)):
                 stack.callback(asyncio.create_task(clock).cancel)
-            app.ready = True
+            readiness.state = "serving"
             _log.info("listening", url=url)
             yield url
             _log.info("stopping")
