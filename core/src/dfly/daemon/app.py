@@ -21,6 +21,7 @@ from dfly.daemon.repair import Verifier
 from dfly.errors import AccessDenied, NotFound, UsageError
 from dfly.seed.answers import in_words
 from dfly.seed.faces import OPERATOR, Face
+from dfly.seed.readiness import Readiness
 from dfly.version import VERSION
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,14 +37,14 @@ class App:
     members: Callable[[], int]
     seed_peers: tuple[str, ...]
     faces: Sequence[Face] = ()
-    ready: bool = False
+    readiness: Readiness = attrs.field(factory=Readiness)
     started: float = attrs.field(factory=time.monotonic)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(middlewares=[in_words, self._guarded])
         app.router.add_get("/healthz", self.healthz)
-        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/readyz", self.readiness.answer)
         app.router.add_get("/v1/status", self.status)
         app.router.add_get(OPERATOR + "snapshots", self.snapshots)
         app.router.add_post(OPERATOR + "verify", self.verify)
@@ -55,10 +56,6 @@ class App:
     async def healthz(self, _request: web.Request) -> web.Response:
         """GET /healthz: the process answers."""
         return web.json_response({"ok": True})
-
-    async def readyz(self, _request: web.Request) -> web.Response:
-        """GET /readyz: it can do its work."""
-        return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
 
     async def status(self, _request: web.Request) -> web.Response:
         """GET /v1/status."""

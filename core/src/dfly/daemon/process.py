@@ -29,6 +29,7 @@ from dfly.daemon.visit import Visit
 from dfly.errors import DflyError, SwarmError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
+from dfly.seed.readiness import Readiness
 from dfly.store.blobs import BlobStore
 from dfly.swarm import raise_file_limit
 
@@ -135,6 +136,7 @@ class NodeDaemon:
                 verifier=parts.verifier,
                 members=lambda: parts.neighbours.places if parts.neighbours is not None else 0,
                 seed_peers=self.config.joining.seed_peers,
+                readiness=Readiness(directory=self.config.data_dir),
             )
             runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
             await runner.setup()
@@ -149,11 +151,11 @@ class NodeDaemon:
             front.open()
             stack.push_async_callback(asyncio.to_thread, front.close)
             stack.callback(closing.set)
-            app.ready = True
+            app.readiness.state = "serving"
             self._notify("READY=1", f"STATUS=listening at {front.path}")
             _log.info("listening", socket=front.path, url=url)
             yield Started(socket=front.path, url=url)
-            app.ready = False
+            app.readiness.state = "stopping"
             self._notify("STOPPING=1")
             _log.info("stopping")
 

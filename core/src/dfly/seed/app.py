@@ -18,13 +18,15 @@ from dfly.seed.access import Access, is_loopback, plain_ip
 from dfly.seed.answers import Handler, in_words, no_more_words, refuse
 from dfly.seed.bodies import Bodies
 from dfly.seed.catalog import Resolver
-from dfly.seed.faces import OPERATOR, Face
+from dfly.seed.faces import OPEN, OPERATOR, WATCHED, Face
 from dfly.seed.joining import Join
 from dfly.seed.options import Given, plain_options, schema
+from dfly.seed.readiness import Readiness
 from dfly.seed.stream import FLUSH, HEARTBEAT
 from dfly.seed.streams import Streams
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
+from dfly.seed.watched import below_the_callers_span
 from dfly.seed.webseed import WebSeed
 from dfly.wire import Ask, Have, Report, WireError
 
@@ -57,7 +59,7 @@ class App:
     plugins: Plugins
     egress: Counter[str]
     faces: Sequence[Face] = ()
-    ready: bool = False
+    readiness: Readiness = attrs.field(factory=Readiness)
     _bodies: Bodies = attrs.field(factory=Bodies)
     _schema: bytes | None = None
     _streams: Streams = attrs.field(init=False)
@@ -67,7 +69,8 @@ class App:
 
     def application(self) -> web.Application:
         """The aiohttp application; its clocks run while it does."""
-        app = web.Application(middlewares=[in_words, self._authenticated()], client_max_size=wire.LONGEST_BODY)
+        middlewares = [in_words, self._authenticated(), below_the_callers_span]
+        app = web.Application(middlewares=middlewares, client_max_size=wire.LONGEST_BODY)
         app.router.add_post("/v1/snapshots", self.snapshots)
         app.router.add_get("/v1/snapshots/{task}/events", self.events, allow_head=False)
         app.router.add_post("/v1/snapshots/{task}/report", self.report)
@@ -77,7 +80,7 @@ class App:
         app.router.add_get("/v1/plugins", self.list_plugins)
         app.router.add_get("/v1/stats", self.stats)
         app.router.add_get("/healthz", self.healthz)
-        app.router.add_get("/readyz", self.readyz)
+        app.router.add_get("/readyz", self.readiness.answer)
         for face in self.faces:
             face.add_routes(app.router)
         app.on_shutdown.append(self._end_streams)
@@ -212,15 +215,12 @@ class App:
         """GET /healthz: the process answers."""
         return web.json_response({"ok": True})
 
-    async def readyz(self, _request: web.Request) -> web.Response:
-        """GET /readyz: it can do its work."""
-        return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
-
     def _authenticated(self) -> Middleware:
         @web.middleware
         async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
             resource = request.match_info.route.resource
-            if resource is None or resource.canonical not in _WITHOUT_TOKEN:
+            path = resource.canonical if resource is not None else ""
+            if path not in _WITHOUT_TOKEN and not path.startswith((*OPEN, *WATCHED)):
                 authorization = request.headers.get("Authorization", "")
                 try:
                     self.access.check_token(authorization)
@@ -253,7 +253,7 @@ class App:
         return task
 
     async def _end_streams(self, _app: web.Application) -> None:
-        self.ready = False
+        self.readiness.state = "stopping"
         self.tasks.close_streams()
 
 

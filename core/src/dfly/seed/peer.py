@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import structlog
@@ -26,17 +26,23 @@ from dfly.seed.access import Access, plain_ip
 from dfly.seed.app import App
 from dfly.seed.catalog import Catalog
 from dfly.seed.inventory import Inventory
+from dfly.seed.files import Files
 from dfly.seed.keys import Keys
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
 from dfly.seed.pulling import Puller
+from dfly.seed.readiness import Readiness
 from dfly.seed.remembered import Memory
 from dfly.seed.remembering import Remembering
 from dfly.seed.running import in_thread, listening
 from dfly.seed.seals import ClusterSeals
 from dfly.seed.tasks import Tasks
+from dfly.seed.torrents import Torrents
+from dfly.seed.tracker import Tracker
+from dfly.seed.watched import Watched
 from dfly.seed.webseed import WebSeed
 from dfly.store.blobs import BlobStore
+from dfly.tracing import NO_TRACES, Traces
 
 if TYPE_CHECKING:
     from dfly.swarm import Swarm
@@ -78,6 +84,21 @@ class SeedPeerConfig:
 OpenMirror = Callable[[SeedPeerConfig, MirrorListener, Pauses], AbstractContextManager[Mirror]]
 
 
+class Supervisor(Protocol):
+    """Who started this process, and hears how it goes (`dfly.daemon.notify`). `watchdog`: how often, in seconds."""
+
+    @property
+    def watchdog(self) -> float | None:
+        """None: it need not hear regularly."""
+
+    def __call__(self, *lines: str) -> None:
+        """Tell it `READY=1`, `WATCHDOG=1`, `STOPPING=1`, `STATUS=…`."""
+
+
+def _unsupervised(*_: str) -> None:
+    pass
+
+
 @contextmanager
 def stored_mirror(config: SeedPeerConfig, listener: MirrorListener, pauses: Pauses) -> Iterator[Mirror]:
     """The mirror that keeps its blobs in the data directory."""
@@ -93,19 +114,25 @@ class SeedPeer:
     """One seed peer; `run` it, or keep it `running` while something else happens."""
 
     def __init__(
-        self, config: SeedPeerConfig, *, open_mirror: OpenMirror = stored_mirror, plugins: Plugins | None = None
+        self,
+        config: SeedPeerConfig,
+        *,
+        open_mirror: OpenMirror = stored_mirror,
+        plugins: Plugins | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self.config = config
+        self._traces = traces
         self._open_mirror = open_mirror
         self._plugins = plugins or Plugins()
 
-    def run(self, *, started: Callable[[str], None]) -> None:
+    def run(self, *, started: Callable[[str], None], supervisor: Supervisor | None = None) -> None:
         """Serve until SIGINT or SIGTERM; `started` is called with the URL when requests are answered.
 
         Raises SwarmError where the address cannot be had.
         """
         _raise_file_limit()
-        asyncio.run(self._run(started))
+        asyncio.run(self._run(started, supervisor))
 
     @contextmanager
     def running(self) -> Iterator[str]:
@@ -143,6 +170,7 @@ class SeedPeer:
                 open_mirror=lambda told: stack.enter_context(self._open_mirror(config, told, backends.pauses)),
                 seals=seals,
                 loop=loop,
+                traces=self._traces,
                 open_puller=lambda *collaborators: stack.enter_context(
                     contextlib.closing(Puller(*collaborators, open_swarm=self._open_swarm))
                 ),
@@ -159,15 +187,26 @@ class SeedPeer:
             stack.callback(catalog.close)
             memory = Memory(os.path.join(config.data_dir, "snapshots"))
             egress: Counter[str] = Counter()
+            readiness = Readiness(directory=config.data_dir)
             inventory = Inventory(tasks=tasks, memory=memory, egress=egress, config=config)
             app = App(
                 access=access,
-                catalog=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
+                catalog=Watched(
+                    resolver=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
+                    counts=tasks.counts,
+                    traces=self._traces,
+                ),
                 tasks=tasks,
                 web_seed=WebSeed(tasks=tasks, keys=keys, egress=egress, lifetime=config.grant_lifetime),
                 plugins=self._plugins,
                 egress=egress,
-                faces=(inventory,),
+                faces=(
+                    inventory,
+                    Tracker(tasks=tasks, keys=keys),
+                    Files(tasks=tasks, keys=keys, egress=egress),
+                    Torrents(memory=memory, tasks=tasks, keys=keys),
+                ),
+                readiness=readiness,
             )
             url = await stack.enter_async_context(listening(app.application(), config.listen, tls=_tls(config)))
             for clock in (app.run_clocks(), inventory.run_clock(), _tidy(backends, tasks.mirror)):
@@ -185,13 +224,19 @@ class SeedPeer:
         # nodes let in the address that they know the seed peer by
         return Swarm(SwarmSettings(interfaces=(host,) if _is_one_address(host) else ()), on_event=on_event)
 
-    async def _run(self, started: Callable[[str], None]) -> None:
+    async def _run(self, started: Callable[[str], None], supervisor: Supervisor | None) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        tell, pause = (supervisor, supervisor.watchdog) if supervisor else (_unsupervised, None)
         async with self.serving() as url:
             started(url)
-            await stop.wait()
+            tell("READY=1", f"STATUS=listening at {url}")
+            while not stop.is_set():
+                tell("WATCHDOG=1")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
+            tell("STOPPING=1")
 
 
 async def _tidy(backends: Backends, mirror: Mirror) -> None:

@@ -148,7 +148,7 @@ class StandIn:
             url = await stack.enter_async_context(listening(app.application(), self._sock))
             stack.callback(asyncio.create_task(app.run_clocks()).cancel)
             self._tasks = tasks
-            app.ready = True
+            app.readiness.state = "serving"
             _log.info("standing_in", url=url, source=bare_url(self._resolved.snapshot.source))
             yield url
 
