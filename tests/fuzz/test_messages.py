@@ -45,6 +45,7 @@ BODIES = (
         doubts=(("b", 1, "127.0.0.1", 9),),
         bad_segments=(("b", 1),),
         sources={"hub": 1},
+        opened=(7,),
     ),
     wire.Have(node="n", segments=(SEGMENT,)),
     wire.Advice(chords=HERE),
@@ -57,6 +58,7 @@ LINES = (
     wire.Ring(neighbours=HERE, admitted=HERE, stand_ins=HERE),
     wire.EntryDuty(blob="b", index=1),
     wire.Doubted(blob="b", index=1),
+    wire.Outsider(number=1, blob="b", name="a.bin", host="127.0.0.1", seconds=9.0),
     wire.Heartbeat(waiting_for="the hub"),
 )
 SAMPLES = {type(m).__name__: (m.encode(), type(m).decode) for m in BODIES}

@@ -44,6 +44,14 @@ MESSAGES = {
     wire.EntryDuty: st.builds(wire.EntryDuty, blob=texts, index=counts),
     wire.Released: st.builds(wire.Released),
     wire.Doubted: st.builds(wire.Doubted, blob=texts, index=counts),
+    wire.Outsider: st.builds(
+        wire.Outsider,
+        number=counts,
+        blob=texts,
+        name=st.sampled_from(["model.bin", "ein Gewicht.ü"]),
+        host=st.sampled_from(["127.0.0.1", "fd00::2"]),
+        seconds=seconds,
+    ),
     wire.Heartbeat: st.builds(wire.Heartbeat, waiting_for=texts),
 }
 entries = st.builds(
@@ -85,6 +93,7 @@ BODIES = {
         silent_peers=several,
         bad_segments=pairs,
         sources=st.dictionaries(texts, numbers, max_size=3),
+        opened=st.lists(numbers, max_size=2).map(tuple),
         done=st.booleans(),
         goodbye=st.booleans(),
     ),

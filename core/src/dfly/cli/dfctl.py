@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from dfly.cli import ctl_cache, ctl_plugins, ctl_put, flags
+from dfly.cli import ctl_cache, ctl_plugins, ctl_put, ctl_torrent, flags
 from dfly.cli.failures import Failures
 from dfly.plugins import Plugins
 
@@ -40,6 +40,7 @@ def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:
     app.command("pin")(ctl_cache.pin)
     app.command("unpin")(ctl_cache.unpin)
     app.command("put")(ctl_put.command(plugins, argv))
+    app.command("torrent")(ctl_torrent.torrent)
     return app
 
 

@@ -155,7 +155,8 @@ class Neighbours:
         """Take a place with all that is here of a task, unless nothing is."""
         task = joined.seat.task
         record = self._records.get(task)
-        held = self._held(joined.freight(), record)
+        freight = joined.freight()
+        held = self._held(freight, record)
         if not held or self._closing.is_set() or not self._most:
             return
         inbox = SimpleQueue[Any]()
@@ -169,6 +170,7 @@ class Neighbours:
             inbox=inbox,
             cache=self._cache,
             damaged=self._damaged,
+            parts=freight.pack.blobs if freight.pack else (),
         )
         reserve.close()
         with self._lock:

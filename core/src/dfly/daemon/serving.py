@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -24,6 +24,7 @@ from dfly.errors import AccessDenied, DflyError
 from dfly.layout import Layout
 from dfly.node.control import Whereabouts
 from dfly.node.listening import Alone, EventStream, Moved, StreamLost
+from dfly.node.outsiders import Outsiders
 from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
 from dfly.store.blobs import Committed
@@ -89,7 +90,7 @@ class Serving:
     """Serves `held` (by blob id) in the ring where `succession` sits, as the node `me`, until `leave`.
 
     `damaged(blob)` is called when a blob turns out not to be what it was; it must not block. `inbox` is where the share's
-    events go.
+    events go. `parts` are further blobs of the task, which travel in its pack: only outsiders take them one by one.
     """
 
     def __init__(
@@ -102,8 +103,9 @@ class Serving:
         inbox: "SimpleQueue[Any]",
         cache: Cache,
         damaged: Callable[[str], None],
+        parts: Collection[str] = (),
     ) -> None:
-        self._held = dict(held)
+        self._held, self._parts = dict(held), frozenset(parts)
         self._succession, self._seat = succession, succession.seat
         self._share, self._inbox, self._cache, self._damaged = share, inbox, cache, damaged
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
@@ -116,6 +118,7 @@ class Serving:
         self._uploaded = -1
         self._busy_until = 0.0
         self._in_use = ExitStack()
+        self._outsiders = Outsiders(session=share, keep=lambda blob: cache.in_use([blob]))
         self._left = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
             wire.Hello: self._on_hello,
@@ -123,6 +126,7 @@ class Serving:
             wire.Blob: self._on_blob,
             wire.Doubted: self._on_doubted,
             wire.Released: self._on_released,
+            wire.Outsider: self._on_outsider,
             StreamLost: self._on_stream_lost,
             Moved: self._on_moved,
             Alone: self._on_alone,
@@ -171,6 +175,7 @@ class Serving:
                     self._tell(done=True, goodbye=True)
             self._stream.leave()
             self._take_back()
+            self._outsiders.close()
 
     def _turn(self) -> None:
         with suppress(Empty):
@@ -186,6 +191,7 @@ class Serving:
             self._tell(done=True)
         if self._offered and now >= self._busy_until and self._idle(now):
             self._take_back()
+        self._outsiders.look()
 
     def _handle(self, news: Any) -> None:
         handler = self._handlers.get(type(news))
@@ -211,8 +217,23 @@ class Serving:
         if held is not None and doubted.index < held.layout.segments and not held.right(doubted.index):
             self._drop(doubted.blob)
 
+    def _on_outsider(self, outsider: wire.Outsider) -> None:
+        """Somebody with a stock client wants a blob: the seed peer names this node to them once it says that they may come."""
+        held = self._held.get(outsider.blob)
+        committed = held.committed if held is not None else None
+        if committed is None and outsider.blob in self._parts:
+            committed = self._cache.usable(outsider.blob)
+        if committed is None or not self._outsiders.let_in(
+            outsider, path=committed.path, layout=Layout(committed.size), hashes=committed.hashes
+        ):
+            return
+        _log.info("outsider.let_in", blob=outsider.blob, host=outsider.host)
+        self._reports.open(outsider.number)
+        self._tell(done=True)
+
     def _on_storage_failed(self, failed: StorageFailed) -> None:
         _log.warning("blob.unreadable", blob=failed.key.blob, cause=failed.reason)
+        self._outsiders.drop(failed.key.blob)
         self._drop(failed.key.blob)
 
     def _on_stream_lost(self, lost: StreamLost) -> None:
@@ -280,6 +301,7 @@ class Serving:
         """Serve a damaged blob no more, to anybody."""
         if self._held.pop(blob, None) is None:
             return
+        self._outsiders.drop(blob)
         for key in [key for key in self._offered if key.blob == blob]:
             self._offered.discard(key)
             with suppress(KeyError):

@@ -6,12 +6,13 @@ one fetches it, since each blob is brought by one task.
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from dfly.layout import Layout
-from dfly.swarm import Address, Key, SegmentKey, Swarm, SwarmEvent, Traffic
+from dfly.swarm import Address, Key, SegmentKey, Swarm, SwarmEvent, Traffic, WholeKey
 
 Put = Callable[[Any], None]
+K = TypeVar("K", bound=Key)
 
 
 class SharedSession:
@@ -40,9 +41,7 @@ class SharedSession:
         if swarm is not None:
             swarm.close()
 
-    def add(
-        self, share: "Share", key: SegmentKey, add: Callable[[], SegmentKey], peers: Sequence[Address]
-    ) -> SegmentKey:
+    def add(self, share: "Share", key: K, add: Callable[[], K], peers: Sequence[Address] = ()) -> K:
         """Add a torrent, or share the one that is there."""
         with self._lock:
             holders = self._holders.setdefault(key, [])
@@ -129,6 +128,26 @@ class Share:
             )
 
         return self._shared.add(self, SegmentKey(blob, index), add, peers)
+
+    def add_whole(
+        self,
+        blob: str,
+        layout: Layout,
+        hashes: bytes,
+        *,
+        path: str,
+        name: str = "",
+        seeding: bool,
+        after_restart: bool = False,
+    ) -> WholeKey:
+        """See Swarm."""
+
+        def add() -> WholeKey:
+            return self._swarm.add_whole(
+                blob, layout, hashes, path=path, name=name, seeding=seeding, after_restart=after_restart
+            )
+
+        return self._shared.add(self, WholeKey(blob, name), add)
 
     def remove(self, key: Key) -> None:
         """See Swarm."""

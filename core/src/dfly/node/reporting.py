@@ -19,6 +19,7 @@ class Reports:
     silent_peers: set[wire.Address] = attrs.field(factory=set)
     doubts: set[tuple[str, int, str, int]] = attrs.field(factory=set)
     bad_segments: set[tuple[str, int]] = attrs.field(factory=set)
+    opened: set[int] = attrs.field(factory=set)
     under_way: bool = False
     last: float = 0.0
     _held: dict[str, set[int]] = attrs.field(factory=dict)
@@ -33,6 +34,11 @@ class Reports:
         """A segment is readable here. `urgent`: others wait to take it from here."""
         self._held.setdefault(blob, set()).add(index)
         self._urgent |= urgent
+
+    def open(self, number: int) -> None:
+        """An outsider was let in, who is told of this node once that is known."""
+        self.opened.add(number)
+        self._urgent = True
 
     def forget(self, blob: str) -> None:
         """A blob was withdrawn."""
@@ -72,6 +78,7 @@ class Reports:
             doubts=tuple(sorted(self.doubts)),
             bad_segments=tuple(sorted(self.bad_segments)),
             sources=dict(self.sources),
+            opened=tuple(sorted(self.opened)),
             **more,
         )
 
@@ -86,3 +93,4 @@ class Reports:
         self.silent_peers.difference_update(told.silent_peers)
         self.doubts.difference_update(told.doubts)
         self.bad_segments.difference_update(told.bad_segments)
+        self.opened.difference_update(told.opened)

@@ -25,6 +25,7 @@ from dfly.node.control import Whereabouts, revive
 from dfly.node.flow import Flow
 from dfly.node.helping import Hearing, Help
 from dfly.node.listening import Alone, EventStream, Moved, StreamLost
+from dfly.node.outsiders import Outsiders
 from dfly.node.reporting import Reports
 from dfly.node.segments import Segments
 from dfly.node.succession import Succession
@@ -90,6 +91,7 @@ class Rolling:
             emit=emit,
             patience=patience,
         )
+        self._outsiders = Outsiders(session=swarm)
         self._looked = 0.0
         self._released = False
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -101,6 +103,7 @@ class Rolling:
             wire.Failed: self._on_failed,
             wire.Released: self._on_released,
             wire.Doubted: self._on_doubted,
+            wire.Outsider: self._on_outsider,
             wire.Heartbeat: self._on_heartbeat,
             StreamLost: self._on_stream_lost,
             Moved: self._on_moved,
@@ -119,6 +122,7 @@ class Rolling:
 
     def __exit__(self, *error: object) -> None:
         self._stream.leave()
+        self._outsiders.close()
         for flow in self._flows.values():
             self._segments.drop(flow)
         self._workers.close()
@@ -168,6 +172,7 @@ class Rolling:
         if now - self._looked >= TICK:
             self._looked = now
             self._help.look(now)
+            self._outsiders.look()
         if self._reports.due(now):
             self._report(done=all(flow.arrival.settled for flow in self._flows.values()))
 
@@ -246,6 +251,15 @@ class Rolling:
 
         self._workers.hash(looked, flow.right_pieces, doubted.index)
 
+    def _on_outsider(self, outsider: wire.Outsider) -> None:
+        """Somebody with a stock client wants a blob, which is theirs to have if all of it is here and was found right."""
+        flow = self._flows.get(outsider.blob)
+        if flow is None or not flow.whole or not flow.arrival.settled or flow.damages or flow.layout is None:
+            return
+        hashes = b"".join(flow.hashes[index] for index in range(flow.layout.segments))
+        if self._outsiders.let_in(outsider, path=flow.gathered().partial.path, layout=flow.layout, hashes=hashes):
+            self._reports.open(outsider.number)
+
     def _on_heartbeat(self, heartbeat: wire.Heartbeat) -> None:
         self._hearing.waiting_for = heartbeat.waiting_for
 
@@ -295,6 +309,7 @@ class Rolling:
             self._segments.use_web_seed(flow, failed.key.index)
 
     def _on_storage_failed(self, failed: StorageFailed) -> None:
+        self._outsiders.drop(failed.key.blob)
         flow = self._flows.get(failed.key.blob)
         if flow is None or flow.arrival.settled or flow.settling or flow.held_up:
             return  # the files are in place, or the bytes are just being judged or thrown away

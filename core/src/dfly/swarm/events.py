@@ -19,9 +19,10 @@ class SegmentKey:
 
 @attrs.frozen(order=True)
 class WholeKey:
-    """The torrent of a whole blob."""
+    """The torrent of a whole blob; with a file's `name` the one for stock clients."""
 
     blob: str
+    name: str = ""
 
 
 Key = SegmentKey | WholeKey

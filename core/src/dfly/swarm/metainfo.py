@@ -3,6 +3,9 @@
 A segment torrent describes the whole blob (same name, length and piece length for all segments), but only its own pieces
 carry real SHA-1 hashes; all others are zero. So every segment torrent of a blob writes into one sparse file at the right
 offsets. A private key, `dfly segment`, tells segment torrents apart even where their hashes are equal.
+
+A whole blob's torrent is named after the blob between nodes. The one for stock clients has a file's name, which is what they
+write, and is *private*: they ask our tracker for peers and nobody else, so nothing of it gets into the DHT.
 """
 
 import hashlib
@@ -28,12 +31,15 @@ def segment_info(blob: str, layout: Layout, index: int, hashes: bytes) -> bytes:
     )
 
 
-def whole_info(blob: str, layout: Layout, hashes: bytes) -> bytes:
-    """The bencoded info dictionary of the whole blob; `hashes` are the SHA-1 of all pieces, joined. Raises ValueError."""
+def whole_info(blob: str, layout: Layout, hashes: bytes, *, name: str = "") -> bytes:
+    """The bencoded info dictionary of the whole blob; `hashes` are the SHA-1 of all pieces, joined. Raises ValueError.
+
+    With the `name` of a file it is the torrent for stock clients.
+    """
     if not layout.pieces:
         raise ValueError(f"{blob} is empty: there is nothing to share")
     _check(hashes, layout.pieces, blob)
-    return b"".join((b"d", _head(blob, layout), hashes, b"e"))
+    return b"".join((b"d", _head(name or blob, layout), hashes, b"7:privatei1ee" if name else b"e"))
 
 
 def info_hash(info: bytes) -> bytes:
@@ -46,9 +52,9 @@ def piece_hash(piece: bytes | memoryview) -> bytes:
     return hashlib.sha1(piece, usedforsecurity=False).digest()
 
 
-def _head(blob: str, layout: Layout) -> bytes:
+def _head(called: str, layout: Layout) -> bytes:
     """The keys all torrents of a blob share, in bencode's sorted order, up to the start of the hashes."""
-    name = blob.encode()
+    name = called.encode()
     head = b"6:lengthi%de4:name%d:%s12:piece lengthi%de6:pieces%d:"
     return head % (layout.size, len(name), name, layout.piece_length, HASH_LENGTH * layout.pieces)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from dfly.layout import Layout
-from dfly.swarm.events import Address, Key, SegmentKey
+from dfly.swarm.events import Address, Key, SegmentKey, WholeKey
 
 
 class Session(Protocol):
@@ -26,6 +26,18 @@ class Session(Protocol):
         have: bool = False,
         have_pieces: Collection[int] = (),
     ) -> SegmentKey: ...
+
+    def add_whole(  # noqa: D102
+        self,
+        blob: str,
+        layout: Layout,
+        hashes: bytes,
+        *,
+        path: str,
+        name: str = "",
+        seeding: bool,
+        after_restart: bool = False,
+    ) -> WholeKey: ...
 
     def remove(self, key: Key) -> None: ...  # noqa: D102
 

@@ -95,16 +95,18 @@ class Swarm:
         path: str,
         peers: Sequence[Address] = (),
         web_seeds: Sequence[str] = (),
+        name: str = "",
         seeding: bool,
         after_restart: bool = False,
     ) -> WholeKey:
         """Join a whole blob's swarm. With `seeding` the file is committed and is never written to.
 
-        `after_restart` has each piece checked once before it is first served. Raises ValueError as `add_segment` does.
+        `after_restart` has each piece checked once before it is first served. With a `name` it is the swarm of stock clients,
+        who have the file under that name. Raises ValueError as `add_segment` does.
         """
-        key = WholeKey(blob)
+        key = WholeKey(blob, name)
         params = whole_params(
-            whole_info(blob, layout, hashes),
+            whole_info(blob, layout, hashes, name=name),
             layout,
             path=path,
             seeding=seeding,

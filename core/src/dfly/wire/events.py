@@ -10,6 +10,7 @@ from dfly.wire.fields import (
     addresses,
     count,
     dumps,
+    file_name,
     get,
     hashes_of,
     ip,
@@ -130,6 +131,21 @@ class Doubted(Message):
 
 
 @attrs.frozen(kw_only=True)
+class Outsider(Message):
+    """A stock BitTorrent client at `host`, an IP address, is to have `blob` under `name` for the next `seconds`.
+
+    A node that holds it whole lets the host in, serves the torrent of that name, and says `number` in Report.opened.
+    """
+
+    kind = "outsider"
+    number: int
+    blob: str
+    name: str
+    host: str
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
 class Heartbeat(Message):
     """The stream is alive. `waiting_for` says what the seed peer itself waits for, empty when all is well."""
 
@@ -191,5 +207,12 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Message]] = {
     "entry": lambda d: EntryDuty(blob=get(d, "blob", str), index=count(d, "index")),
     "released": lambda _: Released(),
     "doubted": lambda d: Doubted(blob=get(d, "blob", str), index=count(d, "index")),
+    "outsider": lambda d: Outsider(
+        number=count(d, "number"),
+        blob=get(d, "blob", str),
+        name=file_name(d, "name"),
+        host=ip(get(d, "host", str)),
+        seconds=seconds(d, "seconds"),
+    ),
     "heartbeat": lambda d: Heartbeat(waiting_for=get(d, "waiting_for", str, "")),
 }

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dfly.errors import DflyError
+from dfly.paths import problem
 from dfly.values import Digest
 
 #: A body, unless its message says otherwise.
@@ -92,6 +93,14 @@ def word(d: Mapping[str, Any], key: str) -> str:
     if not _WORD.fullmatch(value):
         raise WireError(f"{key!r} is not one word of a URL's path")
     return value
+
+
+def file_name(d: Mapping[str, Any], key: str) -> str:
+    """A field that is the name of a file, in whatever folder. Raises WireError."""
+    name: str = get(d, key, str)
+    if "/" in name or problem(name):
+        raise WireError(f"{key!r} is no file's name")
+    return name
 
 
 def digest_of(algorithm: Any, value: Any) -> Digest:

@@ -105,7 +105,8 @@ class Report:
     that this node does not take part in, because it has them in another way; `stalled` are (blob, segment) without progress;
     `bad_peers` are addresses that sent so many wrong pieces that they are shut out, `silent_peers` those that were
     asked and sent nothing; `doubts` are single wrong pieces, as (blob, segment, host, port); `bad_segments` are (blob, segment)
-    of which the web seed itself sent wrong bytes; `sources` are bytes by source since the start.
+    of which the web seed itself sent wrong bytes; `sources` are bytes by source since the start; `opened` are the numbers of
+    outsiders who have been let in.
     """
 
     node: str
@@ -117,6 +118,7 @@ class Report:
     doubts: tuple[tuple[str, int, str, int], ...] = ()
     bad_segments: tuple[tuple[str, int], ...] = ()
     sources: Mapping[str, int] = attrs.field(factory=dict)
+    opened: tuple[int, ...] = ()
     done: bool = False
     goodbye: bool = False
 
@@ -139,6 +141,7 @@ class Report:
             doubts=_doubts(d),
             bad_segments=tuple((is_a(b, str), is_a(i, int)) for b, i in pairs(d, "bad_segments")),
             sources={str(k): is_a(v, int) for k, v in get(d, "sources", dict, {}).items()},
+            opened=tuple(is_a(number, int) for number in get(d, "opened", list, [])),
             done=get(d, "done", bool, False),
             goodbye=get(d, "goodbye", bool, False),
         )
