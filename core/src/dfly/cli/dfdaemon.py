@@ -265,6 +265,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     if data_dir is None:
         raise UsageError("a seed peer needs a place for its blobs", hint="give --data-dir DIR")
 
+    from dfly.daemon.notify import Notify
     from dfly.seed.peer import SeedPeer, SeedPeerConfig
 
     settings = SeedPeerConfig(
@@ -282,7 +283,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
         network=network,
     )
     _warn(settings.listen[0], open_to_all=settings.cluster_token is None)
-    SeedPeer(settings, plugins=context.obj).run(started=_say)
+    SeedPeer(settings, plugins=context.obj).run(started=_say, supervisor=Notify.of())
     return 0
 
 
