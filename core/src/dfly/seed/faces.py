@@ -13,7 +13,7 @@ OPERATOR = "/v1/operator/"
 #: The paths of scrapers and browsers, who cannot do as nodes do: each looks itself at who asks.
 WATCHED = ("/metrics", "/ui")
 #: The paths that stock BitTorrent clients ask, who can send no token: each holds a pass.
-OPEN = ("/v1/announce/", "/v1/files/")
+OPEN = ("/announce/", "/v1/files/")
 
 
 class Face(Protocol):

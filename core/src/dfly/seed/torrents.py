@@ -125,7 +125,7 @@ class Torrents:
 def torrent_file(info: bytes, sealed: str, name: str, terms: Terms, *, comment: str) -> bytes:
     """The bytes of a .torrent: its `info` as it is hashed, and where peers and the file itself are to be had."""
     said: dict[str, Value] = {
-        "announce": f"{terms.at}/v1/announce/{sealed}",
+        "announce": f"{terms.at}/announce/{sealed}",
         "comment": comment,
         "created by": f"dfly {VERSION}",
         "info": Encoded(info),

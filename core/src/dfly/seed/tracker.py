@@ -1,8 +1,10 @@
-"""The tracker of stock BitTorrent clients (BEP 3, compact answers): `GET /v1/announce/{pass}`, as a .torrent of ours names it.
+"""The tracker of stock BitTorrent clients (BEP 3, compact answers): `GET /announce/{pass}`, as a .torrent of ours names it.
 
 What a client says of itself is believed in nothing but its port: its address is that of its connection, never `ip=`, and it is
 named to others only there and only on a port that no system service has. It is let in by nodes that hold the blob
 (`dfly.seed.outsiders`); none of them dials it. Whatever is wrong is said as the format wants it, in `failure reason`.
+
+Not below `/v1/` as all else is: on loopback libtorrent asks a tracker only where its path begins with `/announce`.
 """
 
 import asyncio
@@ -76,10 +78,10 @@ class Tracker:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """See Face."""
-        router.add_get("/v1/announce/{pass}", self.announce, allow_head=False)
+        router.add_get("/announce/{pass}", self.announce, allow_head=False)
 
     async def announce(self, request: web.Request) -> web.Response:
-        """GET /v1/announce/{pass}. Always 200: a client shows its user no other answer."""
+        """GET /announce/{pass}. Always 200: a client shows its user no other answer."""
         try:
             answer = await self._answer(request)
         except DflyError as error:
