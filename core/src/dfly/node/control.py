@@ -11,7 +11,7 @@ import ipaddress
 import json
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from dfly import errors, tracing, wire
 from dfly.backend import Backend, Secret, option_fields
 from dfly.errors import DflyError, SwarmError, UsageError
 from dfly.values import bare_url
+from dfly.wire.errands import ErrandReport, decode_errand
 
 #: Backend options by name ("gopher-token"); a repeated one's values are a tuple.
 Options = Mapping[str, str | tuple[str, ...]]
@@ -78,8 +79,9 @@ class SeedPeer:
         )
         return wire.Resolved.decode(reply)
 
-    @contextmanager
-    def events(self, task: str, me: Whereabouts, *, after: str = "", ticket: str = "") -> "Iterator[Events]":
+    def events(
+        self, task: str, me: Whereabouts, *, after: str = "", ticket: str = ""
+    ) -> "AbstractContextManager[Events]":
         """The event stream of `task`, from `after` ("epoch.seq") on; a private one opens to its `ticket`."""
         query = {
             "after": after,
@@ -89,12 +91,32 @@ class SeedPeer:
             "advertise": ",".join(me.advertise),
             "location": me.location,
         }
+        headers = {wire.TICKET_HEADER: ticket} if ticket else {}
+        return self._listening(f"/v1/snapshots/{task}/events", query, wire.decode_message, headers=headers)
+
+    def errands(self, node: str, location: str) -> "AbstractContextManager[Events]":
+        """Stand by at this seed peer: the errands that it sends `node` on."""
+        return self._listening("/v1/errands", {"node": node, "location": location}, decode_errand)
+
+    def report_errand(self, errand: str, report: ErrandReport) -> None:
+        """Tell how far an errand is. Raises NotFound where nobody waits for it any more."""
+        self._send("POST", f"/v1/errands/{errand}/report", content=report.encode(), timeout=10.0)
+
+    @contextmanager
+    def _listening(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        decode: Callable[[bytes], wire.Message | None],
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> "Iterator[Events]":
         with self._mapped():
             request = self.client.build_request(
                 "GET",
-                f"{self.url}/v1/snapshots/{task}/events",
+                self.url + path,
                 params=query,
-                headers=self._headers() | ({wire.TICKET_HEADER: ticket} if ticket else {}),
+                headers=self._headers() | dict(headers or {}),
                 # heartbeats come every few seconds: silence means the seed peer is gone, or the cable was
                 timeout=httpx.Timeout(10.0, read=12.0),
             )
@@ -103,7 +125,7 @@ class SeedPeer:
             if response.status_code != 200:
                 with self._mapped():
                     raise self._error(response, _beginning(response))
-            yield Events(messages=self._lines(response), cut=lambda: _cut(response))
+            yield Events(messages=self._lines(response, decode), cut=lambda: _cut(response))
         finally:
             response.close()
 
@@ -136,7 +158,9 @@ class SeedPeer:
         """The URL that libtorrent fetches published bytes of `blob` from."""
         return f"{self.url}/v1/blobs/{grant}/{blob}"
 
-    def _lines(self, response: httpx.Response) -> Iterator[wire.Message]:
+    def _lines(
+        self, response: httpx.Response, decode: Callable[[bytes], wire.Message | None]
+    ) -> Iterator[wire.Message]:
         rest = b""
         with self._mapped():
             for chunk in response.iter_raw():
@@ -144,7 +168,7 @@ class SeedPeer:
                 if len(rest) > wire.LONGEST_LINE:
                     raise wire.WireError("an endless line")
                 for line in lines:
-                    message = wire.decode_message(line)
+                    message = decode(line)
                     if message is not None:
                         yield message
 

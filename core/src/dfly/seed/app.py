@@ -14,13 +14,14 @@ from aiohttp.typedefs import Middleware
 from dfly import wire
 from dfly.errors import AccessDenied, NotFound, SwarmError
 from dfly.plugins import Plugins
-from dfly.seed.access import Access, is_loopback, plain_ip
+from dfly.seed.access import Access, plain_ip
 from dfly.seed.answers import Handler, in_words, no_more_words, refuse
 from dfly.seed.bodies import Bodies
 from dfly.seed.catalog import Resolver
 from dfly.seed.faces import OPEN, OPERATOR, WATCHED, Face
+from dfly.seed.given import given_in
 from dfly.seed.joining import Join
-from dfly.seed.options import Given, plain_options, schema
+from dfly.seed.options import schema
 from dfly.seed.readiness import Readiness
 from dfly.seed.stream import FLUSH, HEARTBEAT
 from dfly.seed.streams import Streams
@@ -107,7 +108,7 @@ class App:
 
     async def snapshots(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/snapshots."""
-        given = await self._given(request)
+        given = await given_in(request, access=self.access, plugins=self.plugins)
         body = await self._bodies.read(request, most=wire.LONGEST_CARRIED)
         ask = _checked(await self._bodies.parsed(body, Ask.decode) if len(body) > _LARGE else Ask.decode(body))
         del body
@@ -231,20 +232,6 @@ class App:
             return await handler(request)
 
         return authenticated
-
-    async def _given(self, request: web.Request) -> Given:
-        """The backend options in the headers. Raises AccessDenied for a secret that should not have come this way."""
-        given: dict[str, tuple[str, ...]] = {}
-        prefix = wire.OPTION_HEADER.lower()
-        for name, value in request.headers.items():
-            if name.lower().startswith(prefix) and value:
-                option = name.lower().removeprefix(prefix)
-                given[option] = (*given.get(option, ()), value)
-        if given and not (request.secure or self.access.insecure or is_loopback(request.remote)):
-            plain = await asyncio.to_thread(plain_options, self.plugins)
-            if not plain.issuperset(given):
-                self.access.check_secret(secure=request.secure, remote=request.remote)
-        return given
 
     def _task(self, request: web.Request) -> Task:
         task = self.tasks.get(request.match_info["task"])

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -25,11 +26,13 @@ from dfly.plugins import Plugins
 from dfly.seed.access import Access, plain_ip
 from dfly.seed.app import App
 from dfly.seed.catalog import Catalog
-from dfly.seed.inventory import Inventory
 from dfly.seed.files import Files
+from dfly.seed.given import given_in
+from dfly.seed.inventory import Inventory
 from dfly.seed.keys import Keys
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
+from dfly.seed.preheating import Preheating
 from dfly.seed.pulling import Puller
 from dfly.seed.readiness import Readiness
 from dfly.seed.remembered import Memory
@@ -189,19 +192,28 @@ class SeedPeer:
             egress: Counter[str] = Counter()
             readiness = Readiness(directory=config.data_dir)
             inventory = Inventory(tasks=tasks, memory=memory, egress=egress, config=config)
+            resolver = Watched(
+                resolver=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
+                counts=tasks.counts,
+                traces=self._traces,
+            )
+            preheating = Preheating(
+                resolver=resolver,
+                tasks=tasks,
+                plugins=self._plugins,
+                memory=memory,
+                given=partial(given_in, access=access, plugins=self._plugins),
+            )
             app = App(
                 access=access,
-                catalog=Watched(
-                    resolver=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
-                    counts=tasks.counts,
-                    traces=self._traces,
-                ),
+                catalog=resolver,
                 tasks=tasks,
                 web_seed=WebSeed(tasks=tasks, keys=keys, egress=egress, lifetime=config.grant_lifetime),
                 plugins=self._plugins,
                 egress=egress,
                 faces=(
                     inventory,
+                    preheating,
                     Tracker(tasks=tasks, keys=keys),
                     Files(tasks=tasks, keys=keys, egress=egress),
                     Torrents(memory=memory, tasks=tasks, keys=keys),
@@ -209,7 +221,9 @@ class SeedPeer:
                 readiness=readiness,
             )
             url = await stack.enter_async_context(listening(app.application(), config.listen, tls=_tls(config)))
-            for clock in (app.run_clocks(), inventory.run_clock(), _tidy(backends, tasks.mirror)):
+            stack.callback(preheating.close)
+            clocks = (app.run_clocks(), inventory.run_clock(), preheating.run_clock(), _tidy(backends, tasks.mirror))
+            for clock in clocks:
                 stack.callback(asyncio.create_task(clock).cancel)
             readiness.state = "serving"
             _log.info("listening", url=url)
