@@ -130,6 +130,10 @@ class Cache:
             blob, size=size, validator=validator, algorithms=algorithms, on_segment=on_segment
         )
 
+    def arriving(self, blob: str) -> Partial | None:
+        """What there is of a blob that is being brought now, to be read only; None where it is not."""
+        return self._store.arriving(blob)
+
     def commit(self, blob: str, *, sources: Sequence[str]) -> Committed:
         """Keep the complete partial of `blob`, whose digest the caller has checked."""
         # a hard link to it is the same file: its receipt is what spares the next dfget to hash it
@@ -163,6 +167,23 @@ class Cache:
         self._forget(blob)
         with self._disk:
             self._store.remove(blob)
+
+    def busy(self, blobs: Iterable[str]) -> list[str]:
+        """Those that somebody is using, or was a moment ago."""
+        with self._lock:
+            return [blob for blob in blobs if self._busy(blob) or self._was_lent(blob)]
+
+    def give_up(self, blobs: Iterable[str], *, lent: bool = False) -> list[str]:
+        """Remove what nobody uses, pinned or not; returns what stays. `lent`: also what was lent a moment ago."""
+        staying = []
+        # with the lock held: nobody begins to use one meanwhile
+        with self._lock:
+            for blob in blobs:
+                if self._busy(blob) or (self._was_lent(blob) and not lent):
+                    staying.append(blob)
+                else:
+                    self.remove(blob)
+        return staying
 
     # Room
 
@@ -240,15 +261,20 @@ class Cache:
         )
 
     def _kept(self, blob: str) -> Kept:
-        lent = self._lent.get(blob)
-        busy = bool(self._in_use[blob]) or blob in self._expected
         return Kept(
             blob=blob,
             bytes=self._bytes[blob],
             used=self._used.get(blob, 0.0),
             pinned=blob in self._pinned,
-            in_use=busy or (lent is not None and self._clock() - lent < LENT),
+            in_use=self._busy(blob) or self._was_lent(blob),
         )
+
+    def _busy(self, blob: str) -> bool:
+        return bool(self._in_use[blob]) or blob in self._expected
+
+    def _was_lent(self, blob: str) -> bool:
+        lent = self._lent.get(blob)
+        return lent is not None and self._clock() - lent < LENT
 
     def _free(self) -> int:
         system = os.statvfs(self._store.directory)

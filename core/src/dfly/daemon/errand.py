@@ -21,6 +21,7 @@ from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
 from dfly.daemon.records import Records
 from dfly.daemon.stored import direct_arrivals
+from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
 from dfly.node.direct import fetch_directly, stream_to
@@ -63,6 +64,7 @@ class Means:
     back_to_source: bool
     patience: Patience
     pauses: Pauses
+    live: UnderWay = attrs.field(factory=UnderWay)
 
 
 class Errand:
@@ -72,7 +74,8 @@ class Errand:
         self, admitted: Admitted, *, means: Means, settings: Fetch, tell: Listener, lend: Lend, stop: threading.Event
     ) -> None:
         self._admitted, self._means, self._settings = admitted, means, settings
-        self._tell, self._lend, self._stop = tell, lend, stop
+        self._progress = Progress(task=admitted.resolved.task, snapshot=admitted.snapshot)
+        self._tell, self._lend, self._stop = self._progress.before(tell), lend, stop
         self._ready: SimpleQueue[str | BaseException | None] = SimpleQueue()
         self._moved: set[str] = set()
         self._wanted: dict[str, list[int]] = {}
@@ -85,7 +88,9 @@ class Errand:
         for number in numbers:
             self._wanted.setdefault(entry_blob(entries[number], task=self._task), []).append(number)
         alone = [blob for blob in self._wanted if blob.startswith("alone-")] if self._admitted.joined is None else []
+        self._progress.files, self._progress.bytes = len(numbers), sum(entries[n].size or 0 for n in numbers)
         with ExitStack() as stack:
+            stack.enter_context(means.live.listed(self._progress))
             stack.enter_context(means.cache.in_use(self._wanted))
             for blob in alone:
                 stack.callback(means.cache.remove, blob)

@@ -81,6 +81,12 @@ class Neighbours:
         with self._lock:
             return sum(serving.alive for serving in self._serving.values())
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Its place in each of them, as JSON."""
+        with self._lock:
+            places = list(self._serving.items())
+        return [{"task": task, **serving.row()} for task, serving in places if serving.alive]
+
     def close(self) -> None:
         """Say goodbye everywhere."""
         self._closing.set()

@@ -22,6 +22,7 @@ from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
 from dfly.daemon.errand import Means
 from dfly.daemon.front import Front
+from dfly.daemon.inventory import Inventory
 from dfly.daemon.notify import Notify
 from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
@@ -132,10 +133,9 @@ class NodeDaemon:
             parts = stack.enter_context(self._parts(closing))
             app = App(
                 cache=parts.cache,
-                records=parts.records,
-                verifier=parts.verifier,
                 members=lambda: parts.neighbours.places if parts.neighbours is not None else 0,
                 seed_peers=self.config.joining.seed_peers,
+                faces=(self._inventory(parts),),
                 readiness=Readiness(directory=self.config.data_dir),
             )
             runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
@@ -158,6 +158,17 @@ class NodeDaemon:
             app.readiness.state = "stopping"
             self._notify("STOPPING=1")
             _log.info("stopping")
+
+    def _inventory(self, parts: "_Parts") -> Inventory:
+        return Inventory(
+            cache=parts.cache,
+            records=parts.records,
+            verifier=parts.verifier,
+            live=parts.means.live,
+            places=lambda: parts.neighbours.rows() if parts.neighbours is not None else [],
+            seed_peers=self.config.joining.seed_peers,
+            config=self.config,
+        )
 
     @contextmanager
     def _parts(self, closing: threading.Event) -> Iterator["_Parts"]:

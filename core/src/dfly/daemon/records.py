@@ -24,13 +24,15 @@ from dfly.wire import Ask, Resolved
 class Record:
     """A snapshot of which `brought` (blob ids) has been here. `swarmed`: a seed peer resolved it, so it has a ring.
 
-    `options` are the caller's but for the secrets; `macs` are the seed peer's, of whole blobs; `used` is Unix time.
+    `options` are the caller's but for the secrets; `macs` are the seed peer's, of whole blobs. `used` and `since`
+    (when it first came) are Unix times.
     """
 
     ask: Ask
     resolved: Resolved
     swarmed: bool
     used: float = 0.0
+    since: float = 0.0
     pinned: bool = False
     brought: frozenset[str] = frozenset()
     options: dict[str, str | tuple[str, ...]] = attrs.field(factory=dict)
@@ -62,6 +64,7 @@ class Record:
             "ask": ask,
             "resolved": self.resolved.as_json(),
             "swarmed": self.swarmed,
+            "since": self.since,
             "pinned": self.pinned,
             "brought": sorted(self.brought),
             "options": self.options,
@@ -76,6 +79,7 @@ class Record:
             resolved=Resolved.from_json(said["resolved"]),
             swarmed=said["swarmed"] is True,
             used=used,
+            since=float(said.get("since", 0.0)),
             pinned=said["pinned"] is True,
             brought=frozenset(map(str, said["brought"])),
             options={str(k): tuple(map(str, v)) if isinstance(v, list) else str(v) for k, v in said["options"].items()},
@@ -110,6 +114,7 @@ class Records:
                 resolved=resolved,
                 swarmed=admitted.joined is not None,
                 used=time.time(),
+                since=before.since if before else time.time(),
                 pinned=before.pinned if before else False,
                 brought=frozenset(brought) | (before.brought if before else frozenset()),
                 options=dict(admitted.plain),

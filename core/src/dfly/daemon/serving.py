@@ -29,6 +29,7 @@ from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
 from dfly.store.blobs import Committed
 from dfly.swarm import SegmentKey, StorageFailed
+from dfly.values import bare_url
 
 _log = structlog.get_logger(__name__)
 
@@ -145,6 +146,18 @@ class Serving:
     def blobs(self) -> set[str]:
         """What it serves."""
         return set(self._held)
+
+    def row(self) -> dict[str, Any]:
+        """The place as JSON: with whom, and how many segments it has, and offers to them now."""
+        ring = self._ring
+        return {
+            "node": self._reports.node,
+            "seed_peer": bare_url(self._seat.seed_peer.url),
+            "members": ring.members,
+            "neighbours": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ring.neighbours],
+            "held": sum(held.layout.segments for held in tuple(self._held.values())),
+            "offered": len(self._offered),
+        }
 
     def start(self) -> None:
         """Take the place in the ring."""

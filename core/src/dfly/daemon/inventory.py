@@ -1,0 +1,162 @@
+"""What operators ask a node daemon: what is in its cache, what is under way, whose neighbour it is; and what they have changed.
+
+The paths and fields are a seed peer's (`dfly.seed.inventory`), as far as a daemon has them.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import structlog
+from aiohttp import web
+
+from dfly.daemon.cache import Cache, Stock
+from dfly.daemon.records import Record, Records
+from dfly.daemon.repair import Verifier
+from dfly.daemon.underway import UnderWay
+from dfly.errors import NotFound, SwarmError, UsageError
+from dfly.packs import Freight
+from dfly.seed.asked import flag, json_body, text, texts
+from dfly.seed.effective import effective
+from dfly.seed.faces import OPERATOR
+from dfly.seed.shown import snapshot_row
+from dfly.version import VERSION
+
+_log = structlog.get_logger(__name__)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Inventory:
+    """A Face. `places` gives a row for each ring that this node is in, `config` is the attrs value of settings."""
+
+    cache: Cache
+    records: Records
+    verifier: Verifier
+    live: UnderWay
+    places: Callable[[], list[dict[str, Any]]]
+    seed_peers: tuple[str, ...]
+    config: Any
+    started: float = attrs.field(factory=time.monotonic)
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """See `Face`."""
+        router.add_get(OPERATOR + "snapshots", self.snapshots)
+        router.add_post(OPERATOR + "pins", self.pins)
+        router.add_post(OPERATOR + "remove", self.remove)
+        router.add_post(OPERATOR + "verify", self.verify)
+        router.add_get(OPERATOR + "status", self.status)
+        router.add_get(OPERATOR + "peers", self.peers)
+        router.add_get(OPERATOR + "config", self.configuration)
+
+    async def snapshots(self, request: web.Request) -> web.Response:
+        """GET snapshots: what is remembered."""
+        rows = await asyncio.to_thread(self._rows, self.records.all(), blobs="blobs" in request.query)
+        return web.json_response({"snapshots": rows})
+
+    async def pins(self, request: web.Request) -> web.Response:
+        """POST pins, `{"url": …, "pinned": true}`: keep a snapshot whatever else needs room, or no longer."""
+        said = await json_body(request)
+        url, pinned = text(said, "url"), flag(said, "pinned", default=True)
+        for record in self._named(url):
+            await asyncio.to_thread(self.records.change, record.task, pinned=pinned)
+        self.cache.pin(self.records.pinned_blobs())
+        return web.json_response({"snapshots": await asyncio.to_thread(self._rows, self._named(url))})
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """POST remove, `{"url": …, "force": false}`: forget it, and give up the blobs that nothing else here needs."""
+        said = await json_body(request)
+        url, force = text(said, "url"), flag(said, "force", default=False)
+        return web.json_response(await asyncio.to_thread(self._remove, url, force=force))
+
+    async def verify(self, request: web.Request) -> web.Response:
+        """POST verify, `{"blobs": [...]}` or nothing for all: reads them, mends what it can."""
+        found = await asyncio.to_thread(self.verifier.verify, texts(await json_body(request), "blobs"))
+        return web.json_response(attrs.asdict(found))
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """GET status: the errands under way, and the cache."""
+        stock = await asyncio.to_thread(Stock.of, self.cache)
+        places = self.places()
+        return web.json_response(
+            {
+                "role": "node",
+                "version": VERSION,
+                "pid": os.getpid(),
+                "time": round(time.time(), 3),
+                "seconds": round(time.monotonic() - self.started, 3),
+                "cache": attrs.asdict(stock),
+                "seed_peers": list(self.seed_peers),
+                "rings": len(places),
+                "tasks": self.live.rows(),
+            }
+        )
+
+    async def peers(self, request: web.Request) -> web.Response:
+        """GET peers: this node's place in each ring."""
+        url = request.query.get("url", "")
+        tasks = {record.task: record for record in self.records.all()}
+        wanted = {record.task for record in self._named(url)} if url else None
+        rows = []
+        for place in self.places():
+            task, record = place["task"], tasks.get(place["task"])
+            if wanted is None or task in wanted:
+                source = record.snapshot.source if record else ""
+                rows.append({**place, "task": task.partition("-")[0], "url": source})
+        return web.json_response({"role": "node", "tasks": rows})
+
+    async def configuration(self, _request: web.Request) -> web.Response:
+        """GET config: the settings, without secrets."""
+        return web.json_response({"role": "node", "version": VERSION, "settings": effective(self.config)})
+
+    def _named(self, url: str) -> list[Record]:
+        found = [
+            record
+            for record in self.records.all()
+            if url in (record.snapshot.source, record.ask.url, record.task.partition("-")[0])
+        ]
+        if not found:
+            raise NotFound(f"{url} is not in this cache", kind="snapshot", hint="dfctl ls shows what is")
+        return found
+
+    def _rows(self, records: list[Record], *, blobs: bool = False) -> list[dict[str, Any]]:
+        here = set(self.cache.blobs())
+        return [
+            {
+                **snapshot_row(record.snapshot, task=record.task, here=here, blobs=blobs),
+                "revisions": [],
+                "asked": [record.ask.url],
+                "pinned": record.pinned,
+                "imported": False,
+                "resolved": record.since,
+                "used": record.used,
+            }
+            for record in records
+        ]
+
+    def _remove(self, url: str, *, force: bool) -> dict[str, Any]:
+        going = self._named(url)
+        pinned = next((record.snapshot.source for record in going if record.pinned), None)
+        if pinned and not force:
+            raise UsageError(f"{pinned} is pinned", hint="unpin it first, or give --force")
+        tasks = {record.task for record in going}
+        mine: set[str] = set()
+        others: set[str] = set()
+        for record in self.records.all():
+            freight = Freight.of(record.snapshot, task=record.task)
+            (mine if record.task in tasks else others).update(freight.sizes(), (blob for blob, _ in freight.ids))
+        rows, blobs = self._rows(going), sorted(mine - others)
+        if not force and (busy := self.cache.busy(blobs)):
+            raise SwarmError(
+                f"{going[0].snapshot.source} is in use: {len(busy)} of its blobs are being brought, lent or served",
+                hint="try again in a minute, or give --force, which leaves those in place",
+            )
+        for record in going:
+            self.records.forget(record.task)
+        self.cache.pin(self.records.pinned_blobs())
+        staying = self.cache.give_up(blobs, lent=force)
+        gone = [blob for blob in blobs if blob not in staying]
+        _log.info("snapshot.removed", url=going[0].snapshot.source, snapshots=len(going), blobs=len(gone))
+        return {"snapshots": rows, "removed": gone, "staying": staying}
