@@ -14,6 +14,8 @@ from dfly.origin.client import open_clients
 from dfly.origin.pauses import Pauses
 from dfly.origin.ranges import Ranges
 from dfly.origin.retry import OnRetry, silently
+from dfly.origin.timing import OnAnswer
+from dfly.origin.upstream import Upstreams
 from dfly.plugins import Plugins
 
 
@@ -29,7 +31,8 @@ class Backends:
     """Builds backends on demand and closes them. Thread-safe; a context manager.
 
     `pauses` is what every part that waits for an origin should share; `cancel` ends the waits of API calls, and
-    `on_retry(origin, cause, after)` is told of them. `clients` are the HTTP clients that all of its backends share.
+    `on_retry(origin, cause, after)` is told of them; `on_answer` is as in `open_clients`. `clients` are the HTTP clients that
+    all of its backends share.
     """
 
     def __init__(
@@ -41,18 +44,26 @@ class Backends:
         pauses: Pauses | None = None,
         cancel: threading.Event | None = None,
         on_retry: OnRetry = silently,
+        on_answer: OnAnswer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plugins = plugins
         self.pauses = pauses or Pauses(longest=patience.longest_pause)
-        self.clients = open_clients(network, patience=patience, pauses=self.pauses, cancel=cancel, on_retry=on_retry)
+        self.clients = open_clients(
+            network, patience=patience, pauses=self.pauses, cancel=cancel, on_retry=on_retry, on_answer=on_answer
+        )
         self._tools = Tools(
             client=self.clients.api, read=Ranges(self.clients.data, network=network, pauses=self.pauses)
         )
+        self._upstreams = Upstreams(self.clients.data)
         self._clock = clock
         # a list, because a stranger's options may not be hashable; there are a handful
         self._built: list[_Built] = []
         self._lock = threading.Lock()
+
+    def settled(self, backend_class: type[Backend], options: Any) -> Any:
+        """`options` as they mean the same on every machine: the hub itself where they name a node daemon's facade of it."""
+        return self._upstreams.settled(backend_class, options)
 
     def get(self, backend_class: type[Backend], options: Any) -> Backend:
         """The instance for these options. Raises PluginError, naming the distribution, where it cannot be built."""

@@ -28,6 +28,7 @@ from dfly.origin.proxies import Proxies
 from dfly.origin.reads import with_wide_reads
 from dfly.origin.redirects import SafeRedirects
 from dfly.origin.retry import OnRetry, Reconnecting, Retrying, silently
+from dfly.origin.timing import OnAnswer, Timed
 from dfly.values import bare_url
 from dfly.version import VERSION
 
@@ -62,10 +63,13 @@ def open_clients(
     pauses: Pauses,
     cancel: threading.Event | None = None,
     on_retry: OnRetry = silently,
+    on_answer: OnAnswer | None = None,
     interface: str = "",
     direct: bool = False,
 ) -> Clients:
     """Build the clients. `cancel` ends the waits of API calls; `interface` is the address or device that they leave by.
+
+    `on_answer(kind, seconds)` hears how long each request took, of kind "api" or "content".
 
     `direct`: the environment's proxies are not for these, `network.proxy` is.
 
@@ -93,8 +97,11 @@ def open_clients(
     _keep_secrets_out_of_logs()
     way: httpx.BaseTransport = Proxies(pool, proxy=network.proxy, environment={} if direct else None)
     files = SafeRedirects(Reconnecting(WaryTransport(way) if network.forbid_link_local else way))
-    calls = Retrying(files, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
-    return Clients(api=_client(calls, network), data=_client(files, network))
+    asked, fetched = (
+        Timed(files, kind=kind, on_answer=on_answer) if on_answer else files for kind in ("api", "content")
+    )
+    calls = Retrying(asked, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
+    return Clients(api=_client(calls, network), data=_client(fetched, network))
 
 
 class BySchemes(httpx.BaseTransport):

@@ -20,8 +20,9 @@ class Counts:
     """Written in the event loop. `received` is what nodes say they took, in bytes by source (`dfly.events.SOURCES`).
 
     `blobs` are the mirror's news by kind ("segment" for each of those), `errors` by class of `dfly.errors`, `complaints`
-    what nodes report, by kind; `lookups` say whether a blob was here when a task began. `tasks` is how long nodes took from
-    their first word to their last byte, `resolving` how long it took to say what a source is.
+    what nodes report, by kind; `lookups` say whether a blob was here when a task began; `waits` is how often the mirror had
+    to wait for a hub. `tasks` is how long nodes took from their first word to their last byte, `resolving` how long it took to
+    say what a source is.
     """
 
     received: Counter[str] = attrs.field(factory=Counter)
@@ -29,6 +30,7 @@ class Counts:
     errors: Counter[str] = attrs.field(factory=Counter)
     complaints: Counter[str] = attrs.field(factory=Counter)
     lookups: Counter[str] = attrs.field(factory=Counter)
+    waits: int = 0
     tasks: Durations = attrs.field(factory=Durations)
     resolving: Durations = attrs.field(factory=Durations)
 

@@ -30,6 +30,7 @@ from dfly.seed.files import Files
 from dfly.seed.given import given_in
 from dfly.seed.inventory import Inventory
 from dfly.seed.keys import Keys
+from dfly.seed.metrics import Requests, SeedPeerMetrics
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
 from dfly.seed.preheating import Preheating
@@ -80,6 +81,8 @@ class SeedPeerConfig:
     fetch: Fetch = attrs.field(factory=Fetch)
     network: Network = attrs.field(factory=Network)
     patience: Patience = attrs.field(factory=Patience)
+    #: A second address that answers /metrics, /healthz and /readyz to anybody, and nothing else.
+    metrics_listen: tuple[str, int] | None = None
     content_patience: Patience = attrs.field(factory=lambda: Patience(tries=100, longest_pause=3600.0))
 
 
@@ -126,6 +129,8 @@ class SeedPeer:
     ) -> None:
         self.config = config
         self._traces = traces
+        #: Where /metrics is answered besides, once that is known.
+        self.metrics_url = ""
         self._open_mirror = open_mirror
         self._plugins = plugins or Plugins()
 
@@ -156,14 +161,15 @@ class SeedPeer:
             insecure=config.insecure,
         )
         async with contextlib.AsyncExitStack() as stack:
-            cancel = threading.Event()
+            cancel, requests = threading.Event(), Requests()
             backends = stack.enter_context(
                 Backends(
                     self._plugins,
                     network=attrs.evolve(config.network, forbid_link_local=True),
                     patience=config.patience,
                     cancel=cancel,
-                    on_retry=_log_retry,
+                    on_retry=requests.asked_again,
+                    on_answer=requests.answered,
                 )
             )
             pool = ThreadPoolExecutor(_QUESTIONS, thread_name_prefix="dfly-hub")
@@ -204,6 +210,15 @@ class SeedPeer:
                 memory=memory,
                 given=partial(given_in, access=access, plugins=self._plugins),
             )
+            metrics = SeedPeerMetrics(
+                tasks=tasks, egress=egress, requests=requests, readiness=readiness, directory=config.data_dir
+            )
+            exposition = metrics.exposition(access)
+            if config.metrics_listen is not None:
+                # first up and last down: it tells who asks that the seed peer is starting, or stopping
+                plain = exposition.by_itself(readiness)
+                self.metrics_url = await stack.enter_async_context(listening(plain, config.metrics_listen))
+                _log.info("metrics.listening", url=self.metrics_url)
             app = App(
                 access=access,
                 catalog=resolver,
@@ -217,6 +232,7 @@ class SeedPeer:
                     Tracker(tasks=tasks, keys=keys),
                     Files(tasks=tasks, keys=keys, egress=egress),
                     Torrents(memory=memory, tasks=tasks, keys=keys),
+                    exposition,
                 ),
                 readiness=readiness,
             )
@@ -260,10 +276,6 @@ async def _tidy(backends: Backends, mirror: Mirror) -> None:
         await asyncio.to_thread(
             lambda: backends.evict(keep=_MOST_BACKENDS, idle=_IDLE_BACKEND, but=tuple(mirror.backends()))
         )
-
-
-def _log_retry(origin: str, cause: str, after: float) -> None:
-    _log.warning("hub.waiting", origin=origin, cause=cause, after=round(after, 1))
 
 
 def _is_one_address(host: str) -> bool:

@@ -42,6 +42,10 @@ class Pulls(Protocol):
     def room(self) -> int:
         """How many more segments it takes now."""
 
+    @property
+    def pulled_bytes(self) -> int:
+        """Bytes that were taken from nodes so far."""
+
     def pull(self, segment: Segment, peers: Sequence[Address]) -> None:
         """Take an adopted segment from nodes that hold it; nothing where that is under way."""
 
@@ -52,7 +56,7 @@ class Pulls(Protocol):
 class NoPuller:
     """For a seed peer that leaves with nodes what they hold."""
 
-    room = 0
+    room = pulled_bytes = 0
 
     def __init__(self, mirror: Mirror, give_up: Callable[[str, int], None]) -> None:
         pass
@@ -93,6 +97,7 @@ class Puller:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._swarm: Swarm | None = None
+        self.pulled_bytes = 0
 
     @property
     def room(self) -> int:
@@ -163,6 +168,8 @@ class Puller:
             pull = self._pulls.get(news.key)
             if pull is not None and pull.added:
                 self._leave(news.key, pull)
+                start, stop = Layout(pull.segment.size).segment_range(news.key.index)
+                self.pulled_bytes += stop - start
                 self._mirror.received(news.key.blob, news.key.index, pull.segment.hashes)
                 self._end(news.key)
         elif isinstance(news, PeerBanned):

@@ -80,6 +80,11 @@ class Tasks:
         self.mirror = open_mirror(_FromThreads(loop, self))
         self._puller = open_puller(self.mirror, lambda *key: self.from_thread(self._reclaim, *key))
 
+    @property
+    def pulled_bytes(self) -> int:
+        """Bytes of content that nodes have sent here so far."""
+        return self._puller.pulled_bytes
+
     def get(self, task: str) -> Task | None:
         """A task that was opened, or None."""
         return self._tasks.get(task)
@@ -187,6 +192,11 @@ class Tasks:
         """Let every task whose freight has `blob` hear of it."""
         for task in list(self._of_blob.get(blob, {}).values()):
             say(task)
+
+    def wait_for(self, what: str) -> None:
+        """What the mirror waits for, "" when for nothing any more."""
+        self.counts.waits += bool(what)
+        self.waiting_for = what
 
     def news(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
         """Something happened to a blob in the mirror: a "segment" is there, or it is "complete", "withdrawn", "failed"."""
@@ -306,7 +316,7 @@ class _FromThreads:
         self._tell("failed", blob, lambda task: task.blob_failed(blob, error))
 
     def waiting_for(self, what: str) -> None:
-        self._tasks.from_thread(setattr, self._tasks, "waiting_for", what)
+        self._tasks.from_thread(self._tasks.wait_for, what)
 
     def _tell(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
         self._tasks.from_thread(self._tasks.news, what, blob, say)
