@@ -7,6 +7,7 @@
 from typing import TYPE_CHECKING, Any
 
 from dfly.backend import Backend, NoOptions, Request, Secret, Tools, error_for_status, option
+from dfly.caches import CachedFile, CacheLayout, CacheOrder, CachePlan
 from dfly.endpoint import Endpoint
 from dfly.errors import (
     AccessDenied,
@@ -44,6 +45,10 @@ __version__ = VERSION
 __all__ = [
     "AccessDenied",
     "Backend",
+    "CacheLayout",
+    "CacheOrder",
+    "CachePlan",
+    "CachedFile",
     "Cancelled",
     "Changed",
     "DflyError",

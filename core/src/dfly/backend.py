@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
 
+from dfly.caches import CacheLayout
 from dfly.errors import AccessDenied, Changed, NotFound, OriginUnavailable, RateLimited, SourceError, Unsupported
 from dfly.values import Entry, Snapshot, bare_url
 
@@ -162,6 +163,8 @@ class Backend(ABC):
     prefix: ClassVar[str] = ""
     #: Command lines after `dfget` that its help shows, for example `"gopher://host/file -O file"`.
     examples: ClassVar[tuple[str, ...]] = ()
+    #: The cache that the hub's own tools read, for `--<prefix>-cache`; None where they have none.
+    cache_layout: ClassVar[CacheLayout | None] = None
 
     def __init__(self, settings: Any, tools: Tools) -> None:
         """`settings` is an instance of `options`; `tools` is lent until `close`."""

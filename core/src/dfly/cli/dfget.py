@@ -16,9 +16,17 @@ import typer
 
 from dfly.backend import Backend
 from dfly.cli import flags, manual
+from dfly.cli.caches import CacheFlags, refuse_strange, spelled_out, with_cache_flags
 from dfly.cli.failures import Failures
 from dfly.cli.hearsay import with_hearsay
-from dfly.cli.options import Options, PluginFlags, declared_flags, needed_backends, with_plugin_flags
+from dfly.cli.options import (
+    Options,
+    PluginFlags,
+    declared_flags,
+    needed_backends,
+    source_urls,
+    with_plugin_flags,
+)
 from dfly.cli.output import JsonLines
 from dfly.cli.page import PlainHelp
 from dfly.cli.task import Screen
@@ -41,6 +49,7 @@ def main() -> None:
 
 def run(argv: Sequence[str], *, plugins: Plugins, fetch: Fetcher | None = None) -> int:
     """Run one command line and return its exit code. `fetch` stands in for `dfly.fetch`."""
+    argv = spelled_out(argv)
     json_lines = JsonLines(sys.stdout, on_closed=lambda: None) if "--json" in argv else None
     failures = Failures(program="dfget", stream=sys.stderr, emit=json_lines, debug="--debug" in argv)
     try:
@@ -94,6 +103,7 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     version: flags.Version = False,  # noqa: ARG001, FBT002 - its callback has answered
     *,
     options: Options,
+    cache: str | None,
     plugins: Plugins,
     fetch: Fetcher | None,
 ) -> int:
@@ -137,6 +147,7 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
             on_event=on_event,
             cancel=cancel,
             stdout=sys.stdout.buffer,
+            cache=cache,
             **({} if alone else {"lender": _daemon(on_event, joining), "link": link}),
         )
 
@@ -144,7 +155,9 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
 
 
 def _app(command: "partial[int]", backends: list[type[Backend]], plugins: Plugins) -> typer.Typer:
-    plugin_flags = PluginFlags.of(backends, taken=declared_flags(dfget))
+    taken = declared_flags(dfget)
+    plugin_flags = PluginFlags.of(backends, taken=taken)
+    cache_flags = CacheFlags.of(backends, taken=taken | plugin_flags.names)
     app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
     app.command(
         name="dfget",
@@ -152,7 +165,7 @@ def _app(command: "partial[int]", backends: list[type[Backend]], plugins: Plugin
         help=manual.SUMMARY,
         epilog=manual.epilog(backends, plugins.broken()),
         context_settings={"help_option_names": ["-h", "--help"]},
-    )(with_plugin_flags(command, plugin_flags))
+    )(with_cache_flags(with_plugin_flags(command, plugin_flags), cache_flags))
     return app
 
 
@@ -160,7 +173,11 @@ def _backends(argv: Sequence[str], plugins: Plugins) -> list[type[Backend]]:
     if _asks_nothing(argv):
         return []
     everything = _asks_for_help(argv) or "_DFGET_COMPLETE" in os.environ
-    return needed_backends(argv, plugins, switches=declared_flags(dfget, switches_only=True), everything=everything)
+    switches = declared_flags(dfget, switches_only=True)
+    needed = needed_backends(argv, plugins, switches=switches, everything=everything)
+    if not everything and source_urls(argv, switches):
+        refuse_strange(argv, needed, taken=declared_flags(dfget))
+    return needed
 
 
 def _asks_nothing(argv: Sequence[str]) -> bool:

@@ -73,8 +73,13 @@ class PluginFlags:
                 used.update(flags)
                 name = f"plugin__{prefix}__{field.field}".replace("-", "_")
                 fields[name] = (prefix, field)
-                parameters.append(_parameter(name, field, flags, panel=_panel(backend)))
+                parameters.append(_parameter(name, field, flags, panel=panel(backend)))
         return cls(fields, tuple(parameters))
+
+    @property
+    def names(self) -> set[str]:
+        """The flags that one of them has got or wanted."""
+        return {flag for _, field in self.fields.values() for flag in (field.flag, *field.flags)}
 
     def take(self, values: dict[str, Any]) -> Options:
         """Remove the plugins' values from what typer parsed, and return those that were given."""
@@ -133,7 +138,7 @@ def _parameter(name: str, field: OptionField, flags: Sequence[str], *, panel: st
         metavar=field.field.upper().replace("_", "-"),
         help=markup(shown),
         show_default=False,
-        rich_help_panel=markup(panel),
+        rich_help_panel=panel,
     )
     # the variables are read by the core (`build_options`): typer would cut a header in two at its space
     kind: Any = list[str] if field.repeated else str | None
@@ -142,8 +147,9 @@ def _parameter(name: str, field: OptionField, flags: Sequence[str], *, panel: st
     )
 
 
-def _panel(backend: type[Backend]) -> str:
+def panel(backend: type[Backend]) -> str:
+    """The title above a backend's flags, as markup."""
     schemes = ", ".join(f"{scheme}://" for scheme in backend.schemes)
     lines = (backend.__doc__ or "").strip().splitlines()
     title = f"{schemes}  {lines[0].rstrip('.')}" if lines else schemes
-    return title if len(title) <= _WIDEST_TITLE else title[:_WIDEST_TITLE].rpartition(" ")[0] + " …"
+    return markup(title if len(title) <= _WIDEST_TITLE else title[:_WIDEST_TITLE].rpartition(" ")[0] + " …")

@@ -16,7 +16,7 @@ import attrs
 import httpx
 
 from dfly.backend import Backend, build_options
-from dfly.caches import Order
+from dfly.caches import CacheOrder
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Retrying, Warned, ignore
@@ -70,6 +70,7 @@ def fetch(
     stdout: BinaryIO | None = None,
     lender: Lender | None = None,
     link: Link = "auto",
+    cache: str | os.PathLike[str] | None = None,
     traces: Traces = NO_TRACES,
 ) -> Report:
     """Fetch one source URL (or several) to `output` and return when every file is verified and in place.
@@ -80,14 +81,13 @@ def fetch(
     With `joining.seed_peers` the bytes come from the swarm. `on_event` is called with frozen `dfly.events` values, one at a
     time, from worker threads. Setting `cancel` stops the task. A `lender` (a node daemon) is asked first; its files become
     outputs by `link`: "auto" shares blocks where the file system can and copies elsewhere, "hard" links this user's own files.
-    `traces` (`dfly.tracing`) show the task to an operator.
+    With `cache` they go, instead of to `output`, to the cache of the hub's own tools in that folder, or where those keep it if it
+    is "". `traces` (`dfly.tracing`) show the task to an operator.
 
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
     urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
     where = _output(urls, output, recursive=recursive)
-    if cache is not None and where is not None:
-        raise UsageError("an output and a cache exclude each other", hint="leave out -O, or fetch to it without a cache")
     wanted = _Wanted(tuple(include), tuple(exclude), recursive)
     demanded = _demanded(digest, recursive=recursive)
     joining = joining or Joining()
@@ -107,8 +107,9 @@ def fetch(
     ):
         plugins = acquainted(plugins, urls, joining, client=control)
         sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
+        places = [source.outputs(where, cache, wanted, overwrite=overwrite) for source in sources]
         tasks = []
-        for source in sources:
+        for source, outputs in zip(sources, places, strict=True):
             reserve = partial(source.in_reserve, wanted, plugins, network or Network(), settings or Fetch(), patience)
             join = partial(source.join, wanted, joining, said, reserve, control, stop)
             expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
@@ -132,11 +133,7 @@ def fetch(
                 pauses=backends.pauses,
                 tally=Tally(said),
                 stop=stop,
-                outputs=(
-                    Plain(where, recursive)
-                    if cache is None
-                    else source.filling(os.fspath(cache), wanted, overwrite=overwrite)
-                ),
+                outputs=outputs,
                 overwrite=overwrite,
                 demanded=demanded,
             )
@@ -196,23 +193,25 @@ class _Source:
             exclude=wanted.exclude,
         )
 
-    def filling(self, directory: str, wanted: _Wanted, *, overwrite: bool) -> Outputs:
-        """The cache that this hub's tools read, in `directory`. Raises UsageError where they have none."""
-        layout = self.backend_class.cache
+    def outputs(
+        self, where: str | None, cache: str | os.PathLike[str] | None, wanted: _Wanted, *, overwrite: bool
+    ) -> Outputs:
+        """Where the files go. Raises UsageError where `cache` is given and this hub's tools have none."""
+        if cache is None:
+            return Plain(where, wanted.recursive)
+        layout, scheme = self.backend_class.cache_layout, self.backend_class.schemes[0]
         if layout is None:
-            scheme = self.backend_class.schemes[0]
             raise UsageError(f"{scheme}:// has no cache that could be filled", hint="fetch it to a folder with -O")
-        return Filling(
-            layout=layout,
-            directory=os.path.abspath(os.path.expanduser(directory or layout.directory(os.environ))),
-            order=Order(
-                url=self.url,
-                settings=self.settings,
-                whole=wanted.recursive and not wanted.include and not wanted.exclude,
-            ),
-            recursive=wanted.recursive,
-            overwrite=overwrite,
+        if where is not None:
+            flag = f"--{self.backend_class.prefix or scheme}-cache"
+            raise UsageError(f"-O and {flag} are two places", hint="leave out one of them")
+        order = CacheOrder(
+            url=self.url,
+            settings=self.settings,
+            whole=wanted.recursive and not wanted.include and not wanted.exclude,
         )
+        directory = os.path.abspath(os.path.expanduser(os.fspath(cache) or layout.directory(os.environ)))
+        return Filling(layout=layout, directory=directory, order=order, recursive=wanted.recursive, overwrite=overwrite)
 
     @contextmanager
     def borrowed(

@@ -4,10 +4,10 @@ Who brings the bytes is decided here and nowhere else: the swarm where a seed pe
 is none or where the swarm gave up and back-to-source is allowed.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO
 
 import attrs
@@ -22,10 +22,11 @@ from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
 from dfly.node.lent import Link
+from dfly.node.outputs import Outputs
 from dfly.node.resolve import contents
 from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place, remove_all
-from dfly.output.plan import Target, plan
+from dfly.output.plan import Target
 from dfly.output.preflight import preflight
 from dfly.values import Digest, Snapshot
 
@@ -86,7 +87,7 @@ class Task:
 
     Where a daemon has resolved it there is a `loan`; `join` turns to the seed peers should the daemon go away.
     `resolve` asks the source itself: before this process goes back to it, whatever a seed peer told.
-    `plan` first, then one of `run`, `dry_run` and `stream`.
+    `outputs` says where its files go. `plan` first, then one of `run`, `dry_run` and `stream`.
     """
 
     snapshot: Snapshot
@@ -100,28 +101,22 @@ class Task:
     pauses: Pauses
     tally: Tally
     stop: threading.Event
-    recursive: bool
+    outputs: Outputs
     overwrite: bool
     demanded: Digest | None
     loan: Loan | None = None
     link: Link = "auto"
     targets: list[Target] = attrs.field(init=False, factory=list)
-    _where: str | None = attrs.field(init=False, default=None)
 
-    def plan(self, output: str | None) -> list[Target]:
+    def plan(self) -> list[Target]:
         """Decide where every file goes, and say what there is to fetch. Raises UsageError and OutputError."""
-        entries, self._where = self.snapshot.entries, output
-        if output == "-":
-            planned = [Target(entry, "-") for entry in entries]
-        else:
-            planned = plan(self.snapshot, output, recursive=self.recursive)
-        self.targets = [attrs.evolve(target, demanded=self.demanded) for target in planned]
+        self._place_targets()
         self.tally(
             SnapshotResolved(
                 url=self.snapshot.source,
                 revision=self.snapshot.revision,
                 snapshot=self.snapshot.id,
-                files=len(entries),
+                files=len(self.snapshot.entries),
                 bytes=self.snapshot.size,
             )
         )
@@ -130,8 +125,14 @@ class Task:
     def run(self) -> Report:
         """Bring every file to its place."""
         began = time.monotonic()
-        root = output_root(self.targets, recursive=self.recursive)
-        wanted = [target for target in self.targets if self.overwrite or not self._there(target)]
+        with closing(self.outputs):
+            wanted = self._missing(self.targets)
+            if self.outputs.claim(wanted, emit=self.tally, stop=self.stop):
+                wanted = self._missing(wanted)
+            return self._bring(wanted, began)
+
+    def _bring(self, wanted: list[Target], began: float) -> Report:
+        root = self.outputs.root(self.targets)
         if self.loan is not None and wanted:
             wanted = self._borrow(self.loan, wanted, root)
         if not wanted or self.joined is None:
@@ -187,11 +188,11 @@ class Task:
         planned = tuple(
             Planned(
                 path=target.entry.path,
-                output=target.path,
+                output=path,
                 size=target.entry.size,
                 present=not self.overwrite and already_there(target),
             )
-            for target in self.targets
+            for target, path in self.outputs.listed(self.targets)
         )
         return attrs.evolve(self._report(began), skipped=sum(p.present for p in planned), plan=planned)
 
@@ -253,10 +254,16 @@ class Task:
         told, self.snapshot = self.snapshot, self.resolve()
         if contents(told) != contents(self.snapshot):
             self.tally(Warned(message="the source has other files than the seed peer told; going by the source"))
-            self.plan(self._where)
-            return
-        own = {entry.path: entry for entry in self.snapshot.entries}
-        self.targets = [attrs.evolve(target, entry=own[target.entry.path]) for target in self.targets]
+            self.plan()
+        else:
+            self._place_targets()
+
+    def _place_targets(self) -> None:
+        planned = self.outputs.plan(self.snapshot)
+        self.targets = [attrs.evolve(target, demanded=self.demanded) for target in planned]
+
+    def _missing(self, targets: Sequence[Target]) -> list[Target]:
+        return [target for target in targets if self.overwrite or not self._there(target)]
 
     def _done(self, target: Target) -> bool:
         """Whether this task, or an earlier one where that counts, has put this very content there."""
@@ -281,34 +288,19 @@ class Task:
         clean(root)
 
     def _finished(self, began: float) -> Report:
+        self.outputs.finish(self.targets, emit=self.tally)
         report = self._report(began)
         self.tally(TaskFinished(**attrs.asdict(report, filter=lambda field, _: field.name != "plan")))
         return report
 
     def _report(self, began: float) -> Report:
-        placed = self.tally.placed
+        placed, listed = self.tally.placed, self.outputs.listed(self.targets)
         return Report(
             url=self.snapshot.source,
-            output=self._output(),
-            files=len(self.targets),
-            bytes=sum(placed.get(t.path, t.entry.size or 0) for t in self.targets),
+            output=self.outputs.name(self.targets),
+            files=len(listed),
+            bytes=sum(placed.get(target.path, target.entry.size or 0) for target, _ in listed),
             skipped=self.tally.skipped,
             seconds=round(time.monotonic() - began, 3),
             sources=dict(self.tally.sources),
         )
-
-    def _output(self) -> str:
-        """What to call the output: the folder with -r, else the file."""
-        if self.recursive or not self.targets:
-            return output_root(self.targets, recursive=True)
-        return self.targets[0].path
-
-
-def output_root(targets: Sequence[Target], *, recursive: bool) -> str:
-    """The folder that a task stays inside."""
-    if not targets:
-        return "."
-    first = targets[0]
-    if not recursive:
-        return os.path.dirname(first.path) or "."
-    return first.path[: -len(first.entry.path)].rstrip("/") or "/"

@@ -6,6 +6,7 @@ the core remembers until the signed link in it expires. Everything that leaves t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urljoin, urlsplit
@@ -15,6 +16,7 @@ import attrs
 from dfly import (
     AccessDenied,
     Backend,
+    CacheLayout,
     Changed,
     Digest,
     Endpoint,
@@ -28,10 +30,12 @@ from dfly import (
     UsageError,
 )
 from dfly_hf.api import HubApi, Row
+from dfly_hf.cache import LAYOUT
 from dfly_hf.refusals import not_a_hub
 from dfly_hf.revisions import Pinned, near, pin
 from dfly_hf.settings import HfSettings, is_true
-from dfly_hf.urls import RepoUrl, checked_revision
+from dfly_hf.urls import DEFAULT_REVISION, RepoUrl, checked_revision
+from dfly_hf.within import within
 
 if TYPE_CHECKING:
     import httpx
@@ -51,7 +55,9 @@ class HfBackend(Backend):
     examples: ClassVar[tuple[str, ...]] = (
         "hf://deepseek-ai/DeepSeek-R1 -O models/DeepSeek-R1/ -r",
         "hf://datasets/owner/name@v2.0/train.json -O train.json",
+        "hf://deepseek-ai/DeepSeek-R1 -r --hf-cache",
     )
+    cache_layout: ClassVar[CacheLayout | None] = LAYOUT
 
     def __init__(self, settings: HfSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
@@ -113,6 +119,30 @@ class HfBackend(Backend):
         except (AccessDenied, NotFound):
             return False
         return True
+
+    def covers(
+        self, url: str, snapshot: Snapshot, *, names: Collection[str] = (), revisions: Collection[str] = ()
+    ) -> Snapshot | None:
+        """By its commit, and by every branch and tag that it was asked by: the repository, its folders and its files."""
+        asked, own = RepoUrl.parse(url, endpoint=self._endpoint), RepoUrl.parse(snapshot.source)
+        aliases = [RepoUrl.parse(name, endpoint=self._endpoint) for name in names]
+        known = {own.revision, *revisions, *(alias.revision or DEFAULT_REVISION for alias in aliases)}
+        wanted = self._revision_of(asked, known)
+        if wanted not in known or asked.repository not in {own.repository, *(each.repository for each in aliases)}:
+            return None
+        return within(asked, own, snapshot)
+
+    def _revision_of(self, asked: RepoUrl, known: Collection[str | None]) -> str | None:
+        """What is asked for, a commit's digits in lower case; None where URL and option do not agree."""
+        given = self._revision
+        if asked.revision is None or given in (None, asked.revision):
+            wanted = asked.revision or given or DEFAULT_REVISION
+        elif asked.pinned and given in known:
+            # our own pinned URLs come back here, with the option that they were made from
+            wanted = asked.revision
+        else:
+            return None
+        return wanted.lower() if attrs.evolve(asked, revision=wanted).pinned else wanted
 
     def _pin(self, url: str) -> Pinned:
         named = RepoUrl.parse(url, endpoint=self._endpoint)
