@@ -1,12 +1,12 @@
-"""`dfctl verify`, `pin` and `unpin`: ask the node daemon to look at its blobs, or to keep some whatever else needs room."""
+"""`dfctl verify`, `pin` and `unpin`: have blobs looked at, or have some kept whatever else needs room."""
 
-import json
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from dfly.cli.desk import Json, at_desk
+from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk, written
 from dfly.cli.units import count_text, printable
 from dfly.errors import IntegrityError
 
@@ -16,10 +16,19 @@ Blobs = Annotated[
 Url = Annotated[str, typer.Argument(metavar="URL", help="The source URL that was fetched.", show_default=False)]
 
 
-def verify(blobs: Blobs = [], json: Json = False) -> int:  # noqa: B006, FBT002 - typer calls it by name
-    """Read what the daemon keeps, hold it against its digests, and mend what is damaged. Exit code 10 if some is lost."""
-    found = _ask("verify", {"blobs": blobs or None}, json=json)
-    if not json:
+def verify(
+    blobs: Blobs = [],  # noqa: B006 - typer calls it by name
+    seed_peer: SeedPeerUrl = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    json: Json = False,  # noqa: FBT002 - as above
+) -> int:
+    """Read what is kept, hold it against its digests, and mend what is damaged. Exit code 10 if some is lost."""
+    with at_desk(seed_peer, token_file, ca_file) as desk:
+        found = desk.post("verify", {"blobs": blobs or None})
+    if json:
+        sys.stdout.write(written(found))
+    else:
         mended, lost = found["mended"], found["lost"]
         parts = [f"{count_text(found['right'], 'blob')} right", f"{len(mended):,} mended", f"{len(lost):,} lost"]
         sys.stdout.write(", ".join(parts) + "\n")
@@ -27,31 +36,36 @@ def verify(blobs: Blobs = [], json: Json = False) -> int:  # noqa: B006, FBT002 
     return IntegrityError.exit_code if found["lost"] else 0
 
 
-def pin(url: Url, json: Json = False) -> int:  # noqa: FBT002 - as verify
+def pin(
+    url: Url,
+    seed_peer: SeedPeerUrl = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    json: Json = False,  # noqa: FBT002 - as verify
+) -> int:
     """Keep what was fetched from URL, whatever else needs room."""
-    return _pin(url, pinned=True, json=json)
+    return _pin(url, pinned=True, seed_peer=seed_peer, token_file=token_file, ca_file=ca_file, json=json)
 
 
-def unpin(url: Url, json: Json = False) -> int:  # noqa: FBT002 - as verify
+def unpin(
+    url: Url,
+    seed_peer: SeedPeerUrl = None,
+    token_file: TokenFile = None,
+    ca_file: CaFile = None,
+    json: Json = False,  # noqa: FBT002 - as verify
+) -> int:
     """Let what was fetched from URL be given up again."""
-    return _pin(url, pinned=False, json=json)
+    return _pin(url, pinned=False, seed_peer=seed_peer, token_file=token_file, ca_file=ca_file, json=json)
 
 
-def _pin(url: str, *, pinned: bool, json: bool) -> int:
-    found = _ask("pins", {"url": url, "pinned": pinned}, json=json)
-    if not json:
+def _pin(
+    url: str, *, pinned: bool, seed_peer: str | None, token_file: Path | None, ca_file: Path | None, json: bool
+) -> int:
+    with at_desk(seed_peer, token_file, ca_file) as desk:
+        found = desk.post("pins", {"url": url, "pinned": pinned})
+    if json:
+        sys.stdout.write(written(found))
+    else:
         for row in found["snapshots"]:
             sys.stdout.write(f"{'pinned' if pinned else 'unpinned'}: {printable(row['url'])}\n")
     return 0
-
-
-def _ask(path: str, body: dict[str, Any], *, json: bool) -> Any:
-    with at_desk(None) as desk:
-        said = desk.post(path, body)
-    if json:
-        sys.stdout.write(_dumps(said) + "\n")
-    return said
-
-
-def _dumps(said: Any) -> str:
-    return json.dumps(said)

@@ -139,6 +139,11 @@ def at_desk(seed_peer: str | None, token_file: Path | None = None, ca_file: Path
         yield Desk(client=client, url=seed_peer, what=f"the seed peer {bare_url(seed_peer)}")
 
 
+def written(said: Any) -> str:
+    """An answer as one line of JSON."""
+    return json.dumps(said) + "\n"
+
+
 def _token(file: Path | None) -> str:
     if file is not None:
         return file.read_text().strip()

@@ -5,7 +5,18 @@ from collections.abc import Sequence
 
 import typer
 
-from dfly.cli import ctl_cache, ctl_plugins, ctl_put, ctl_torrent, flags
+from dfly.cli import (
+    ctl_cache,
+    ctl_config,
+    ctl_ls,
+    ctl_peers,
+    ctl_plugins,
+    ctl_put,
+    ctl_rm,
+    ctl_status,
+    ctl_torrent,
+    flags,
+)
 from dfly.cli.failures import Failures
 from dfly.plugins import Plugins
 
@@ -35,10 +46,15 @@ def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_globals)
+    app.command("ls")(ctl_ls.ls)
+    app.command("status")(ctl_status.status)
+    app.command("peers")(ctl_peers.peers)
+    app.command("config")(ctl_config.config)
     app.command("plugins")(ctl_plugins.command(plugins))
     app.command("verify")(ctl_cache.verify)
     app.command("pin")(ctl_cache.pin)
     app.command("unpin")(ctl_cache.unpin)
+    app.command("rm")(ctl_rm.rm)
     app.command("put")(ctl_put.command(plugins, argv))
     app.command("torrent")(ctl_torrent.torrent)
     return app
