@@ -32,6 +32,7 @@ from dfly.errors import (
     Untrusted,
     UsageError,
 )
+from dfly.facade import Answer, Asked, Content, Facade, Opened, Reads
 from dfly.hearing import quoted, reaching, read_capped
 from dfly.plugins.hookspecs import hookimpl
 from dfly.values import Digest, Entry, Snapshot, bare_url
@@ -44,6 +45,8 @@ __version__ = VERSION
 
 __all__ = [
     "AccessDenied",
+    "Answer",
+    "Asked",
     "Backend",
     "CacheLayout",
     "CacheOrder",
@@ -51,20 +54,24 @@ __all__ = [
     "CachedFile",
     "Cancelled",
     "Changed",
+    "Content",
     "DflyError",
     "Digest",
     "Endpoint",
     "Entry",
     "Expired",
+    "Facade",
     "IntegrityError",
     "NoOptions",
     "NotAFile",
     "NotFound",
+    "Opened",
     "OriginUnavailable",
     "OutputError",
     "PluginError",
     "RangesUnsupported",
     "RateLimited",
+    "Reads",
     "Report",
     "Request",
     "Secret",

@@ -133,11 +133,13 @@ class Neighbours:
     ) -> None:
         task, freight = joined.seat.task, joined.freight()
         for blob, entry in freight.ids:
-            if entry.size == 0 and blob in blobs:
-                if blob not in self._cache:
-                    self._cache.put(blob, b"", sources=[entry.url])
-                stored(blob)
-        arrivals = swarm_arrivals(freight, blobs, cache=self._cache, emit=tell, stored=stored)
+            if entry.size == 0 and blob in blobs and blob not in self._cache:
+                self._cache.put(blob, b"", sources=[entry.url])
+        # whoever had the turn before may have brought it along: a pack is of many files
+        for blob in [blob for blob in blobs if blob in self._cache]:
+            stored(blob)
+        missing = {blob for blob in blobs if blob not in self._cache}
+        arrivals = swarm_arrivals(freight, missing, cache=self._cache, emit=tell, stored=stored)
         if not arrivals:
             return
         self._retire(task, goodbye=False)

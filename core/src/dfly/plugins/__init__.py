@@ -14,6 +14,8 @@ and in that module one function that returns backend classes:
         from dfly_gopher.backend import GopherBackend
         return [GopherBackend]
 
+A second function, `dfly_endpoints`, may return the hub's own API as a node daemon answers it: see `dfly.facade`.
+
 The entry point's *name* is the scheme, so only the plugin that a URL needs is imported. A second group, `dfly.hosts`, maps a
 host name to the module whose backend understands pasted web links of that host: its `list` and `stat` get the https URL as it is.
 

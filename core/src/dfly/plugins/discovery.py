@@ -17,6 +17,7 @@ import pluggy
 
 from dfly.backend import Backend
 from dfly.errors import PluginError, UnknownScheme, UsageError
+from dfly.facade import Facade
 from dfly.plugins import hookspecs
 
 SCHEMES, HOSTS = "dfly", "dfly.hosts"
@@ -42,10 +43,14 @@ class Broken:
 
 
 class Plugins:
-    """The installed plugins. `extra` registers classes that no distribution brings (tests, notebooks)."""
+    """The installed plugins. `extra` and `facades` register classes that no distribution brings (tests, notebooks)."""
 
     def __init__(
-        self, *, extra: Iterable[type[Backend]] = (), entry_points: metadata.EntryPoints | None = None
+        self,
+        *,
+        extra: Iterable[type[Backend]] = (),
+        facades: Iterable[type[Facade]] = (),
+        entry_points: metadata.EntryPoints | None = None,
     ) -> None:
         found = metadata.entry_points() if entry_points is None else entry_points
         self._hooks = pluggy.PluginManager("dfly")
@@ -56,6 +61,7 @@ class Plugins:
         self._hosts = {ep.name.lower(): ep.module for ep in found.select(group=HOSTS)}
         self._extra = {scheme: backend for backend in extra for scheme in backend.schemes}
         self._by_module: dict[str, dict[str, type[Backend]]] = {}
+        self._facades = {facade.prefix: facade for facade in facades}
 
     def _read_schemes(self, entry_points: Iterable[metadata.EntryPoint]) -> dict[str, Found]:
         found: dict[str, Found] = {}
@@ -98,6 +104,23 @@ class Plugins:
             except PluginError:
                 continue
         return usable
+
+    def prefixes(self) -> tuple[str, ...]:
+        """Where facades may be mounted, without importing any plugin."""
+        return tuple(sorted({*self._found, *self._facades}))
+
+    def facade(self, prefix: str) -> type[Facade] | None:
+        """The facade that is mounted at `prefix`, which is a scheme of its plugin; None where there is none.
+
+        Raises PluginError where the plugin is broken.
+        """
+        if prefix in self._facades:
+            return self._facades[prefix]
+        claim = self._found.get(prefix)
+        if claim is None or prefix in self._extra:
+            return None
+        self._class_from(claim)
+        return self._facades.get(prefix)
 
     def backend(self, scheme: str) -> type[Backend]:
         """The class that serves `scheme`. Raises UnknownScheme, or PluginError where its plugin is broken."""
@@ -158,6 +181,8 @@ class Plugins:
         call = self._hooks.subset_hook_caller("dfly_backends", remove_plugins=others)
         try:
             classes = [_checked(backend) for brought in call() for backend in brought]
+            call = self._hooks.subset_hook_caller("dfly_endpoints", remove_plugins=others)
+            self._facades |= {facade.prefix: facade for brought in call() for facade in map(_checked_facade, brought)}
         except BaseException:
             # or the plugin's next scheme would fail because of this, and hide the reason
             self._hooks.unregister(module)
@@ -169,3 +194,9 @@ def _checked(backend: object) -> type[Backend]:
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
     return backend
+
+
+def _checked_facade(facade: object) -> type[Facade]:
+    if not (isinstance(facade, type) and issubclass(facade, Facade)):
+        raise TypeError(f"dfly_endpoints() returned {facade!r}, which is not a subclass of dfly.Facade")
+    return facade

@@ -44,6 +44,14 @@ class Arrived:
         """Whether this piece is there."""
         return bool(self._have[piece])
 
+    def there(self, offset: int) -> int:
+        """The end of the bytes that are there without a gap from `offset` on; `offset` where that byte is not."""
+        length = self.layout.piece_length
+        piece = offset // length
+        while piece < len(self._have) and self._have[piece]:
+            piece += 1
+        return max(offset, min(piece * length, self.layout.size))
+
     def has_segment(self, segment: int) -> bool:
         """Whether all pieces of this segment are there."""
         return not self._missing[segment]

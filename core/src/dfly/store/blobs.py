@@ -104,6 +104,11 @@ class BlobStore:
             self._arriving[blob] = partial
         return partial
 
+    def arriving(self, blob: str) -> Partial | None:
+        """The partial of a blob that is being written now, to be read only; None where there is none."""
+        with self._lock:
+            return self._arriving.get(blob)
+
     def commit(self, blob: str, *, sources: Sequence[str] = ()) -> Committed:
         """Make the complete partial of `blob`, whose digest the caller has checked, a committed blob; closes it.
 

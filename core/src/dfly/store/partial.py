@@ -38,6 +38,10 @@ def _ignore(segment: int, hashes: bytes) -> None:
     pass
 
 
+def _no_news() -> None:
+    pass
+
+
 class Partial:
     """See `Partial.open`. Thread-safe; but `commit`, `discard`, `reset` and `close` want all writers to have stopped.
 
@@ -57,6 +61,10 @@ class Partial:
         on_segment: OnSegment,
     ) -> None:
         self.path, self.size = lock.path, size
+        #: How often all of it was forgotten: what was read of an earlier attempt is worth nothing.
+        self.attempt = 0
+        #: Called in the writing thread when more can be read, or nothing any more; must not block.
+        self.on_news: Callable[[], None] = _no_news
         self._directory = os.path.dirname(lock.path)
         self._lock = lock
         self._keep_journal = keep_journal
@@ -142,6 +150,10 @@ class Partial:
         """Whether every byte is there."""
         return self.size is not None and self._arrived.complete
 
+    def there(self, offset: int) -> int:
+        """The end of the bytes that are there without a gap from `offset` on; `offset` where that byte is not."""
+        return self._arrived.there(offset)
+
     def missing_segments(self) -> list[int]:
         """The segments still to fetch, in order."""
         return self._arrived.missing_segments()
@@ -196,6 +208,7 @@ class Partial:
         Also carries the digests on, so call it where some hashing may take place.
         """
         if self._arrived.add_segment(segment, hashes):
+            self.on_news()
             self._journalled(segment, hashes)
             self._hash(self.layout.segment_length)
 
@@ -267,7 +280,9 @@ class Partial:
                 self._journal.restart()
             if not self._keep_journal:
                 self.size = None
+            self.attempt += 1
             self._start_over()
+        self.on_news()
 
     def close(self) -> None:
         """Stop, keeping what another run can go on with. Harmless if done twice."""
@@ -292,7 +307,9 @@ class Partial:
             write_at(self.fd, data, offset)
 
     def _piece_finished(self, piece: int, sha1: bytes) -> None:
-        if self._arrived.add_piece(piece, sha1):
+        last = self._arrived.add_piece(piece, sha1)
+        self.on_news()
+        if last:
             segment = self.layout.segment_of(piece * self.layout.piece_length)
             hashes = self._arrived.segment_hashes(segment)
             self._journalled(segment, hashes)

@@ -1,0 +1,271 @@
+"""One file, read while it arrives: whoever reads it waits for its next bytes, never for the whole of it.
+
+    in the cache ───────────────────────────────────────────────────────────▶ sent from there
+    arriving ──the pieces that are there, from where the reader is──▶ sent from the file that fills
+         ╲──the digest is wrong, or it cannot be brought ──▶ the connection ends in the middle
+
+A piece that is there has been held against the seed peer's hash; one that comes from the source itself is what the source
+sent, and only the whole file's digest proves it. So a download (`Content.proven`) gets its last byte when that is known.
+
+An errand in a thread of its own brings the blob; those who read the same file with the same rights share it. When nobody
+has read for a moment it ends, and what has arrived is kept.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+import attrs
+import structlog
+
+from dfly.config import Fetch
+from dfly.daemon.admission import Admitted
+from dfly.daemon.cache import Cache
+from dfly.daemon.errand import Errand, Means
+from dfly.daemon.records import Records
+from dfly.errors import Cancelled, Changed, DflyError, OriginUnavailable, OutputError
+from dfly.events import BytesArrived, Event, FileStarted
+from dfly.facade import Content
+from dfly.packs import entry_blob
+from dfly.store.blobs import Committed
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds for which an errand goes on when its last reader has left: a client that reads in stretches comes again.
+LINGER = 3.0
+#: Seconds between looks that nothing has asked for.
+_LOOK = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """The entry with this number of what a caller was admitted to, and the content that it asks for."""
+
+    admitted: Admitted
+    number: int
+    content: Content
+
+    @property
+    def blob(self) -> str:
+        """The content's id."""
+        return entry_blob(self.content.entry, task=self.admitted.resolved.task)
+
+
+class Bringing:
+    """The errand for a blob, and who reads it. All but the errand itself runs in the event loop.
+
+    `over` is told when it has come to its end, with or without success.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        *,
+        means: Means,
+        settings: Fetch,
+        loop: asyncio.AbstractEventLoop,
+        over: Callable[["Bringing"], None],
+    ) -> None:
+        self.wanted = wanted
+        self.error: BaseException | None = None
+        self.ended = False
+        #: Whether this errand, and nobody else's, fills the file.
+        self.filling = False
+        #: Of the whole blob, once that is here; -1 before.
+        self.fd = -1
+        self.sources: dict[str, int] = {}
+        self._means, self._loop, self._over = means, loop, over
+        self._stop = threading.Event()
+        self._readers: set[Reading] = set()
+        self._leaving: asyncio.TimerHandle | None = None
+        self._thread = threading.Thread(target=self._run, name="dfly-reading", daemon=True)
+        self._errand = Errand(
+            wanted.admitted, means=means, settings=settings, tell=self._tell, lend=self._lent, stop=self._stop
+        )
+
+    def start(self) -> None:
+        """Begin, in a thread."""
+        self._thread.start()
+
+    def join(self, reading: "Reading") -> None:
+        """Somebody reads."""
+        self._readers.add(reading)
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+
+    def leave(self, reading: "Reading") -> None:
+        """Somebody reads no more."""
+        self._readers.discard(reading)
+        if self._readers:
+            return
+        if self.ended:
+            self._let_go()
+        elif self._leaving is None:
+            self._leaving = self._loop.call_later(LINGER, self.end)
+
+    def end(self) -> None:
+        """Stop, whoever reads."""
+        self._stop.set()
+
+    def wait(self) -> None:
+        """Until it has come to its end. Blocks."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            self._errand.run([self.wanted.number])
+        except BaseException as failed:  # noqa: BLE001 - it is raised where it is waited for
+            error = failed
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            self._loop.call_soon_threadsafe(self._finish, error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        self.error, self.ended = error, True
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._log_outcome()
+        self._over(self)
+        self._wake()
+        if not self._readers:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _log_outcome(self) -> None:
+        error, entry = self.error, self.wanted.content.entry
+        if error is not None and not isinstance(error, DflyError):
+            _log.error("reading.broke", path=entry.path, exc_info=error)
+        outcome = "done" if error is None else type(error).__name__
+        _log.info("endpoint task", outcome=outcome, url=entry.url, bytes=entry.size, **self.sources)
+
+    # In the errand's threads
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, BytesArrived):
+            name = event.source.replace("-", "_")
+            self.sources[name] = self.sources.get(name, 0) + event.bytes
+        elif isinstance(event, FileStarted) and (arriving := self._means.cache.arriving(self.wanted.blob)) is not None:
+            self.filling, arriving.on_news = True, self.news
+        self.news()
+
+    def _lent(self, numbers: Sequence[int], held: Committed) -> None:  # noqa: ARG002 - the signature of Lend
+        self.fd = self._means.cache.lend(held.blob)
+        self.news()
+
+    def news(self) -> None:
+        """Something has changed. From any thread."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for reading in self._readers:
+            reading.changed.set()
+
+
+class Reading:
+    """One reader's way through `wanted.content`. `find` first, or `follow` a blob that is being brought; then `until`."""
+
+    def __init__(self, wanted: Wanted, *, cache: Cache, records: Records, pool: Executor) -> None:
+        self.wanted = wanted
+        self.changed = asyncio.Event()
+        #: The open file, -1 before there is one.
+        self.fd = -1
+        self._cache, self._records, self._pool = cache, records, pool
+        self._bringing: Bringing | None = None
+        self._whole = False
+        self._begun = -1
+
+    async def find(self) -> bool:
+        """Whether all of it is in the cache, and may be had by this caller."""
+        fd = await asyncio.get_running_loop().run_in_executor(self._pool, self._look)
+        if fd >= 0:
+            self._take(fd, whole=True)
+        return self._whole
+
+    def follow(self, bringing: Bringing) -> None:
+        """Take what arrives."""
+        self._bringing = bringing
+        bringing.join(self)
+
+    async def until(self, at: int) -> int:
+        """How far the bytes from `at` on can be sent now: beyond `at`, which may take a while.
+
+        Raises what bringing them met; Changed where those sent so far were wrong.
+        """
+        content = self.wanted.content
+        while not self._whole:
+            bringing = self._bringing
+            assert bringing is not None, "neither found nor followed"
+            self.changed.clear()
+            # asked before the file is looked at: what ends in between is found
+            ended = bringing.ended
+            if bringing.fd >= 0:
+                self._take(os.dup(bringing.fd), whole=True)
+                break
+            if (stop := self._there(at)) > at:
+                return min(stop, content.stop)
+            if ended:
+                raise self._failure(bringing)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.changed.wait(), _LOOK)
+        return content.stop
+
+    def close(self) -> None:
+        """Read no more."""
+        if self._bringing is not None:
+            self._bringing.leave(self)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _there(self, at: int) -> int:
+        """The end of the bytes from `at` on that have arrived."""
+        bringing, content = self._bringing, self.wanted.content
+        filling = bringing is not None and bringing.filling
+        arriving = self._cache.arriving(self.wanted.blob) if filling else None
+        if arriving is None:
+            return at
+        if self._begun not in (-1, arriving.attempt):
+            # what was sent was of an attempt that turned out to be wrong
+            raise Changed(f"{content.entry.path}: the bytes sent so far were wrong", hint="ask again")
+        stop = arriving.there(at)
+        if content.proven:
+            stop = min(stop, content.stop - 1)
+        if stop > at and self.fd < 0:
+            self._begun = arriving.attempt
+            self._take(os.open(arriving.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), whole=False)
+        return stop
+
+    def _take(self, fd: int, *, whole: bool) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd, self._whole = fd, whole
+
+    def _look(self) -> int:
+        """A descriptor of the whole blob, -1 where it is not here for this caller."""
+        blob, admitted = self.wanted.blob, self.wanted.admitted
+        if self._cache.usable(blob) is None:
+            return -1
+        # a digest says which file is meant, not that whoever names it may read it (see `records`)
+        known = admitted.joined is not None or self._records.known_as(blob, self.wanted.content.entry.identity)
+        if not known:
+            return -1
+        try:
+            return self._cache.lend(blob)
+        except OutputError:
+            return -1  # given up in this moment
+
+    def _failure(self, bringing: Bringing) -> DflyError:
+        error = bringing.error
+        if isinstance(error, DflyError) and not isinstance(error, Cancelled):
+            return error
+        path = self.wanted.content.entry.path
+        return OriginUnavailable(f"{path}: the daemon could not bring it", hint="its log says more")
