@@ -11,6 +11,7 @@ from dfly.cli import (
     ctl_ls,
     ctl_peers,
     ctl_plugins,
+    ctl_preheat,
     ctl_put,
     ctl_rm,
     ctl_status,
@@ -56,6 +57,7 @@ def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:
     app.command("unpin")(ctl_cache.unpin)
     app.command("rm")(ctl_rm.rm)
     app.command("put")(ctl_put.command(plugins, argv))
+    app.command("preheat")(ctl_preheat.command(plugins, argv))
     app.command("torrent")(ctl_torrent.torrent)
     return app
 

@@ -20,6 +20,7 @@ from dfly.backend import Backend, OptionField, Secret, option_fields
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.errors import OriginUnavailable, RateLimited, SwarmError, UsageError
 from dfly.node.control import secret_options, travelling
+from dfly.node.hearsay import acquainted
 from dfly.node.lending import Given
 from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
@@ -123,7 +124,7 @@ class Admissions:
         if (
             not admitted.snapshot.public
             and caller.uid != self._uid
-            and not _shows_secret(admitted, given, self._plugins)
+            and not _shows_secret(admitted, given, self._plugins_for(ask.url))
         ):
             raise Declined("this source is private, and nothing was shown that would open it")
         with self._lock:
@@ -133,8 +134,12 @@ class Admissions:
                 self._known.popitem(last=False)
         return admitted
 
+    def _plugins_for(self, url: str) -> Plugins:
+        """Those of this machine and, for a scheme that they lack, what a seed peer tells of its own."""
+        return acquainted(self._plugins, [url], self._joining, client=self._backends.clients.data)
+
     def _ask(self, ask: Ask, given: Given, stop: threading.Event) -> Admitted:
-        backend_class = self._plugins.backend_for(ask.url)
+        backend_class = self._plugins_for(ask.url).backend_for(ask.url)
         settings = options_from(backend_class, given)
         backend = partial(self._backends.get, backend_class, settings)
         resolve_here = partial(

@@ -15,6 +15,7 @@ import attrs
 import structlog
 from aiohttp import web
 
+from dfly.backend import Secret
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admissions, Admitted, Caller, options_from
 from dfly.daemon.app import App
@@ -23,11 +24,14 @@ from dfly.daemon.claims import Claims
 from dfly.daemon.errand import Means
 from dfly.daemon.front import Front
 from dfly.daemon.inventory import Inventory
+from dfly.daemon.naming import node_name
 from dfly.daemon.notify import Notify
 from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
+from dfly.daemon.standing_by import StandingBy
 from dfly.daemon.visit import Visit
 from dfly.errors import DflyError, SwarmError
+from dfly.node.control import SeedPeer
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.readiness import Readiness
@@ -212,12 +216,15 @@ class NodeDaemon:
             neighbours = (
                 self._neighbours(stack, cache, records, backends, verifier) if config.joining.seed_peers else None
             )
+            means = attrs.evolve(means, by_swarm=neighbours.bring if neighbours is not None else None)
+            if neighbours is not None:
+                self._stand_by(stack, cache, records, backends, means)
             parts = _Parts(
                 cache=cache,
                 records=records,
                 verifier=verifier,
                 admissions=admissions,
-                means=attrs.evolve(means, by_swarm=neighbours.bring if neighbours is not None else None),
+                means=means,
                 neighbours=neighbours,
                 settings=config.fetch,
                 closing=closing,
@@ -257,6 +264,43 @@ class NodeDaemon:
         stack.callback(neighbours.close)
         neighbours.start()
         return neighbours
+
+    def _stand_by(
+        self, stack: contextlib.ExitStack, cache: Cache, records: Records, backends: Backends, means: Means
+    ) -> None:
+        """Be there for what seed peers send this node for: that comes by them, or not at all."""
+        config = self.config
+        joining = attrs.evolve(config.joining, back_to_source=False)
+        token = Secret(joining.cluster_token) if joining.cluster_token else None
+        client, insecure = backends.clients.data, joining.insecure
+
+        def pin(task: str) -> None:
+            records.change(task, pinned=True)
+            cache.pin(records.pinned_blobs())
+
+        standing = StandingBy(
+            seed_peers=[
+                SeedPeer(url=url.rstrip("/"), client=client, cluster_token=token, insecure=insecure)
+                for url in joining.seed_peers
+            ],
+            node=node_name(config.data_dir),
+            location=joining.location,
+            admissions=Admissions(
+                plugins=self._plugins,
+                backends=backends,
+                joining=joining,
+                network=config.network,
+                settings=config.fetch,
+                patience=config.patience,
+                uid=os.geteuid(),
+            ),
+            means=attrs.evolve(means, back_to_source=False),
+            settings=config.fetch,
+            uid=os.geteuid(),
+            pin=pin,
+        )
+        stack.callback(standing.close)
+        standing.start()
 
     async def _run(self, started: Callable[[Started], None]) -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()

@@ -68,7 +68,7 @@ class SeedPeer:
         """
         if not self.secret.isdisjoint(options):
             self._require_private()
-        headers = [*self._headers().items(), *_option_headers(options)]
+        headers = [*self._headers().items(), *option_headers(options)]
         reply = self._send(
             "POST",
             "/v1/snapshots",
@@ -259,7 +259,8 @@ def _revealed(value: Any) -> str:
     return value.reveal() if isinstance(value, Secret) else str(value)
 
 
-def _option_headers(options: Options) -> Iterator[tuple[str, str]]:
+def option_headers(options: Options) -> Iterator[tuple[str, str]]:
+    """How options travel."""
     for name, given in options.items():
         for value in (given,) if isinstance(given, str) else given:
             yield wire.OPTION_HEADER + name, value

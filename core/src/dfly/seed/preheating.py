@@ -39,6 +39,7 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds between looks at what is overdue, and between two lines about the same machine.
 TICK, PACE = 0.5, 0.2
+_NO_OPTIONS: Mapping[str, tuple[str, ...]] = {}
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -62,6 +63,7 @@ class Preheating:
         """See Face."""
         router.add_get("/v1/errands", self.stand_by, allow_head=False)
         router.add_post("/v1/errands/{id}/report", self.report)
+        router.add_get(OPERATOR + "standing", self.standing)
         router.add_post(OPERATOR + "preheat", self.preheat)
         router.add_get(OPERATOR + "preheat/{id}", self.follow, allow_head=False)
 
@@ -95,6 +97,10 @@ class Preheating:
                 self._errands.went(join.node)
         return response
 
+    async def standing(self, _request: web.Request) -> web.Response:
+        """GET /v1/operator/standing: the nodes that could be sent."""
+        return web.json_response({"nodes": [{"node": n.node, "location": n.location} for n in self._roster.all()]})
+
     async def report(self, request: web.Request) -> web.Response:
         """POST /v1/errands/{id}/report."""
         said = ErrandReport.decode(await self._bodies.read(request, most=wire.LONGEST_LINE))
@@ -106,7 +112,7 @@ class Preheating:
         order = Preheat.decode(await self._bodies.read(request, most=wire.LONGEST_BODY))
         given = await self.given(request)
         selected = await self.resolver.resolve(order.ask, given)
-        ask, options = order.ask, dict[str, tuple[str, ...]]()
+        ask, options = order.ask, _NO_OPTIONS
         if order.nodes is not None:
             ask, options = await self._without_secrets(order.ask, given, selected)
         nodes = self._roster.chosen(order.nodes, task=selected.task) if order.nodes is not None else []

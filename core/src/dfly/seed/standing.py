@@ -79,9 +79,9 @@ class Roster:
         del self._here[standing.node]
         return True
 
-    def get(self, node: str) -> Standing | None:
-        """The connection of a node, None while it is away."""
-        return self._here.get(node)
+    def all(self) -> list[Standing]:
+        """Every node that stands by."""
+        return [self._here[node] for node in sorted(self._here)]
 
     def chosen(self, choice: Choice, *, task: str) -> list[Standing]:
         """Those that `choice` means, for this task: asked again, the same ones, as long as they are here.

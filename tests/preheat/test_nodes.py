@@ -1,0 +1,189 @@
+"""Preheat of nodes: a later dfget beside each of them moves nothing."""
+
+import pytest
+
+import dfly
+from dfly.config import Joining
+from dfly.plugins import Plugins
+from dfly.testing.swarm import tree
+from tests.preheat.conftest import DISTINCT, FILES, FIRST, MODEL, Job
+from tests.swarm_e2e.origin import Origin
+
+
+def test_after_a_preheat_of_four_nodes_a_dfget_on_each_transfers_nothing(seed, node, dfctl, stand, origin):
+    peer = seed()
+    nodes = [node(f"n{n}", peer) for n in range(4)]
+    stand(peer, 4)
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
+    assert done.code == 0, done.err
+    assert set(done.nodes) == {node.name for node in nodes}
+    for row in done.nodes.values():
+        assert (row["state"], row["bytes"], row["error"]) == ("done", DISTINCT, None)
+        assert "hub" not in row["sources"]
+    assert origin.total == DISTINCT
+    sent = peer.sent()
+    for each in nodes:
+        report = each.fetch()
+        assert tree(each.folder / "out") == FILES
+        assert report.sources == {"cache": DISTINCT}
+    assert (origin.total, peer.sent()) == (DISTINCT, sent)
+
+
+def test_a_second_preheat_finds_everything_there(seed, node, dfctl, stand, origin):
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    argv = (MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
+    assert dfctl(*argv).code == 0
+    again = dfctl(*argv)
+    assert (again.code, again.nodes[one.name]["sources"]) == (0, {"cache": DISTINCT})
+    assert origin.total == DISTINCT
+
+
+def test_so_many_nodes_are_the_same_ones_each_time(seed, node, dfctl, stand):
+    peer = seed()
+    for n in range(4):
+        node(f"n{n}", peer)
+    stand(peer, 4)
+    argv = (MODEL, "-r", "--include", "*.json", "--seed-peer", peer.url, "--nodes", "2", "--json")
+    first, second = dfctl(*argv), dfctl(*argv)
+    assert (first.code, len(first.nodes)) == (0, 2)
+    assert first.nodes.keys() == second.nodes.keys()
+
+
+def test_a_location_chooses_those_below_it(seed, node, dfctl, stand):
+    peer = seed()
+    places = {"a": "east/r1", "b": "east/r2", "c": "eastern/r1", "d": ""}
+    made = {name: node(name, peer, location=place) for name, place in places.items()}
+    stand(peer, 4)
+
+    def chosen(location):
+        done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", f"location={location}", "--json")
+        return {name for name, each in made.items() if each.name in done.nodes}
+
+    assert chosen("east") == {"a", "b"}
+    assert chosen("east/r1") == {"a"}
+    nobody = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "location=west")
+    assert (nobody.code, "no node stands by at west" in nobody.err) == (12, True)
+
+
+def test_too_few_nodes_are_told_before_anything_is_fetched(seed, node, dfctl, stand, origin):
+    peer = seed()
+    node("one", peer)
+    stand(peer, 1)
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "2")
+    assert (done.code, "1 node of 2 stand by" in done.err) == (12, True), done.err
+    assert origin.total == 0
+
+
+def test_what_is_pinned_is_pinned_on_the_nodes(seed, node, dfctl, stand):
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    assert dfctl(MODEL, "-r", "--pin", "--seed-peer", peer.url, "--nodes", "all").code == 0
+    assert one.pinned() == [True]
+
+
+def test_a_node_without_room_says_so(seed, node, dfctl, stand):
+    peer = seed()
+    small, large = node("small", peer, cache_size=1 << 20), node("large", peer)
+    stand(peer, 2)
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
+    assert done.code == 11, done.err
+    assert done.nodes[small.name]["state"] == "failed"
+    assert done.nodes[large.name]["state"] == "done"
+    assert small.name in done.err
+    assert large.name not in done.err.partition("not everything")[2]
+
+
+def test_a_node_goes_to_no_source_by_itself(seed, node, operator, stand, origin):
+    """What a seed peer names is a stranger's word: the node's network and rights are not lent to it."""
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    origin.hold(FIRST, 0)
+    job = Job(operator(peer), nodes="all")
+    job.until(node=one.name, state="running")
+    asked = origin.asked.copy()
+    peer.stop()
+    origin.let_go()
+    one.stop()
+    assert origin.asked == asked
+    assert not any(path.stat().st_size > 9 << 20 and path.name == "data" for path in one.folder.rglob("committed"))
+
+
+@pytest.fixture
+def vault():
+    return Origin(FILES, token="open sesame")
+
+
+def test_a_source_that_opens_only_to_a_secret_stays_on_the_seed_peer(seed, node, dfctl, stand, vault):
+    private = Plugins(extra=[vault.backend])
+    peer = seed(plugins=private)
+    one = node("one", peer, plugins=private)
+    stand(peer, 1)
+    argv = (MODEL, "-r", "--seed-peer", peer.url, "--memory-token", "open sesame")
+    refused = dfctl(*argv, "--nodes", "all", plugins=private)
+    assert refused.code == 5, refused.err
+    assert "opens only to a secret, and secrets are not handed to nodes" in refused.err
+    assert "leave out --nodes" in refused.err
+    assert (vault.total, one.blobs()) == (0, 0)
+    assert dfctl(*argv, plugins=private).code == 0
+    report = one.fetch(options={"memory": {"token": "open sesame"}})
+    assert set(report.sources) <= {"seed-peer", "cache"}
+    assert vault.total == DISTINCT
+
+
+def test_a_public_source_is_preheated_whatever_the_operator_shows(seed, node, dfctl, stand, origin):
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--memory-token", "s3cret", "--nodes", "all", "--json")
+    assert (done.code, done.nodes[one.name]["state"]) == (0, "done"), done.err
+    kept = b"".join(path.read_bytes() for path in (one.folder / "data/snapshots").iterdir())
+    assert b"s3cret" not in kept
+
+
+def test_one_public_file_can_be_preheated_too(seed, node, dfctl, stand):
+    """A backend does not say of one file whether everybody may read it: the source is asked."""
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    done = dfctl(f"{MODEL}/other.bin", "--seed-peer", peer.url, "--nodes", "all", "--json")
+    assert (done.code, done.nodes[one.name]["state"]) == (0, "done"), done.err
+    report = one.fetch(f"{MODEL}/other.bin", "other.bin", recursive=False)
+    assert report.sources == {"cache": len(FILES["other.bin"])}
+
+
+def test_a_node_without_the_plugin_takes_it_from_the_swarm_all_the_same(seed, node, dfctl, stand, plugins):
+    peer = seed()
+    bare = node("bare", peer, plugins=Plugins())
+    stand(peer, 1)
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
+    assert (done.code, done.nodes[bare.name]["state"]) == (0, "done"), done.err
+    bare.plugins = plugins
+    assert bare.fetch().sources == {"cache": DISTINCT}
+
+
+def test_the_revision_is_that_of_the_nodes_option(seed, node, dfctl, stand, origin):
+    first = origin.hub.revisions("model")[0]
+    origin.hub.commit("model", {"new.bin": b"new"})
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    argv = (MODEL, "-r", "--memory-revision", first, "--seed-peer", peer.url, "--nodes", "all", "--json")
+    done = dfctl(*argv)
+    assert (done.code, done.nodes[one.name]["bytes"]) == (0, DISTINCT), done.err
+    report = one.fetch(options={"memory": {"revision": first}})
+    assert report.sources == {"cache": DISTINCT}
+
+
+def test_an_old_seed_peer_that_sends_nobody_is_no_trouble(seed, node, monkeypatch, origin):
+    monkeypatch.setattr("dfly.seed.preheating.Preheating.add_routes", lambda self, router: None)
+    peer = seed()
+    one = node("one", peer)
+    assert one.fetch().sources == {"seed-peer": DISTINCT}
+    assert isinstance(one.config.joining, Joining)
+    assert origin.total == DISTINCT
+    one.stop()
+    assert dfly
