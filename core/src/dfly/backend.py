@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import attrs
@@ -72,6 +72,11 @@ class OptionField:
     repeated: bool
     flags: tuple[str, ...] = ()
     endpoint: bool = False
+
+    @property
+    def chooses(self) -> bool:
+        """Whether its value may change what a URL means."""
+        return not self.secret and not self.endpoint
 
 
 def option(
@@ -230,6 +235,28 @@ class Backend(ABC):
             return False
         return bool(snapshot.entries)
 
+    def covers(
+        self,
+        url: str,
+        snapshot: Snapshot,
+        *,
+        names: Collection[str] = (),
+        revisions: Collection[str] = (),  # noqa: ARG002 - the contract's words
+    ) -> Snapshot | None:
+        """What `list(url)` would give, told from `snapshot` without asking anybody; None where that is another place.
+
+        For a hub that is out of reach: `snapshot` is what `list` or `stat` gave once, maybe on another machine and from another
+        endpoint. `names` are URLs that meant it, given without options, `revisions` what its revision was called ("main").
+        MUST make no request. MUST be None where `snapshot` may lack files of `url`. Raises NotFound where it shows that there is
+        no such file, UsageError as `list`. The default knows `names` and the pinned source, each as a whole.
+        """
+        known = {snapshot.source.rstrip("/")}
+        if all(
+            getattr(self.settings, f.field) == _default(f, type(self)) for f in option_fields(type(self)) if f.chooses
+        ):
+            known |= {name.rstrip("/") for name in names}
+        return snapshot if url.rstrip("/") in known else None
+
     @classmethod
     def at_strange_endpoint(cls, settings: Any) -> Any:
         """`settings` for an `endpoint` that a seed peer's caller chose; options that are secrets are the caller's already.
@@ -288,6 +315,10 @@ def option_fields(backend: type[Backend]) -> tuple[OptionField, ...]:
             )
         )
     return tuple(found)
+
+
+def _default(spec: OptionField, backend: type[Backend]) -> Any:
+    return attrs.fields_dict(backend.options)[spec.field].default
 
 
 def _own_variable(prefix: str, field: str) -> str:

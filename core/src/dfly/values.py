@@ -122,6 +122,20 @@ class Snapshot:
         """The same snapshot with fewer entries (after include and exclude globs)."""
         return attrs.evolve(self, entries=tuple(entries))
 
+    def below(self, path: str) -> tuple[Entry, ...]:
+        """The files below a folder of this snapshot, with paths relative to it, or the one file at `path`, by its own name.
+
+        >>> files = [Entry(path, 1, "", "") for path in ("a/b.bin", "a/c/d.bin", "ab.bin")]
+        >>> [entry.path for entry in Snapshot("", "", files).below("a")]
+        ['b.bin', 'c/d.bin']
+        """
+        folder = f"{path}/" if path else ""
+        return tuple(
+            attrs.evolve(entry, path=entry.path.rpartition("/")[2] if entry.path == path else entry.path[len(folder) :])
+            for entry in self.entries
+            if entry.path == path or entry.path.startswith(folder)
+        )
+
 
 def bare_url(url: str) -> str:
     """`url` without user-info, query and fragment: what may be logged and shown.

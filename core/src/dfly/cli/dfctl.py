@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from dfly.cli import (
+    ctl_archive,
     ctl_cache,
     ctl_config,
     ctl_ls,
@@ -59,6 +60,8 @@ def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:
     app.command("put")(ctl_put.command(plugins, argv))
     app.command("preheat")(ctl_preheat.command(plugins, argv))
     app.command("torrent")(ctl_torrent.torrent)
+    app.command("export")(ctl_archive.export)
+    app.command("import")(ctl_archive.import_)
     return app
 
 

@@ -80,6 +80,11 @@ class Mirror:
         self._queued = self._open = 0
 
     @property
+    def store(self) -> BlobStore:
+        """Where the blobs are kept, for whoever brings one in another way: one that is committed is not fetched."""
+        return self._store
+
+    @property
     def hub_bytes(self) -> int:
         """Bytes of content that origins have sent so far."""
         return self._intake.hub_bytes

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.packs import Freight
-from dfly.store.blobs import Committed
+from dfly.store.blobs import BlobStore, Committed
 
 #: What a look at a blob found: "lost" is one that could not be mended, and is fetched anew when it is asked for.
 Verdict = Literal["right", "mended", "lost"]
@@ -41,6 +41,10 @@ class BlobState(Protocol):
 
 class Mirror(Protocol):
     """Brings blobs from their origin to this machine's disk."""
+
+    @property
+    def store(self) -> BlobStore:
+        """Where the blobs are kept, for whoever brings one in another way: one that is committed is not fetched."""
 
     @property
     def hub_bytes(self) -> int:

@@ -26,8 +26,11 @@ from dfly.plugins import Plugins
 from dfly.seed.access import Access, plain_ip
 from dfly.seed.app import App
 from dfly.seed.catalog import Catalog
+from dfly.seed.export import Export
 from dfly.seed.files import Files
 from dfly.seed.given import given_in
+from dfly.seed.imported import Imported
+from dfly.seed.importing import Import
 from dfly.seed.inventory import Inventory
 from dfly.seed.keys import Keys
 from dfly.seed.metrics import Requests, SeedPeerMetrics
@@ -195,11 +198,20 @@ class SeedPeer:
             )
             stack.callback(catalog.close)
             memory = Memory(os.path.join(config.data_dir, "snapshots"))
+            imported = Imported(
+                resolver=catalog,
+                memory=memory,
+                plugins=self._plugins,
+                backends=backends,
+                access=access,
+                seals=seals,
+                pool=pool,
+            )
             egress: Counter[str] = Counter()
             readiness = Readiness(directory=config.data_dir)
             inventory = Inventory(tasks=tasks, memory=memory, egress=egress, config=config)
             resolver = Watched(
-                resolver=Remembering(resolver=catalog, memory=memory, plugins=self._plugins),
+                resolver=Remembering(resolver=imported, memory=memory, plugins=self._plugins),
                 counts=tasks.counts,
                 traces=self._traces,
             )
@@ -232,6 +244,8 @@ class SeedPeer:
                     Tracker(tasks=tasks, keys=keys),
                     Files(tasks=tasks, keys=keys, egress=egress),
                     Torrents(memory=memory, tasks=tasks, keys=keys),
+                    Export(named=memory.named, store=tasks.mirror, plugins=self._plugins),
+                    Import(mirror=tasks.mirror, memory=memory, plugins=self._plugins),
                     exposition,
                 ),
                 readiness=readiness,

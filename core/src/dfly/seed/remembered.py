@@ -7,7 +7,7 @@ it is not: a link is kept without what is secret in it, and of the options only 
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -118,17 +118,21 @@ class Memory:
         ask: Ask,
         snapshot: Snapshot,
         options: Mapping[str, tuple[str, ...]] | None = None,
-        imported: bool = False,
     ) -> Remembered:
         """Somebody was let in to `snapshot` by this `ask`. `options` are those given that are no secret."""
         now, options = self._clock(), options or {}
         ask = attrs.evolve(ask, known=None, fallback=False, url=shareable(ask.url, snapshot))
         with self._lock:
             before = self._notes.get(task)
+            if before is not None and before.imported:
+                # it answers to what its archive says, whatever else it was found under since
+                found = attrs.evolve(before, used=now)
+                self._notes.keep(found)
+                return found
             urls = dict(before.urls) if before else {}
             if urls.get(ask.url, -1.0) <= self._latest(ask, but=task):
                 urls[ask.url] = now
-            revision = _revision(ask.url, snapshot, options)
+            revision = revision_of(ask.url, snapshot, options)
             found = Remembered(
                 task=task,
                 ask=before.ask if before else ask,
@@ -139,7 +143,31 @@ class Memory:
                 resolved=before.resolved if before else now,
                 used=now,
                 pinned=before.pinned if before else False,
-                imported=imported or (before.imported if before else False),
+            )
+            self._notes.keep(found)
+            return found
+
+    def bring_in(
+        self, *, task: str, ask: Ask, snapshot: Snapshot, names: Iterable[str], revisions: Iterable[str]
+    ) -> Remembered:
+        """`snapshot`, whole or as chosen by `ask`, came in an archive: from now on `names` mean it, and no other before it."""
+        now = self._clock()
+        with self._lock:
+            before = self._notes.get(task)
+            urls = dict(before.urls) if before and before.imported else {}
+            for name in names:
+                if urls.get(name, -1.0) <= self._latest(attrs.evolve(ask, url=name), but=task):
+                    urls[name] = now
+            found = Remembered(
+                task=task,
+                ask=ask,
+                snapshot=snapshot,
+                revisions=tuple(revisions),
+                urls=urls,
+                resolved=before.resolved if before else now,
+                used=now,
+                pinned=before.pinned if before else False,
+                imported=True,
             )
             self._notes.keep(found)
             return found
@@ -174,7 +202,7 @@ def shareable(url: str, snapshot: Snapshot) -> str:
     return url if bare_url(url) == url else snapshot.source
 
 
-def _revision(url: str, snapshot: Snapshot, options: Mapping[str, tuple[str, ...]]) -> str:
+def revision_of(url: str, snapshot: Snapshot, options: Mapping[str, tuple[str, ...]]) -> str:
     """What the revision was called: by an option, or where the pinned source has its commit; "" where it was not."""
     for name, values in options.items():
         if values and name.rpartition("-")[2] == "revision":

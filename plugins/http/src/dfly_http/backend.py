@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -100,6 +100,17 @@ class HttpBackend(dfly.Backend):
             shown = dfly.bare_url(entry.url)
             raise dfly.Unsupported(f"{shown} is a web page, perhaps an index", hint=_NO_LISTINGS, url=shown)
         return dfly.Snapshot(entry.url, entry.path, (entry,))
+
+    def covers(
+        self,
+        url: str,
+        snapshot: dfly.Snapshot,
+        *,
+        names: Collection[str] = (),  # noqa: ARG002 - the contract's words
+        revisions: Collection[str] = (),  # noqa: ARG002 - the contract's words
+    ) -> dfly.Snapshot | None:
+        """A link by its public form, however it is signed."""
+        return snapshot if Link.parse(url).public == snapshot.source else None
 
     def locate(self, entry: dfly.Entry) -> dfly.Request:
         """The link as it was typed, if this instance resolved it; else its public form."""

@@ -12,7 +12,7 @@ head (a model of more than 3,000 files, a dataset of more than 200) may span a c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import attrs
@@ -37,6 +37,7 @@ from dfly_modelscope.listing import everything, pinned, row, top
 from dfly_modelscope.rows import Row
 from dfly_modelscope.settings import ModelScopeSettings
 from dfly_modelscope.urls import DEFAULT_REVISION, INTERNATIONAL, RepoUrl, checked_revision, endpoint_of
+from dfly_modelscope.within import within
 
 if TYPE_CHECKING:
     import httpx
@@ -138,6 +139,20 @@ class ModelScopeBackend(Backend):
         except (AccessDenied, NotFound):
             return False
         return True
+
+    def covers(
+        self, url: str, snapshot: Snapshot, *, names: Collection[str] = (), revisions: Collection[str] = ()
+    ) -> Snapshot | None:
+        """By its commit, and by every branch and tag that it was asked by: the repository, its folders and its files."""
+        asked, own = RepoUrl.parse(url, endpoint=self._endpoint), RepoUrl.parse(snapshot.source)
+        aliases = [RepoUrl.parse(name, endpoint=self._endpoint) for name in names]
+        known = {own.revision, *revisions, *(alias.revision or DEFAULT_REVISION for alias in aliases)}
+        given, named = self._revision, asked.revision
+        agree = named is None or given in (None, named) or (asked.pinned and given in known)
+        same = (asked.kind, asked.repo) == (own.kind, own.repo) and asked.site in ("", own.site)
+        if not agree or not same or (named or given or DEFAULT_REVISION) not in known:
+            return None
+        return within(asked, own, snapshot)
 
     def _at_first_site(self, url: str, ask: Callable[[HubApi, RepoUrl], T]) -> T:
         """What `ask` finds at the first site that has the repository."""

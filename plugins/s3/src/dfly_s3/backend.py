@@ -15,7 +15,7 @@ that cannot become a file, and stays in the listing for the core to refuse by na
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
@@ -139,6 +139,22 @@ class S3Backend(Backend):
             return False
         return True
 
+    def covers(
+        self,
+        url: str,
+        snapshot: Snapshot,
+        *,
+        names: Collection[str] = (),
+        revisions: Collection[str] = (),  # noqa: ARG002 - the contract's words
+    ) -> Snapshot | None:
+        """A prefix covers what is below it. An object is covered under the version, or the lack of one, that it was asked by."""
+        asked, own = S3Url.parse(url), S3Url.parse(snapshot.source)
+        if asked in {own, *map(S3Url.parse, names)} or asked.at(f"{asked.key}/") == own:
+            return attrs.evolve(snapshot, name=asked.name)
+        if asked.bucket == own.bucket and own.is_prefix and asked.key.startswith(own.key):
+            return self._within(asked, own, snapshot)
+        return None
+
     def put(self, path: os.PathLike[str], url: str) -> None:
         """Store a file, verified by the store: in one piece up to 64 MiB, else in parts, several at a time."""
         at = S3Url.parse(url)
@@ -147,6 +163,20 @@ class S3Backend(Backend):
         from dfly_s3.upload import upload
 
         upload(self._api, path, at)
+
+    @staticmethod
+    def _within(asked: S3Url, own: S3Url, snapshot: Snapshot) -> Snapshot | None:
+        path = asked.key[len(own.key) :]
+        for entry in snapshot.entries:
+            if entry.path == path:
+                if asked.version not in (None, S3Url.parse(entry.url).version):
+                    return None
+                return Snapshot(source=entry.url, name=asked.name, entries=(attrs.evolve(entry, path=asked.name),))
+        entries = snapshot.below(path.removesuffix("/"))
+        if not entries:
+            raise NotFound(f"s3://{own.bucket} has nothing at {asked.key!r}", url=str(asked))
+        below = asked if asked.is_prefix else asked.at(f"{asked.key}/")
+        return Snapshot(source=str(below), name=asked.name, entries=entries)
 
     def _has_any(self, below: S3Url) -> bool:
         try:

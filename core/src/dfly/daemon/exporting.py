@@ -1,0 +1,46 @@
+"""What a node daemon has, as the export of seed peers reads it (`dfly.seed.export`): the same archive, from a node's cache."""
+
+from collections.abc import Sequence
+
+import attrs
+
+from dfly.daemon.cache import Cache
+from dfly.daemon.records import Record, Records
+from dfly.plugins import Plugins
+from dfly.seed.export import Export
+from dfly.seed.remembered import Remembered, revision_of, shareable
+from dfly.store.blobs import Committed
+
+
+def export_from(cache: Cache, records: Records, plugins: Plugins) -> Export:
+    """The face that exports what is in `cache`; nothing of it is given up meanwhile."""
+    return Export(named=lambda name: _named(records, name), store=_Kept(cache), plugins=plugins, holding=cache.in_use)
+
+
+@attrs.frozen
+class _Kept:
+    _cache: Cache
+
+    def committed(self, blob: str) -> Committed | None:
+        return self._cache.usable(blob)
+
+
+def _named(records: Records, name: str) -> Sequence[Remembered]:
+    found = map(_remembered, records.all())
+    return [each for each in found if name in (each.task, each.task.partition("-")[0]) or name in each.names]
+
+
+def _remembered(record: Record) -> Remembered:
+    url = shareable(record.ask.url, record.snapshot)
+    options = {name: (value,) if isinstance(value, str) else value for name, value in record.options.items()}
+    revision = revision_of(url, record.snapshot, options)
+    return Remembered(
+        task=record.task,
+        ask=attrs.evolve(record.ask, url=url),
+        snapshot=record.snapshot,
+        urls={url: record.used},
+        revisions=(revision,) if revision else (),
+        options=options,
+        used=record.used,
+        pinned=record.pinned,
+    )

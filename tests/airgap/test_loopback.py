@@ -1,0 +1,66 @@
+"""What was exported beside a hub is there where no hub is: under every name that it goes by, and byte for byte."""
+
+import pytest
+
+import dfly
+from dfly.testing.swarm import tree
+
+from .conftest import FILES, REPO, TOKEN
+
+MODEL = f"hf://{REPO}"
+
+
+def test_four_nodes_complete_without_a_hub(carried, closed, hub):
+    swarm = closed(carried(MODEL))
+    nodes = swarm.several(4, MODEL, joining={"back_to_source": False})
+    for node in nodes:
+        node.done()
+        assert tree(node.output) == FILES
+    assert hub.calls() == []
+    assert swarm.stats()["hub_bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "fetch", "files"),
+    [
+        (f"{MODEL}@main", {}, FILES),
+        (MODEL, {"options": {"hf": {"token": TOKEN}}}, FILES),
+        (MODEL, {"options": {"hf": {"revision": "main"}}}, FILES),
+        (f"{MODEL}@main", {"include": ["*.json", "onnx/"]}, ["config.json", "onnx/model.onnx", "onnx/notes.md"]),
+        (MODEL, {"exclude": ["*.safetensors"]}, ["config.json", "empty.txt", "onnx/model.onnx", "onnx/notes.md"]),
+    ],
+    ids=["branch", "token", "revision option", "include", "exclude"],
+)
+def test_the_repository_answers_to_its_names(carried, closed, hub, url, fetch, files):
+    swarm = closed(carried(MODEL))
+    node = swarm.node(url, joining={"back_to_source": False}, **fetch)
+    node.done()
+    assert tree(node.output) == {path: FILES[path] for path in files}
+    assert hub.calls() == []
+
+
+def test_the_commit_a_folder_and_a_single_file_are_parts_of_it(carried, closed, hub):
+    commit = hub.site.repos["models", REPO].refs["refs/heads/main"]
+    swarm = closed(carried(MODEL))
+    whole = swarm.node(f"{MODEL}@{commit}", joining={"back_to_source": False})
+    folder = swarm.node(f"{MODEL}/onnx", joining={"back_to_source": False})
+    file = swarm.node(f"{MODEL}@main/onnx/notes.md", recursive=False, joining={"back_to_source": False})
+    link = swarm.node(
+        f"https://huggingface.co/{REPO}/resolve/main/config.json", recursive=False, joining={"back_to_source": False}
+    )
+    for node in (whole, folder, file, link):
+        node.done()
+    assert tree(whole.output) == FILES
+    assert tree(folder.output) == {"model.onnx": FILES["onnx/model.onnx"], "notes.md": FILES["onnx/notes.md"]}
+    assert file.output.read_bytes() == FILES["onnx/notes.md"]
+    assert link.output.read_bytes() == FILES["config.json"]
+    assert hub.calls() == []
+
+
+def test_what_is_not_in_it_is_said_at_once(carried, closed, hub):
+    swarm = closed(carried(MODEL))
+    missing = swarm.node(f"{MODEL}/no.bin", recursive=False, joining={"back_to_source": False}).error()
+    folder = swarm.node(MODEL, recursive=False, joining={"back_to_source": False}).error()
+    assert isinstance(missing, dfly.NotFound)
+    assert isinstance(folder, dfly.NotAFile)
+    assert hub.calls() == []
