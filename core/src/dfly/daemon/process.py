@@ -22,6 +22,7 @@ from dfly.daemon.app import App
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
 from dfly.daemon.errand import Means
+from dfly.daemon.exporting import export_from
 from dfly.daemon.front import Front
 from dfly.daemon.inventory import Inventory
 from dfly.daemon.naming import node_name
@@ -139,7 +140,7 @@ class NodeDaemon:
                 cache=parts.cache,
                 members=lambda: parts.neighbours.places if parts.neighbours is not None else 0,
                 seed_peers=self.config.joining.seed_peers,
-                faces=(self._inventory(parts),),
+                faces=(self._inventory(parts), export_from(parts.cache, parts.records, self._plugins)),
                 readiness=Readiness(directory=self.config.data_dir),
             )
             runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
