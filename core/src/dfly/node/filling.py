@@ -18,9 +18,10 @@ from dfly.caches import CachedFile, CacheLayout, CacheOrder
 from dfly.errors import InUse, OutputError
 from dfly.events import FileFinished, FileSkipped, Listener, Warned
 from dfly.output.linked import LinkedCache, elsewhere
-from dfly.output.place import clean, partial_directory
+from dfly.output.place import clean, partial_directory, waiting_place
 from dfly.output.plan import Target, refuse_occupied
 from dfly.output.receipt import matches
+from dfly.paths import refuse_unsafe
 from dfly.store.hashing import hash_file
 from dfly.store.lock import Lock
 from dfly.values import Snapshot
@@ -41,6 +42,7 @@ class Filling:
 
     def plan(self, snapshot: Snapshot) -> list[Target]:
         """See Outputs. One target for each content."""
+        refuse_unsafe(entry.path for entry in snapshot.entries)
         self._cache = LinkedCache(self.directory, self.layout.arrange(snapshot, self.order))
         by_blob: dict[str, Target] = {}
         for kept in self._files:
@@ -133,7 +135,7 @@ class Filling:
 
     def _publish(self) -> None:
         self._cache.open()
-        guard = Lock(f"{partial_directory(self._cache.view, 'view', root=self._cache.root)}.lock")
+        guard = Lock(os.path.join(waiting_place(self._cache.root), "view.lock"))
         with self._telling():
             try:
                 guard.acquire(wait=math.inf)

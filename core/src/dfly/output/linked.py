@@ -85,7 +85,8 @@ class LinkedCache:
         )
 
     def publish(self, *, hash_file: HashFile) -> None:
-        """Make everything visible; the blobs are in place. One process at a time, for one view."""
+        """Make everything visible; the blobs are in place. One process at a time, for one root."""
+        self.open()
         with _telling(self.root):
             for name, text in self.arrangement.notes.items():
                 if not os.path.lexists(self.at(name)):
@@ -98,7 +99,7 @@ class LinkedCache:
 
     def _show(self, hash_file: HashFile) -> None:
         if not os.path.lexists(self.view):
-            staged = os.path.join(waiting_place(self.root), f"view-{_short(self.view)}")
+            staged = os.path.join(waiting_place(self.root), "view")
             shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
             os.makedirs(staged)
             for kept in self.arrangement.files:
