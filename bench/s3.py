@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.blobs import write_blob
 from bench.measure import measure
 from bench.results import RESULTS, save
-from bench.swarm_run import write_blob
 from dfly.backend import build_options
 from dfly.testing.lent import lent_tools
 from dfly_s3.backend import S3Backend

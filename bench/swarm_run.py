@@ -6,17 +6,18 @@ The clock starts when the hub does: it is held (SIGSTOP) until all nodes that st
 peer. Otherwise the time that N interpreters need to start on few CPUs would be counted as the swarm's.
 """
 
-import filecmp
 import json
-import os
+import shutil
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import commands, machine
+import attrs
+
+from bench import commands, machine, origins
 from bench.baselines import all_pairs_tcp
+from bench.blobs import identical, same_tree, write_blob
 from bench.case import Case
 from dfly.testing.cluster import Cluster, Host
 from dfly.testing.process import Process
@@ -36,12 +37,13 @@ class SwarmRun:
             case.nodes, root=root, nic=case.nic, seeds=case.seeds, racks=case.rack_sizes, thin=case.thin
         )
         self._blob = root / "repository" / commands.BLOB
+        self._whole = case.source != "blob"
         self._nodes: dict[str, Process] = {}
 
     def run(self) -> dict[str, Any]:
         """The raw result. Raises `RuntimeError` where the hub or a seed peer does not start."""
+        self._lay_out()
         case, cluster = self._case, self._cluster
-        write_blob(self._blob, case.size)
         with cluster:
             for index, host in enumerate(cluster.nodes):
                 if case.role(index) == "slow":
@@ -68,6 +70,19 @@ class SwarmRun:
                 "cpu": [[round(r.time - start, 3), round(r.busy, 2), round(r.total, 2)] for r in cpu.readings],
                 "baseline": baseline,
             }
+
+    def _lay_out(self) -> None:
+        """Put the hub's files there; what is not a blob says itself how large it is."""
+        folder = self._blob.parent
+        if self._case.source == "model":
+            shutil.copytree(origins.real_model(Path(__file__).with_name(".cache")), folder)
+        elif self._case.source == "small":
+            origins.small_files(folder, 2000)
+        else:
+            write_blob(self._blob, self._case.size)
+        if self._whole:
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            self._case = attrs.evolve(self._case, size=size)
 
     def _baseline(self) -> dict[str, Any]:
         if not self._baseline_seconds:
@@ -109,7 +124,11 @@ class SwarmRun:
 
     def _start_node(self, host: Host, endpoint: str) -> None:
         self._nodes[host.name] = host.popen(
-            commands.node(host.directory / commands.BLOB, [seed.address for seed in self._cluster.seeds]),
+            commands.node(
+                host.directory / ("repository" if self._whole else commands.BLOB),
+                [seed.address for seed in self._cluster.seeds],
+                **({"whole": True} if self._whole else {}),
+            ),
             env=commands.hf_environment(endpoint, host.directory),
             out=host.directory / "events",
         )
@@ -158,29 +177,15 @@ class SwarmRun:
                 done, sources = at, event["sources"]
             elif event["event"] in _KEPT:
                 seen["events"].append(event | {"time": at})
-        output = host.directory / commands.BLOB
         return seen | {
             "started": round(process.started - start, 3),
             "done": done,
             "sources": sources,
-            "identical": output.exists() and filecmp.cmp(output, self._blob, shallow=False),
+            "identical": same_tree(host.directory / "repository", self._blob.parent)
+            if self._whole
+            else identical(host.directory / commands.BLOB, self._blob),
             "log": "" if process.returncode == 0 else process.tail(),
         }
-
-
-def write_blob(path: Path, size: int) -> None:
-    """A blob of `size` bytes in which no two pieces are alike and nothing can be compressed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        for chunk in _noise(size):
-            file.write(chunk)
-
-
-def _noise(size: int) -> Iterator[bytes]:
-    while size > 0:
-        chunk = os.urandom(min(size, 1 << 22))
-        size -= len(chunk)
-        yield chunk
 
 
 def _series(use: LinkUse, start: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 from bench import commands
-from bench.swarm_run import write_blob
+from bench.blobs import write_blob
 
 from dfly.testing.cluster import Cluster, Host
 from dfly.testing.process import Process
