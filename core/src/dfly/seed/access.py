@@ -51,6 +51,20 @@ class Access:
                 hint="start the seed peer with DFLY_OPERATOR_TOKEN, and give the same to dfctl",
             )
 
+    def check_viewer(self, authorization: str, *, remote: str | None) -> bool:
+        """Whether these may look at what goes on here, and if so, whether as operators: they see private sources too.
+
+        Raises AccessDenied for whoever has neither token.
+        """
+        try:
+            self.check_operator(authorization, remote=remote)
+        except AccessDenied:
+            if self.cluster_token is None:
+                raise
+            self.check_token(authorization)
+            return False
+        return True
+
     def check_source(self, url: str, *, endpoints: tuple[str, ...] = ()) -> None:
         """Whether this source may be fetched, from `endpoints` that the caller chose. Raises AccessDenied."""
         bare = bare_url(url)

@@ -57,4 +57,4 @@ class Counts:
 
 def believable(report: Report) -> Iterator[tuple[str, int]]:
     """The bytes by source of a report, less what can be none."""
-    return ((source, count) for source in SOURCES if 0 <= (count := report.sources.get(source, 0)) < _MOST_BYTES)
+    return ((source, count) for source in SOURCES if 0 < (count := report.sources.get(source, 0)) < _MOST_BYTES)

@@ -36,6 +36,7 @@ from dfly.seed.keys import Keys
 from dfly.seed.metrics import Requests, SeedPeerMetrics
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
+from dfly.seed.page import Page
 from dfly.seed.preheating import Preheating
 from dfly.seed.pulling import Puller
 from dfly.seed.readiness import Readiness
@@ -226,6 +227,7 @@ class SeedPeer:
                 tasks=tasks, egress=egress, requests=requests, readiness=readiness, directory=config.data_dir
             )
             exposition = metrics.exposition(access)
+            page = Page(access=access, tasks=tasks, egress=egress)
             if config.metrics_listen is not None:
                 # first up and last down: it tells who asks that the seed peer is starting, or stopping
                 plain = exposition.by_itself(readiness)
@@ -247,11 +249,13 @@ class SeedPeer:
                     Export(named=memory.named, store=tasks.mirror, plugins=self._plugins),
                     Import(mirror=tasks.mirror, memory=memory, plugins=self._plugins),
                     exposition,
+                    page,
                 ),
                 readiness=readiness,
             )
             url = await stack.enter_async_context(listening(app.application(), config.listen, tls=_tls(config)))
             stack.callback(preheating.close)
+            stack.callback(page.close)
             clocks = (app.run_clocks(), inventory.run_clock(), preheating.run_clock(), _tidy(backends, tasks.mirror))
             for clock in clocks:
                 stack.callback(asyncio.create_task(clock).cancel)
