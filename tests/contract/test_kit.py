@@ -175,6 +175,11 @@ class NamesTheSnapshotAfterItsUrl(MemoryBackend):
         return attrs.evolve(snapshot, name=snapshot.source)
 
 
+class CoversWhateverIsAsked(MemoryBackend):
+    def covers(self, url, snapshot, *, names=(), revisions=()):
+        return snapshot
+
+
 class StopsOneByteLate(MemoryBackend):
     def get(self, entry, start, stop):
         return super().get(entry, start, None if stop is None else stop + 1)
@@ -331,6 +336,7 @@ BROKEN = [
     (HashesOnlyInStat, "list.same-as-stat", "build both in one function"),
     (ForgetsTheFolder, "list.bytes", "onnx/model.onnx leads to other bytes"),
     (NamesTheSnapshotAfterItsUrl, "snapshot.name", "give the last part of the URL that is a name"),
+    (CoversWhateverIsAsked, "covers", "covers(memory://tiny), told from the snapshot of memory://tiny/weights.bin"),
     (StopsOneByteLate, "get.exact", "get(entry, 0, 1) yielded 2 bytes instead of 1"),
     (StartsAnewWithoutAStop, "get.to-the-end", "yielded 40000 bytes instead of 20000"),
     (AsksForByteZero, "get.empty", "raised Unsupported: empty.txt: the range bytes=0- cannot be satisfied"),

@@ -31,6 +31,7 @@ PROMISES: Mapping[str, str] = MappingProxyType(
         "list.same-as-stat": "An entry of a listing is what `stat` of its URL gives.",
         "list.bytes": "An entry of a listing leads to its bytes.",
         "snapshot.name": "`Snapshot.name` can be the name of a file or folder.",
+        "covers": "A snapshot covers its own source and no more than it holds, and nobody is asked.",
         "get.exact": "`get` yields the bytes from `start` to before `stop`, all of them and no others.",
         "get.to-the-end": "`get` without `stop` reads from `start` to the end.",
         "get.empty": "An empty file has no bytes, and is no error.",
