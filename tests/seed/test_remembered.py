@@ -154,6 +154,17 @@ def test_forgetting_is_for_good(memory, folder):
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("time", ["1e999", "1" + "0" * 400, "-1", '"noon"', "NaN", "true"], ids=range(6))
+@pytest.mark.parametrize("field", ["since", "urls"])
+def test_a_time_that_is_none_makes_a_file_unreadable(memory, folder, field, time):
+    note(memory)
+    (file,) = folder.iterdir()
+    said = json.loads(file.read_text())
+    said[field] = {MAIN.url: "TIME"} if field == "urls" else "TIME"
+    file.write_text(json.dumps(said).replace('"TIME"', time))
+    assert Memory(str(folder)).all() == []
+
+
 @pytest.mark.parametrize(
     "content", ["{half", "[]", '{"format": 99}', '{"format": 1, "resolved": {}}', "[" * 100_000], ids=range(5)
 )

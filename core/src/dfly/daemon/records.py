@@ -18,6 +18,7 @@ from dfly.packs import entry_blob
 from dfly.store.notes import MOST, Notes
 from dfly.values import Snapshot
 from dfly.wire import Ask, Resolved
+from dfly.wire.fields import seconds
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +80,7 @@ class Record:
             resolved=Resolved.from_json(said["resolved"]),
             swarmed=said["swarmed"] is True,
             used=used,
-            since=float(said.get("since", 0.0)),
+            since=seconds(said, "since", 0.0),
             pinned=said["pinned"] is True,
             brought=frozenset(map(str, said["brought"])),
             options={str(k): tuple(map(str, v)) if isinstance(v, list) else str(v) for k, v in said["options"].items()},

@@ -16,6 +16,7 @@ from dfly.packs import Freight
 from dfly.store.notes import MOST, Notes
 from dfly.values import Snapshot, bare_url
 from dfly.wire import Ask, Resolved
+from dfly.wire.fields import seconds
 
 #: Names remembered of one snapshot.
 _MOST_NAMES = 32
@@ -78,9 +79,9 @@ class Remembered:
             ask=Ask.decode(json.dumps(said["ask"]).encode()),
             snapshot=resolved.snapshot,
             revisions=tuple(map(str, said["revisions"])),
-            urls={str(url): float(at) for url, at in said["urls"].items()},
+            urls={str(url): seconds(said["urls"], url) for url in said["urls"]},
             options={str(name): tuple(map(str, values)) for name, values in said["options"].items()},
-            resolved=float(said["since"]),
+            resolved=seconds(said, "since"),
             used=used,
             pinned=said["pinned"] is True,
             imported=said["imported"] is True,
@@ -174,7 +175,8 @@ class Memory:
 
     def change(self, task: str, **changes: Any) -> bool:
         """Note something about one. False where there is none."""
-        return self._notes.change(task, **changes)
+        with self._lock:
+            return self._notes.change(task, **changes)
 
     def forget(self, task: str) -> None:
         """Drop one. Harmless where there is none."""
