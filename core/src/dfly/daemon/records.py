@@ -107,15 +107,15 @@ class Records:
 
     def note(self, admitted: Admitted, *, brought: Iterable[str]) -> None:
         """Blobs of this snapshot have come from there, or were known to."""
-        resolved = admitted.resolved
+        resolved, now = admitted.resolved, time.time()
         with self._lock:
             before = self._notes.get(resolved.task)
             record = Record(
                 ask=attrs.evolve(admitted.ask, known=None),
                 resolved=resolved,
                 swarmed=admitted.joined is not None,
-                used=time.time(),
-                since=before.since if before else time.time(),
+                used=now,
+                since=before.since if before else now,
                 pinned=before.pinned if before else False,
                 brought=frozenset(brought) | (before.brought if before else frozenset()),
                 options=dict(admitted.plain),
