@@ -51,5 +51,9 @@ pins: $(VENV)/.ready
 	   { $(UV) pip freeze --python $(RUN)/python --exclude-editable; echo "uv==$$($(UV) --version | cut -d' ' -f2)"; } \
 	   | sort; } > .pins && mv .pins constraints.txt
 
+# every wheel of a release, into dist/; with TAG=v1.2.3 only if that is the version
+wheels: $(VENV)/.ready
+	@$(RUN)/python deploy/release.py dist $(TAG)
+
 clean:
 	rm -rf $(VENV) .uv .demo build dist

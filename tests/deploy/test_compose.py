@@ -1,0 +1,36 @@
+"""compose.yaml is what the specification says, and its commands are commands of ours."""
+
+import subprocess
+
+import yaml
+
+from .commands import BIN, ROOT, only_flags_there_are
+
+FILE = ROOT / "deploy/compose.yaml"
+SERVICES = yaml.safe_load(FILE.read_text())["services"]
+
+
+def test_it_is_what_the_compose_specification_says():
+    command = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", FILE]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_service_is_confined():
+    for name, service in SERVICES.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+
+
+def test_every_flag_there_is():
+    for service in SERVICES.values():
+        only_flags_there_are([*service.get("entrypoint", []), *service["command"]])
+
+
+def test_the_node_joins_the_seed_peer_where_it_listens():
+    seed, node = SERVICES["seed-peer"]["command"], SERVICES["node"]["command"]
+    port = next(word.rpartition(":")[2] for word in seed if word.startswith("--listen="))
+    assert f"--join=http://seed-peer:{port}" in node
+    assert f":{port}/readyz" in SERVICES["seed-peer"]["healthcheck"]["test"][-1]
+    own = next(word.rpartition(":")[2] for word in node if word.startswith("--listen="))
+    assert f":{own}/readyz" in SERVICES["node"]["healthcheck"]["test"][-1]
