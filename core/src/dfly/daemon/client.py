@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Self
 
+from dfly import tracing
 from dfly.config import Fetch, Joining
 from dfly.daemon.finding import find
 from dfly.daemon.protocol import VERSION, Channel, Line, event_from, field
@@ -57,6 +58,7 @@ class Daemon:
                     "back_to_source": self._joining.back_to_source,
                     "concurrency": settings.concurrency,
                     "limit_rate": settings.limit_rate,
+                    "traceparent": tracing.current(),
                 }
             )
             return _loan(connection)

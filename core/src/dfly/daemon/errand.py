@@ -8,6 +8,7 @@ wanted ──▶ here and known to come from there ─────────�
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from queue import SimpleQueue
@@ -16,6 +17,7 @@ from typing import Protocol
 import attrs
 
 from dfly.config import Fetch, Patience
+from dfly.daemon.activity import Activity
 from dfly.daemon.admission import Admitted
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
@@ -30,6 +32,7 @@ from dfly.output.plan import Target
 from dfly.packs import entry_blob
 from dfly.store.blobs import Committed
 from dfly.store.hashing import pick
+from dfly.tracing import NO_TRACES, Traces
 from dfly.values import Entry
 
 
@@ -65,6 +68,8 @@ class Means:
     patience: Patience
     pauses: Pauses
     live: UnderWay = attrs.field(factory=UnderWay)
+    activity: Activity = attrs.field(factory=Activity)
+    traces: Traces = NO_TRACES
 
 
 class Errand:
@@ -75,7 +80,8 @@ class Errand:
     ) -> None:
         self._admitted, self._means, self._settings = admitted, means, settings
         self._progress = Progress(task=admitted.resolved.task, snapshot=admitted.snapshot)
-        self._tell, self._lend, self._stop = self._progress.before(tell), lend, stop
+        self._tell = means.activity.before(self._progress.before(tell))
+        self._lend, self._stop = lend, stop
         self._ready: SimpleQueue[str | BaseException | None] = SimpleQueue()
         self._moved: set[str] = set()
         self._wanted: dict[str, list[int]] = {}
@@ -90,6 +96,7 @@ class Errand:
         alone = [blob for blob in self._wanted if blob.startswith("alone-")] if self._admitted.joined is None else []
         self._progress.files, self._progress.bytes = len(numbers), sum(entries[n].size or 0 for n in numbers)
         with ExitStack() as stack:
+            stack.enter_context(means.activity.errand(time.monotonic))
             stack.enter_context(means.live.listed(self._progress))
             stack.enter_context(means.cache.in_use(self._wanted))
             for blob in alone:
@@ -107,6 +114,7 @@ class Errand:
                 if blob in self._wanted and blob not in lent and (held := means.cache.usable(blob)) is not None:
                     lent.add(blob)
                     self._say_cached(blob, held)
+                    means.activity.lends(held.size, moved=blob in self._moved)
                     self._lend(self._wanted[blob], held)
             means.records.note(self._admitted, brought=lent)
 

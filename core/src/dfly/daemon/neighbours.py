@@ -20,18 +20,19 @@ from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admitted, options_from
 from dfly.daemon.cache import Cache
 from dfly.daemon.records import Record, Records
+from dfly.daemon.rounds import Round, Wish, as_dfly
 from dfly.daemon.serving import Held, Serving
 from dfly.daemon.session import SharedSession
-from dfly.daemon.stored import swarm_arrivals
-from dfly.errors import Cancelled, DflyError
+from dfly.errors import DflyError
 from dfly.events import Listener
 from dfly.node.control import travelling
-from dfly.node.joining import Joined, closing_all, join
+from dfly.node.joining import Joined, join
 from dfly.node.reserve import Reserve, Source
 from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
 from dfly.packs import Freight
 from dfly.plugins import Plugins
+from dfly.swarm import SwarmStats
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +65,8 @@ class Neighbours:
         self._place, self._most, self._damaged = place, most, damaged
         self._closing = threading.Event()
         self._lock = threading.RLock()
-        self._bringing: dict[str, threading.Lock] = {}
+        self._rounds: dict[str, Round] = {}
+        self._going: dict[str, threading.Thread] = {}
         self._serving: OrderedDict[str, Serving] = OrderedDict()
         self._nodes: dict[str, str] = {}
         self._again: dict[str, float] = {}
@@ -74,6 +76,10 @@ class Neighbours:
     def start(self) -> None:
         """Take the places that this node had before, in the background."""
         self._keeper.start()
+
+    def moved(self) -> SwarmStats | None:
+        """What all places have moved together; None before the first was taken."""
+        return self._session.stats()
 
     @property
     def places(self) -> int:
@@ -93,6 +99,12 @@ class Neighbours:
         if self._keeper.is_alive():
             self._keeper.join()
         with self._lock:
+            going = list(self._going.values())
+            for under_way in self._rounds.values():
+                under_way.stop.set()
+        for thread in going:
+            thread.join()
+        with self._lock:
             places, self._serving = list(self._serving.values()), OrderedDict()
         leaving = [threading.Thread(target=serving.leave, kwargs={"goodbye": True}) for serving in places]
         for thread in leaving:
@@ -110,50 +122,87 @@ class Neighbours:
         stop: threading.Event,
     ) -> None:
         """Bring blobs of a task by its ring, and keep the place. See `dfly.daemon.errand.BySwarm`."""
+        assert admitted.joined is not None
+        task = admitted.joined.seat.task
+        wish = Wish(blobs=frozenset(blobs), tell=tell, stored=stored)
+        with self._lock:
+            under_way = self._rounds.get(task)
+            if under_way is None or not under_way.take(wish):
+                under_way = self._begin_round(admitted, wish)
+        under_way.wait(wish, stop)
+
+    def _begin_round(self, admitted: Admitted, wish: Wish) -> Round:
         joined = admitted.joined
         assert joined is not None
-        with self._lock:
-            turn = self._bringing.setdefault(joined.seat.task, threading.Lock())
-        while not turn.acquire(timeout=0.1):
-            if stop.is_set():
-                raise Cancelled
-        try:
-            self._bring(admitted, joined, blobs, tell, stored, stop)
-        finally:
-            turn.release()
-
-    def _bring(
-        self,
-        admitted: Admitted,
-        joined: Joined,
-        blobs: set[str],
-        tell: Listener,
-        stored: Callable[[str], None],
-        stop: threading.Event,
-    ) -> None:
         task, freight = joined.seat.task, joined.freight()
         for blob, entry in freight.ids:
-            if entry.size == 0 and blob in blobs and blob not in self._cache:
+            if entry.size == 0 and blob in wish.blobs and blob not in self._cache:
                 self._cache.put(blob, b"", sources=[entry.url])
-        # whoever had the turn before may have brought it along: a pack is of many files
-        for blob in [blob for blob in blobs if blob in self._cache]:
-            stored(blob)
-        missing = {blob for blob in blobs if blob not in self._cache}
-        arrivals = swarm_arrivals(freight, missing, cache=self._cache, emit=tell, stored=stored)
-        if not arrivals:
-            return
+        begun = self._rounds[task] = Round(freight, cache=self._cache)
+        taken = begun.take(wish)
+        assert taken, "a new round is not over"
+        before, self._going[task] = (
+            self._going.get(task),
+            threading.Thread(target=lambda: self._go(admitted, begun, before)),
+        )
+        self._going[task].start()
+        return begun
+
+    def _go(self, admitted: Admitted, under_way: Round, before: threading.Thread | None) -> None:
+        """One round, in a thread of its own; the one before has let go of its place first."""
+        if before is not None:
+            before.join()
+        joined = admitted.joined
+        assert joined is not None
+        macs: dict[str, str] = {}
+        error = None
+        try:
+            if under_way.arrivals:
+                macs = self._roll(joined, under_way)
+        except BaseException as failed:  # noqa: BLE001 - it is raised where it is waited for
+            if not isinstance(failed, DflyError):
+                _log.exception("round.broke", source=joined.snapshot.source)
+            error = as_dfly(failed)
+        try:
+            under_way.end(error)
+            if under_way.arrivals and error is None:
+                self._keep_place(admitted, joined, under_way.wanted, macs)
+        finally:
+            under_way.finish()
+            self._gone_round(joined.seat.task, under_way)
+
+    def _gone_round(self, task: str, under_way: Round) -> None:
+        with self._lock:
+            if self._rounds.get(task) is under_way:
+                del self._rounds[task]
+            if self._going.get(task) is threading.current_thread():
+                del self._going[task]
+
+    def _roll(self, joined: Joined, under_way: Round) -> dict[str, str]:
+        """Go round until nothing more is wanted; the seed peer's MACs of whole blobs."""
+        task = joined.seat.task
         self._retire(task, goodbye=False)
         inbox = SimpleQueue[Any]()
         with (
-            closing_all(arrivals.values()),
             closing(self._session.share(inbox.put)) as share,
             joined.rolling_in(
-                share, inbox, arrivals, place=self._place, emit=tell, stop=stop, node=self._node(task)
+                share,
+                inbox,
+                under_way.arrivals,
+                place=self._place,
+                emit=under_way.tell,
+                stop=under_way.stop,
+                node=self._node(task),
+                grows=True,
             ) as rolling,
         ):
-            rolling.bring()
-            macs = _macs(rolling.known_segments())
-        self._records.note(admitted, brought=blobs)
+            under_way.under_way(rolling)
+            rolling.bring(until=under_way.nothing_left)
+            return _macs(rolling.known_segments())
+
+    def _keep_place(self, admitted: Admitted, joined: Joined, wanted: set[str], macs: dict[str, str]) -> None:
+        task = joined.seat.task
+        self._records.note(admitted, brought=[blob for blob in wanted if blob in self._cache])
         known = self._records.get(task)
         if known is not None:
             self._records.change(task, macs={**known.macs, **macs})
@@ -237,7 +286,7 @@ class Neighbours:
         task, now = record.task, time.monotonic()
         with self._lock:
             serving = self._serving.get(task)
-            busy = task in self._bringing and self._bringing[task].locked()
+            busy = task in self._rounds
         if busy or (serving is not None and serving.alive) or now < self._again.get(task, 0.0):
             return
         if not record.swarmed or not record.resolved.seal or not record.snapshot.public:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -21,12 +22,15 @@ from dfly.daemon.admission import Admissions, Admitted, Caller, options_from
 from dfly.daemon.app import App
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
+from dfly.daemon.endpoints import Endpoints
 from dfly.daemon.errand import Means
 from dfly.daemon.exporting import export_from
 from dfly.daemon.front import Front
 from dfly.daemon.inventory import Inventory
+from dfly.daemon.metrics import NodeMetrics
 from dfly.daemon.naming import node_name
 from dfly.daemon.notify import Notify
+from dfly.daemon.reads import Reads
 from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
 from dfly.daemon.standing_by import StandingBy
@@ -35,9 +39,12 @@ from dfly.errors import DflyError, SwarmError
 from dfly.node.control import SeedPeer
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
+from dfly.seed.metrics import Requests
 from dfly.seed.readiness import Readiness
+from dfly.seed.running import listening
 from dfly.store.blobs import BlobStore
 from dfly.swarm import raise_file_limit
+from dfly.tracing import NO_TRACES, Traces
 
 if TYPE_CHECKING:
     from dfly.daemon.neighbours import Neighbours
@@ -54,7 +61,8 @@ class NodeConfig:
     """Settings of a node daemon. `listen` is (host, port) of the HTTP API beside the socket, None for the socket only.
 
     `users` may connect besides the daemon's own and root, None: everybody. `cache_size` in bytes, None: as the disk takes.
-    `rings` is how many snapshots' rings it is in at most.
+    `rings` is how many snapshots' rings it is in at most. `revision_ttl` is for how many seconds a branch is what it was, to
+    the clients of its endpoints.
     """
 
     data_dir: str
@@ -63,6 +71,9 @@ class NodeConfig:
     users: Collection[int] | None = ()
     cache_size: int | None = None
     rings: int = 32
+    revision_ttl: float = 5.0
+    #: A second address that answers /metrics, /healthz and /readyz to anybody, and nothing else.
+    metrics_listen: tuple[str, int] | None = None
     joining: Joining = attrs.field(factory=Joining)
     fetch: Fetch = attrs.field(factory=Fetch)
     network: Network = attrs.field(factory=Network)
@@ -71,17 +82,26 @@ class NodeConfig:
 
 @attrs.frozen(kw_only=True)
 class Started:
-    """Where a daemon answers: its socket, and the URL of its HTTP API where it has one."""
+    """Where a daemon answers: its socket, the URL of its HTTP API where it has one, and of its metrics' own address."""
 
     socket: str
     url: str | None
+    metrics: str | None = None
 
 
 class NodeDaemon:
     """One node daemon; `run` it, or keep it `running` while something else happens."""
 
-    def __init__(self, config: NodeConfig, *, plugins: Plugins | None = None, notify: Notify | None = None) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        plugins: Plugins | None = None,
+        notify: Notify | None = None,
+        traces: Traces = NO_TRACES,
+    ) -> None:
         self.config = config
+        self._traces = traces
         self._plugins = plugins or Plugins()
         self._notify = notify or Notify()
 
@@ -136,13 +156,41 @@ class NodeDaemon:
         closing = threading.Event()
         async with contextlib.AsyncExitStack() as stack:
             parts = stack.enter_context(self._parts(closing))
+            reads = Reads(
+                admissions=parts.admissions,
+                means=parts.means,
+                settings=parts.settings,
+                client=parts.backends.clients.data,
+                closing=closing,
+                ttl=self.config.revision_ttl,
+            )
+            stack.push_async_callback(reads.close)
+            endpoints = Endpoints(
+                plugins=self._plugins,
+                reads=reads,
+                identity=secrets.token_hex(8),
+                settled=parts.backends.settled,
+                environment=os.environ,
+            )
+            readiness = Readiness(directory=self.config.data_dir)
+            exposition = self._metrics(parts, readiness).exposition()
             app = App(
                 cache=parts.cache,
                 members=lambda: parts.neighbours.places if parts.neighbours is not None else 0,
                 seed_peers=self.config.joining.seed_peers,
-                faces=(self._inventory(parts), export_from(parts.cache, parts.records, self._plugins)),
-                readiness=Readiness(directory=self.config.data_dir),
+                faces=(
+                    self._inventory(parts),
+                    endpoints,
+                    export_from(parts.cache, parts.records, self._plugins),
+                    exposition,
+                ),
+                readiness=readiness,
             )
+            metrics = None
+            if self.config.metrics_listen is not None:
+                # first up and last down: it tells who asks that the daemon is starting, or stopping
+                plain = exposition.by_itself(readiness)
+                metrics = await stack.enter_async_context(listening(plain, self.config.metrics_listen))
             runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -156,13 +204,25 @@ class NodeDaemon:
             front.open()
             stack.push_async_callback(asyncio.to_thread, front.close)
             stack.callback(closing.set)
-            app.readiness.state = "serving"
+            readiness.state = "serving"
             self._notify("READY=1", f"STATUS=listening at {front.path}")
-            _log.info("listening", socket=front.path, url=url)
-            yield Started(socket=front.path, url=url)
-            app.readiness.state = "stopping"
+            _log.info("listening", socket=front.path, url=url, metrics=metrics)
+            yield Started(socket=front.path, url=url, metrics=metrics)
+            readiness.state = "stopping"
             self._notify("STOPPING=1")
             _log.info("stopping")
+
+    def _metrics(self, parts: "_Parts", readiness: Readiness) -> NodeMetrics:
+        neighbours = parts.neighbours
+        return NodeMetrics(
+            activity=parts.means.activity,
+            cache=parts.cache,
+            requests=parts.requests,
+            readiness=readiness,
+            directory=self.config.data_dir,
+            rings=lambda: neighbours.places if neighbours is not None else 0,
+            swarm=lambda: neighbours.moved() if neighbours is not None else None,
+        )
 
     def _inventory(self, parts: "_Parts") -> Inventory:
         return Inventory(
@@ -183,8 +243,16 @@ class NodeDaemon:
             cache = stack.enter_context(contextlib.closing(Cache(store, limit=config.cache_size)))
             records = Records(os.path.join(config.data_dir, "snapshots"))
             cache.pin(records.pinned_blobs())
+            requests = Requests()
             backends = stack.enter_context(
-                Backends(self._plugins, network=config.network, patience=config.patience, cancel=closing)
+                Backends(
+                    self._plugins,
+                    network=config.network,
+                    patience=config.patience,
+                    cancel=closing,
+                    on_retry=requests.asked_again,
+                    on_answer=requests.answered,
+                )
             )
             admissions = Admissions(
                 plugins=self._plugins,
@@ -203,6 +271,7 @@ class NodeDaemon:
                 back_to_source=config.joining.back_to_source,
                 patience=config.patience,
                 pauses=backends.pauses,
+                traces=self._traces,
             )
             verifier = Verifier(
                 cache,
@@ -225,6 +294,8 @@ class NodeDaemon:
                 records=records,
                 verifier=verifier,
                 admissions=admissions,
+                backends=backends,
+                requests=requests,
                 means=means,
                 neighbours=neighbours,
                 settings=config.fetch,
@@ -321,6 +392,8 @@ class _Parts:
     records: Records
     verifier: Verifier
     admissions: Admissions
+    backends: Backends
+    requests: Requests
     means: Means
     neighbours: "Neighbours | None"
     settings: Fetch

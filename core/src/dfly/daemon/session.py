@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from dfly.layout import Layout
-from dfly.swarm import Address, Key, SegmentKey, Swarm, SwarmEvent, Traffic, WholeKey
+from dfly.swarm import Address, Key, SegmentKey, Swarm, SwarmEvent, SwarmStats, Traffic, WholeKey
 
 Put = Callable[[Any], None]
 K = TypeVar("K", bound=Key)
@@ -33,6 +33,11 @@ class SharedSession:
             share = Share(self, self._swarm, put)
             self._shares.append(share)
             return share
+
+    def stats(self) -> SwarmStats | None:
+        """What the session has moved; None where there is none."""
+        with self._lock:
+            return self._swarm.stats() if self._swarm is not None else None
 
     def close(self) -> None:
         """End the session."""

@@ -18,8 +18,9 @@ from dfly.daemon.admission import Admissions, Admitted, Caller, Declined, Terms
 from dfly.daemon.errand import Errand, Means
 from dfly.daemon.protocol import VERSION, Channel, Line, ProtocolError, error_line, event_line, field
 from dfly.errors import Cancelled, DflyError
-from dfly.events import BytesArrived, Event, FileFinished, Warned
+from dfly.events import BytesArrived, Event, FileFinished, Listener, Warned
 from dfly.store.blobs import Committed
+from dfly.tracing import TaskSpans, within
 from dfly.values import bare_url
 from dfly.wire import Ask, snapshot_to_json
 
@@ -72,13 +73,23 @@ class Visit:
             return
         ask, given, settings = _read_ask(line, self._settings)
         swarm = Terms(seed_peers=_texts(line, "seed_peers"), back_to_source=field(line, "back_to_source", bool, True))
-        with self._watched(self._stop):
+        traces, parent = self._means.traces, field(line, "traceparent", str, "")
+        span = traces.begin("dfly.errand", parent=parent, source=bare_url(ask.url))
+        with TaskSpans(traces, span, self._tell) as tell:
+            self._attend(ask, given, settings, swarm, tell)
+
+    def _attend(
+        self, ask: Ask, given: dict[str, str | tuple[str, ...]], settings: Fetch, swarm: Terms, tell: Listener
+    ) -> None:
+        with self._watched(self._stop), within(self._means.traces.begin("dfly.resolve")) as span:
             try:
                 self._admissions.require(swarm)
                 admitted = self._admissions.admit(self._caller, ask, given, stop=self._stop)
             except Declined as declined:
+                span.set(declined=str(declined))
                 self._say({"t": "declined", "why": str(declined)})
                 return
+            span.set(by="seed-peer" if admitted.joined else "hub", files=len(admitted.snapshot.entries))
         if admitted.warning:
             self._tell(Warned(message=admitted.warning))
         self._say({"t": "resolved", "snapshot": snapshot_to_json(admitted.snapshot)})
@@ -86,14 +97,12 @@ class Visit:
         if wish is None:
             return
         numbers = _read_numbers(wish, most=len(admitted.snapshot.entries))
-        self._run(admitted, settings, numbers)
+        self._run(admitted, settings, numbers, tell)
         self._say({"t": "done"})
 
-    def _run(self, admitted: Admitted, settings: Fetch, numbers: Sequence[int]) -> None:
+    def _run(self, admitted: Admitted, settings: Fetch, numbers: Sequence[int], tell: Listener) -> None:
         began = time.monotonic()
-        errand = Errand(
-            admitted, means=self._means, settings=settings, tell=self._tell, lend=self._lend, stop=self._stop
-        )
+        errand = Errand(admitted, means=self._means, settings=settings, tell=tell, lend=self._lend, stop=self._stop)
         outcome = "done"
         try:
             with self._watched(self._stop):

@@ -79,6 +79,7 @@ BLOBS = Family(
     name="dfly_blobs_total",
     kind="counter",
     labels=("outcome",),
+    roles=_SEED,
     means="Blobs that were complete (and right), withdrawn (the bytes were wrong), or failed (cannot be had).",
 )
 CACHE_REQUESTS = Family(
