@@ -18,6 +18,7 @@ from dfly.seed.options import caller_options
 from dfly.testing.memory import memory_backend
 from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import WireError
+from dfly.wire.errands import Choice, Errand, ErrandReport, Preheat, decode_errand
 
 ENTRY = Entry(
     path="a/b.bin",
@@ -49,6 +50,8 @@ BODIES = (
     ),
     wire.Have(node="n", segments=(SEGMENT,)),
     wire.Advice(chords=HERE),
+    Preheat(ask=wire.Ask(url="memory://r", recursive=True), nodes=Choice(location="east"), pin=True, timeout=9.0),
+    ErrandReport(node="n", state="running", arrived=1, total=2, sources={"peer": 1}, source="memory://r@x"),
 )
 LINES = (
     wire.Hello(epoch="e", grant="g", expires=1.0, seed_peers=("127.0.0.1",)),
@@ -63,6 +66,8 @@ LINES = (
 )
 SAMPLES = {type(m).__name__: (m.encode(), type(m).decode) for m in BODIES}
 SAMPLES |= {type(m).__name__: (m.encode(), wire.decode_message) for m in LINES}
+ERRAND = Errand(id="e", ask=wire.Ask(url="memory://r", include=("*",)), options={"revision": ("x",)}, pin=True)
+SAMPLES["Errand"] = ERRAND.encode(), decode_errand
 
 
 def refused(decode, body):
@@ -76,7 +81,7 @@ def refused(decode, body):
 def test_the_samples_are_messages():
     for body, decode in SAMPLES.values():
         assert not refused(decode, body)
-    assert {type(m) for m in LINES} | {wire.Released} == set(wire.Message.__subclasses__())
+    assert {type(m) for m in LINES} | {wire.Released, Errand} == set(wire.Message.__subclasses__())
 
 
 @pytest.mark.parametrize("kind", sorted(SAMPLES))

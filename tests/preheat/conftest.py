@@ -45,6 +45,7 @@ def here(monkeypatch, tmp_path) -> Path:
         if name.startswith(("HF_", "DFLY_", "XDG_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setattr("dfly.daemon.standing_by.AGAIN", 0.05)
+    monkeypatch.setattr("dfly.daemon.standing_by.NEWS", 0.1)
     # what runs here besides dfctl would log on its standard output
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     place = tmp_path / "here"

@@ -2,11 +2,9 @@
 
 import pytest
 
-import dfly
-from dfly.config import Joining
 from dfly.plugins import Plugins
 from dfly.testing.swarm import tree
-from tests.preheat.conftest import DISTINCT, FILES, FIRST, MODEL, Job
+from tests.preheat.conftest import DISTINCT, FILES, MODEL
 from tests.swarm_e2e.origin import Origin
 
 
@@ -96,22 +94,6 @@ def test_a_node_without_room_says_so(seed, node, dfctl, stand):
     assert large.name not in done.err.partition("not everything")[2]
 
 
-def test_a_node_goes_to_no_source_by_itself(seed, node, operator, stand, origin):
-    """What a seed peer names is a stranger's word: the node's network and rights are not lent to it."""
-    peer = seed()
-    one = node("one", peer)
-    stand(peer, 1)
-    origin.hold(FIRST, 0)
-    job = Job(operator(peer), nodes="all")
-    job.until(node=one.name, state="running")
-    asked = origin.asked.copy()
-    peer.stop()
-    origin.let_go()
-    one.stop()
-    assert origin.asked == asked
-    assert not any(path.stat().st_size > 9 << 20 and path.name == "data" for path in one.folder.rglob("committed"))
-
-
 @pytest.fixture
 def vault():
     return Origin(FILES, token="open sesame")
@@ -183,7 +165,4 @@ def test_an_old_seed_peer_that_sends_nobody_is_no_trouble(seed, node, monkeypatc
     peer = seed()
     one = node("one", peer)
     assert one.fetch().sources == {"seed-peer": DISTINCT}
-    assert isinstance(one.config.joining, Joining)
     assert origin.total == DISTINCT
-    one.stop()
-    assert dfly

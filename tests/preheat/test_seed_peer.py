@@ -1,14 +1,16 @@
 """Preheat of a seed peer: everything is there before anyone asks, under the ids that a later dfget has."""
 
 import json
+import threading
 
 import pytest
 
 import dfly
+from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import tree
-from tests.preheat.conftest import DISTINCT, FILES, FIRST, MODEL, Done
+from tests.preheat.conftest import DISTINCT, FILES, FIRST, MODEL, Done, until
 from tests.swarm_e2e.origin import Origin
 
 
@@ -141,3 +143,58 @@ def test_what_is_asked_for_wrongly_is_a_usage_error(dfctl, argv, said):
 def test_a_token_goes_to_no_seed_peer_in_the_clear(dfctl):
     done = dfctl(MODEL, "-r", "--seed-peer", "http://seed.invalid:1", "--memory-token", "s3cret")
     assert (done.code, "plain HTTP" in done.err, "s3cret" in done.err) == (2, True, False)
+
+
+def test_flags_of_a_plugin_that_only_the_seed_peer_has_work_too(seed, dfctl, plugins):
+    vault = Origin(FILES, token="open sesame")
+    peer = seed(plugins=type(plugins)(extra=[vault.backend]))
+    argv = (MODEL, "-r", "--seed-peer", peer.url, "--json", "--memory-token")
+    assert dfctl(*argv, "wrong", plugins=type(plugins)()).code == 5
+    assert dfctl(*argv, "open sesame", plugins=type(plugins)()).json["ok"]
+
+
+def test_a_seed_peer_that_goes_away_meanwhile_is_said(seed, dfctl, origin):
+    origin.hold(FIRST, 1 << 20)
+    peer = seed()
+
+    def go() -> None:
+        until(lambda: origin.sent[FIRST])
+        peer.stop()
+
+    leaving = threading.Thread(target=go)
+    leaving.start()
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url)
+    leaving.join()
+    assert (done.code, "went away in the middle" in done.err) == (12, True), done.err
+
+
+def test_only_operators_may_order_it(seed, operator, dfctl, monkeypatch):
+    peer = seed(cluster_token=Secret("cluster"), operator_token=Secret("operator"))
+    order = {"ask": {"url": MODEL, "recursive": True}}
+    for token in ("none", "cluster"):
+        answer = operator(peer, Authorization=f"Bearer {token}").post("preheat", json=order)
+        assert answer.status_code == 401
+    assert dfctl(MODEL, "-r", "--seed-peer", peer.url).code == 5
+    monkeypatch.setenv("DFLY_OPERATOR_TOKEN", "operator")
+    assert dfctl(MODEL, "-r", "--seed-peer", peer.url).code == 0
+
+
+def test_one_that_is_forgotten_is_not_found(seed, operator):
+    assert operator(seed()).get("preheat/0123").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {},
+        {"ask": {"url": MODEL}, "nodes": "some"},
+        {"ask": {"url": MODEL}, "nodes": 3},
+        {"ask": {"url": MODEL}, "pin": "yes"},
+        {"ask": {"url": MODEL}, "timeout": -1},
+        {"ask": {"url": 1}},
+    ],
+    ids=["nothing", "no choice", "a number", "no flag", "no time", "no url"],
+)
+def test_an_order_in_other_words_is_refused(seed, operator, order):
+    answer = operator(seed()).post("preheat", json=order)
+    assert (answer.status_code, answer.json()["error"]) == (400, "WireError")

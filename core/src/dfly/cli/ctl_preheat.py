@@ -16,8 +16,17 @@ import typer
 from dfly.backend import build_options
 from dfly.cli import flags
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
-from dfly.cli.options import Options, PluginFlags, declared_flags, needed_backends, with_plugin_flags
+from dfly.cli.hearsay import first_pass
+from dfly.cli.options import (
+    Options,
+    PluginFlags,
+    declared_flags,
+    needed_backends,
+    source_urls,
+    with_plugin_flags,
+)
 from dfly.cli.preheat_view import View, report_text
+from dfly.config import Joining
 from dfly.errors import Cancelled, DflyError, SwarmError, UsageError
 from dfly.plugins import Plugins
 from dfly.values import bare_url
@@ -49,11 +58,26 @@ def command(plugins: Plugins, argv: Sequence[str]) -> Callable[..., int]:
     if argv[:1] == ["preheat"]:
         helps = not {"--help", "-h"}.isdisjoint(argv)
         switches = declared_flags(preheat, switches_only=True)
+        plugins = _acquainted(argv[1:], plugins, switches)
         backends = needed_backends(argv[1:], plugins, switches=switches, everything=helps)
     flags_of_plugins = PluginFlags.of(backends, taken=declared_flags(preheat))
     extended = with_plugin_flags(partial(preheat, plugins=plugins), flags_of_plugins)
     extended.__doc__ = preheat.__doc__
     return extended
+
+
+def _acquainted(argv: Sequence[str], plugins: Plugins, switches: set[str]) -> Plugins:
+    """`plugins` and, for what they lack, what the seed peer tells of its own. Raises as `dfly.node.hearsay.acquainted`."""
+    urls = source_urls(argv, switches)
+    if {url.partition("://")[0].lower() for url in urls} <= set(plugins.schemes()):
+        return plugins
+    said = first_pass(argv, preheat)
+    if said["seed_peer"] is None:
+        return plugins
+    from dfly.node.hearsay import acquainted
+
+    with at_desk(said["seed_peer"], said["operator_token_file"], said["ca_file"]) as desk:
+        return acquainted(plugins, urls, Joining(seed_peers=(said["seed_peer"],)), client=desk.client)
 
 
 def preheat(
@@ -150,13 +174,18 @@ class _Order:
         """The rows until it is over. Raises SwarmError where the seed peer goes away before that."""
         import httpx
 
-        for line in desk.lines("GET", f"preheat/{job}", timeout=httpx.Timeout(10.0, read=_SILENCE)):
-            if line["t"] == "over":
-                return
-            yield line
-        raise SwarmError(
-            f"{desk.what} went away in the middle", hint="run it again: what is there is not fetched twice"
-        )
+        heard = False
+        try:
+            for line in desk.lines("GET", f"preheat/{job}", timeout=httpx.Timeout(10.0, read=_SILENCE)):
+                if line["t"] == "over":
+                    return
+                heard = True
+                yield line
+        except UsageError:
+            if not heard:
+                raise
+        hint = "run it again: what is there by then is not fetched twice"
+        raise SwarmError(f"{desk.what} went away in the middle", hint=hint)
 
 
 def _headers(url: str, options: Options, plugins: Plugins, seed_peer: str) -> list[tuple[str, str]]:

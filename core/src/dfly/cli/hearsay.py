@@ -30,7 +30,7 @@ def with_hearsay(argv: Sequence[str], plugins: Plugins, command: Callable[..., A
     from dfly.origin.client import open_clients
     from dfly.origin.pauses import Pauses
 
-    said = _first_pass(argv, command)
+    said = first_pass(argv, command)
     joining = Joining(
         seed_peers=tuple(said["seed_peer"]),
         cluster_token=said["cluster_token"],
@@ -46,7 +46,7 @@ def with_hearsay(argv: Sequence[str], plugins: Plugins, command: Callable[..., A
         return acquainted(plugins, urls, joining, client=clients.data)
 
 
-def _first_pass(argv: Sequence[str], command: Callable[..., Any]) -> dict[str, Any]:
+def first_pass(argv: Sequence[str], command: Callable[..., Any]) -> dict[str, Any]:
     """The values of `command`'s flags on a command line that has others as well."""
     said: dict[str, Any] = {}
 

@@ -128,8 +128,8 @@ class StandingBy:
                     heard = True
                     if isinstance(message, Sent):
                         self._take(message, peer)
-        except (DflyError, RuntimeError) as error:  # the latter where the client was closed meanwhile
-            _log.debug("standing_by.interrupted", seed_peer=bare_url(peer.url), cause=str(error))
+        except DflyError as error:
+            _log.debug("standing_by.interrupted", seed_peer=bare_url(peer.url), cause=error.message)
         finally:
             with self._lock:
                 self._cuts.pop(peer.url, None)

@@ -212,6 +212,11 @@ class SeedPeer:
                 f"the seed peer {bare_url(self.url)} cannot be reached: {str(error) or type(error).__name__}",
                 hint="is it running, and is --seed-peer (DFLY_SEED_PEERS) right?",
             ) from error
+        except RuntimeError as error:
+            # httpx has no error of its own for a thread that asks once more while the process takes its clients down
+            if not self.client.is_closed:
+                raise
+            raise SwarmError("this process is stopping") from error
 
     def _error(self, response: httpx.Response, body: bytes) -> DflyError:
         try:

@@ -99,6 +99,10 @@ class Job:
             self.ended = self.clock()
         self._news.set()
 
+    def wake(self) -> None:
+        """Let everybody who waits for news look again."""
+        self._news.set()
+
     async def news(self, patience: float) -> None:
         """Return when something is new, or after so many seconds."""
         self._news.clear()
@@ -198,6 +202,11 @@ class Errands:
                         job.note(row, state=LOST, error=_lost(job.patience))
                     else:
                         job.note(row, state=LATE, error=_late(job.patience))
+
+    def wake(self) -> None:
+        """Let everybody who follows a job look at it again."""
+        for job in self._jobs.values():
+            job.wake()
 
     def _make_room(self) -> None:
         if len(self._jobs) < MOST:

@@ -55,6 +55,7 @@ class Preheating:
     _roster: Roster = attrs.field(factory=Roster)
     _errands: Errands = attrs.field(init=False)
     _warming: set[asyncio.Task[None]] = attrs.field(factory=set)
+    _closed: bool = False
 
     def __attrs_post_init__(self) -> None:
         self._errands = Errands(roster=self._roster)
@@ -75,7 +76,9 @@ class Preheating:
 
     def close(self) -> None:
         """End every connection, and wait for nothing any more."""
+        self._closed = True
         self._roster.close()
+        self._errands.wake()
         for warming in self._warming:
             warming.cancel()
 
@@ -142,7 +145,7 @@ class Preheating:
         response = _ndjson()
         with no_more_words(request):
             await response.prepare(request)
-            while True:
+            while not self._closed:
                 news = [row for row in job.rows() if row.changed > seen]
                 seen, over = job.changes, job.ended is not None
                 lines = [{"t": "node" if row.node else "seed_peer", **row.as_json()} for row in news]
@@ -152,11 +155,12 @@ class Preheating:
                     b"".join(json.dumps(line).encode() + b"\n" for line in lines) or Heartbeat().encode()
                 )
                 if over:
-                    await response.write_eof()
-                    return response
+                    break
                 await asyncio.sleep(PACE)
-                if job.changes == seen:
+                if job.changes == seen and not self._closed:
                     await job.news(HEARTBEAT)
+            await response.write_eof()
+        return response
 
     async def _warm(self, job: Job, task: Task) -> None:
         """Fetch everything here, and say how far it is."""

@@ -1,0 +1,44 @@
+"""What dfctl shows of a preheat."""
+
+import io
+
+from dfly.cli.preheat_view import View, report_text
+
+ROW = {"state": "running", "bytes": 0, "total": 1000, "seconds": 1.0, "sources": {}, "error": None}
+NODE = {**ROW, "node": "n1", "location": "east/r1"}
+
+
+def test_a_pipe_gets_a_line_for_each_state_and_each_tenth():
+    stream = io.StringIO()
+    view = View(name="a://b", stream=stream, live=False)
+    for arrived in range(0, 1000, 10):
+        view({**NODE, "bytes": arrived})
+    view({**NODE, "state": "done", "bytes": 1000, "sources": {"peer": 1000}})
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "dfctl: a://b: n1 (east/r1): running, 0 % of 1.00 kB"
+    assert len(lines) == 11
+    assert lines[-1] == "dfctl: a://b: n1 (east/r1): done, 1.00 kB in 1.0 s; peer 1.00 kB"
+
+
+def test_a_terminal_gets_one_line_that_is_gone_in_the_end():
+    stream = io.StringIO()
+    view = View(name="a://b", stream=stream, live=True)
+    view(ROW)
+    view(NODE)
+    view({**NODE, "node": "n2", "state": "done"})
+    view.end()
+    said = stream.getvalue()
+    assert "\n" not in said
+    assert said.split("\r")[3] == "a://b: seed peer running, 0 % of 1.00 kB; 2 nodes: 1 done, 1 running\x1b[K"
+    assert said.endswith("\r\x1b[K")
+
+
+def test_the_report_names_every_machine_and_what_went_wrong_there():
+    lost = {**NODE, "state": "lost", "error": {"type": "SwarmError", "message": "went away\x1b[2J", "hint": ""}}
+    done = {**ROW, "state": "done", "bytes": 1000, "sources": {"hub": 600, "cache": 400}}
+    found = {"url": "a://b", "source": "a://b@1", "files": 2, "ok": False, "seed_peer": done, "nodes": [lost]}
+    assert report_text([{**found, "error": None}]).splitlines() == [
+        "a://b@1: 2 files (not all of it)",
+        "  seed peer     done     1.00 kB in 1.0 s; cache 400 B, hub 600 B",
+        "  n1 (east/r1)  lost     went away\N{REPLACEMENT CHARACTER}[2J",
+    ]
