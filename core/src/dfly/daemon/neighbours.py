@@ -141,10 +141,8 @@ class Neighbours:
         begun = self._rounds[task] = Round(freight, cache=self._cache)
         taken = begun.take(wish)
         assert taken, "a new round is not over"
-        before, self._going[task] = (
-            self._going.get(task),
-            threading.Thread(target=lambda: self._go(admitted, begun, before)),
-        )
+        before = self._going.get(task)
+        self._going[task] = threading.Thread(target=self._go, args=(admitted, begun, before), name="dfly-round")
         self._going[task].start()
         return begun
 

@@ -92,11 +92,12 @@ class Joined:
         emit: Listener,
         stop: threading.Event,
         node: str = "",
+        grows: bool = False,
     ) -> Iterator[Rolling]:
         """The same in a session that is there, whose events of these blobs come to `inbox`.
 
         Should this node stand in, it keeps what it serves below `place`. `node` is what the ring knows it by, anew where not
-        given.
+        given. `grows`: more may be wanted on the way (`Rolling.also`).
         """
         joining = self.joining
         with ExitStack() as stack:
@@ -112,6 +113,7 @@ class Joined:
                 stop=stop,
                 patience=joining.patience,
                 declined=self.freight().sizes().keys() - arrivals.keys(),
+                grows=grows,
             )
             reserve.known = rolling.known_segments
             yield stack.enter_context(rolling)

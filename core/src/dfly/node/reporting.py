@@ -14,6 +14,7 @@ class Reports:
 
     node: str
     declined: tuple[str, ...] = ()
+    accepted: set[str] = attrs.field(factory=set)
     sources: dict[str, int] = attrs.field(factory=dict)
     bad_peers: set[wire.Address] = attrs.field(factory=set)
     silent_peers: set[wire.Address] = attrs.field(factory=set)
@@ -52,6 +53,20 @@ class Reports:
         self.bad_peers |= self._accused
         self.last = 0.0
 
+    def decline(self, blob: str) -> None:
+        """A blob is taken no part in from now on."""
+        self.declined = tuple(sorted({*self.declined, blob}))
+        self._undeclined = tuple(sorted({*self._undeclined, blob}))
+        self.accepted.discard(blob)
+
+    def accept(self, blob: str) -> None:
+        """A blob that was declined is wanted after all: the next report says so, at once."""
+        if blob in self.declined:
+            self.declined = tuple(other for other in self.declined if other != blob)
+            self._undeclined = tuple(other for other in self._undeclined if other != blob)
+            self.accepted.add(blob)
+            self._urgent = True
+
     def count(self, source: str, arrived: int) -> None:
         """More bytes from a source."""
         self.sources[source] = self.sources.get(source, 0) + arrived
@@ -73,6 +88,7 @@ class Reports:
             node=self.node,
             held=held,
             declined=self._undeclined,
+            accepted=tuple(sorted(self.accepted)),
             bad_peers=tuple(sorted(self.bad_peers)),
             silent_peers=tuple(sorted(self.silent_peers)),
             doubts=tuple(sorted(self.doubts)),
@@ -84,8 +100,8 @@ class Reports:
 
     def answered(self, told: wire.Report) -> None:
         """The seed peer has it: no need to tell that again."""
-        if told.declined:
-            self._undeclined = ()
+        self._undeclined = tuple(blob for blob in self._undeclined if blob not in told.declined)
+        self.accepted.difference_update(told.accepted)
         for blob, segments in told.held.items():
             if blob in self._held:
                 self._held[blob] -= set(segments)

@@ -12,9 +12,11 @@ their news into one inbox, and `bring` takes it out. So there are no locks.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, Self
+
+import attrs
 
 from dfly import wire
 from dfly.errors import AccessDenied, Cancelled, DflyError
@@ -37,10 +39,20 @@ from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, Session
 TICK = 0.25
 
 
+@attrs.frozen
+class _Also:
+    arrivals: Mapping[str, Arrival]
+
+
+@attrs.frozen
+class _GivenUp:
+    blobs: frozenset[str]
+
+
 class Rolling:
     """Brings `arrivals` (by blob id) through the swarm of `task`, but not those in `declined`, which are here in another way.
 
-    A context manager; `bring`, then `linger`.
+    A context manager; `bring`, then `linger`. One that `grows` remembers what it hears of other blobs, which may be wanted later.
 
     `inbox` is where `swarm` puts its events; `patience` is how many seconds may pass without a
     byte while the seed peer is away or does not send what it has published.
@@ -58,7 +70,9 @@ class Rolling:
         stop: threading.Event,
         patience: float,
         declined: Collection[str] = (),
+        grows: bool = False,
     ) -> None:
+        self._unheard: dict[str, list[wire.Segment | wire.Blob]] | None = {} if grows else None
         self._flows = {blob: Flow(arrival) for blob, arrival in arrivals.items()}
         self._swarm, self._inbox = swarm, inbox
         self._emit, self._stop = emit, stop
@@ -114,6 +128,8 @@ class Rolling:
             WebSeedFailed: self._on_web_seed_failed,
             StorageFailed: self._on_storage_failed,
             Done: Done.handle,
+            _Also: self._on_also,
+            _GivenUp: self._on_given_up,
         }
 
     def __enter__(self) -> Self:
@@ -127,13 +143,21 @@ class Rolling:
             self._segments.drop(flow)
         self._workers.close()
 
-    def bring(self) -> None:
-        """Return when every arrival is settled.
+    def also(self, arrivals: Mapping[str, Arrival]) -> None:
+        """Bring these as well, those that were given up before among them. From any thread."""
+        self._inbox.put(_Also(dict(arrivals)))
+
+    def give_up(self, blobs: Iterable[str]) -> None:
+        """Ask for these no more; what is there stays open. From any thread."""
+        self._inbox.put(_GivenUp(frozenset(blobs)))
+
+    def bring(self, *, until: Callable[[], bool] = lambda: True) -> None:
+        """Return when every arrival is settled, and `until` says so.
 
         Raises what the seed peer or the disk raised, Cancelled, and SwarmError where the swarm cannot serve any more; the
         arrivals keep what they have.
         """
-        while any(not flow.arrival.settled for flow in self._flows.values()):
+        while any(not flow.arrival.settled for flow in self._flows.values()) or not until():
             self._turn()
 
     def linger(self, seconds: float) -> None:
@@ -183,6 +207,37 @@ class Rolling:
         if handler is not None:
             handler(news)
 
+    # What is wanted
+
+    def _on_also(self, news: "_Also") -> None:
+        for blob, arrival in news.arrivals.items():
+            if blob in self._flows:
+                continue
+            self._flows[blob] = Flow(arrival)
+            self._reports.accept(blob)
+            for told in (self._unheard or {}).pop(blob, ()):
+                self._handle(told)
+
+    def _on_given_up(self, news: "_GivenUp") -> None:
+        for blob in news.blobs & self._flows.keys():
+            flow = self._flows[blob]
+            if flow.arrival.settled or flow.settling or self._unheard is None:
+                continue  # it is here already
+            del self._flows[blob]
+            self._segments.drop(flow)
+            flow.doubted = True  # what is still being hashed of it leads to nothing more
+            self._reports.forget(blob)
+            self._reports.decline(blob)
+            told: list[wire.Segment | wire.Blob] = [*flow.records(held_only=False)]
+            if flow.sha256:
+                whole = wire.Blob(blob=blob, state="complete", size=flow.size, attempt=flow.attempt, sha256=flow.sha256)
+                told.append(whole)
+            self._unheard[blob] = told
+
+    def _keep_for_later(self, told: wire.Segment | wire.Blob) -> None:
+        if self._unheard is not None:
+            self._unheard.setdefault(told.blob, []).append(told)
+
     # The seed peer's messages
 
     def _on_hello(self, hello: wire.Hello) -> None:
@@ -199,6 +254,8 @@ class Rolling:
 
     def _on_segment(self, segment: wire.Segment) -> None:
         flow = self._flows.get(segment.blob)
+        if flow is None:
+            self._keep_for_later(segment)
         if flow is None or segment.attempt < flow.attempt or flow.arrival.settled:
             return
         if segment.attempt > flow.attempt:
@@ -210,6 +267,8 @@ class Rolling:
 
     def _on_blob(self, blob: wire.Blob) -> None:
         flow = self._flows.get(blob.blob)
+        if flow is None:
+            self._keep_for_later(blob)
         if flow is None or blob.attempt < flow.attempt or flow.arrival.settled:
             return
         flow.doubted = False

@@ -147,6 +147,7 @@ class Scheduler:
         member.last_seen, member.reported, member.done = now, True, report.done
         member.sources, member.stalled = dict(believable(report)), len(report.stalled)
         member.flow.seen(sum(member.sources.values()), now)
+        member.declined -= set(report.accepted) - set(report.declined)
         for blob in set(report.declined) - member.declined:
             if blob in self.blobs:
                 member.declined.add(blob)

@@ -102,7 +102,8 @@ class Report:
     """What a node tells, once a second or when it has something to say.
 
     `held` maps a blob to the segments finished since the last report that was answered; `declined` are blobs of the task
-    that this node does not take part in, because it has them in another way; `stalled` are (blob, segment) without progress;
+    that this node does not take part in, because it has them in another way or does not want them, `accepted` those of them that
+    it wants after all; `stalled` are (blob, segment) without progress;
     `bad_peers` are addresses that sent so many wrong pieces that they are shut out, `silent_peers` those that were
     asked and sent nothing; `doubts` are single wrong pieces, as (blob, segment, host, port); `bad_segments` are (blob, segment)
     of which the web seed itself sent wrong bytes; `sources` are bytes by source since the start; `opened` are the numbers of
@@ -112,6 +113,7 @@ class Report:
     node: str
     held: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     declined: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
     stalled: tuple[tuple[str, int], ...] = ()
     bad_peers: tuple[Address, ...] = ()
     silent_peers: tuple[Address, ...] = ()
@@ -135,6 +137,7 @@ class Report:
             node=get(d, "node", str),
             held=_held(held),
             declined=strings(d, "declined"),
+            accepted=strings(d, "accepted"),
             stalled=tuple((is_a(b, str), is_a(i, int)) for b, i in pairs(d, "stalled")),
             bad_peers=addresses(d, "bad_peers"),
             silent_peers=addresses(d, "silent_peers"),
