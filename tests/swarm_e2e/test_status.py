@@ -1,0 +1,148 @@
+"""What `dfctl status` and `peers` say is what the nodes say: the same bytes, from the same places, the same segments."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from dfly.cli.desk import at_desk
+from dfly.config import Joining
+from dfly.daemon.client import Daemon
+from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.plugins import Plugins
+from dfly.testing.lent import QUICK
+
+from .files import MIB, some_bytes
+
+SEGMENT = 8 * MIB
+FILES = {"model.bin": some_bytes(2 * SEGMENT + 3 * MIB), "config.json": b"{}", "tokenizer.json": b"[1]"}
+SIZE = sum(map(len, FILES.values()))
+URL = "memory://model"
+
+
+BIN = Path(sys.executable).parent
+
+
+def ask(path, *, at=None, **query):
+    """What dfctl has to go by: of the seed peer `at` a URL, else of the daemon that the environment names."""
+    with at_desk(at) as desk:
+        return desk.get(path, **query)
+
+
+def dfctl(*argv):
+    """What it makes of that."""
+    return json.loads(subprocess.run([BIN / "dfctl", *argv, "--json"], capture_output=True, check=True).stdout)
+
+
+def until(holds, what):
+    deadline = time.monotonic() + 60
+    while not (found := holds()):
+        assert time.monotonic() < deadline, what
+        threading.Event().wait(0.05)
+    return found
+
+
+def moved(node) -> dict[str, int]:
+    """What a node itself says: bytes by source."""
+    found = Counter()
+    for event in node.named("bytes.arrived"):
+        found[event.source] += event.bytes
+    return dict(found)
+
+
+def received(row) -> dict[str, int]:
+    return {source: count for source, count in row["received"].items() if count}
+
+
+def alike(rows) -> list:
+    return sorted(sorted(row.items()) for row in rows)
+
+
+def test_in_the_middle_of_a_run_every_nodes_bytes_are_what_it_says_itself(origin, swarm):
+    hub = origin(FILES)
+    hub.hold("model.bin", 2 * SEGMENT)
+    cluster = swarm(hub)
+    nodes = cluster.several(4, URL)
+
+    def standing():
+        """The ring once every node has what there is, and has said so."""
+        rows = [row for ring in ask("peers", at=cluster.url)["tasks"] for row in ring["nodes"]]
+        there = len(rows) == 4 and all(row["held"] == 3 for row in rows)
+        return rows if there and alike(map(received, rows)) == alike(map(moved, nodes)) else None
+
+    rows = until(standing, "the seed peer and the nodes never agreed")
+    assert [row["place"] for row in rows] == [0, 1, 2, 3]
+    assert {row["segments"] for row in rows} == {4}
+    assert [row["node"] for row in ask("peers", at=cluster.url, url=URL)["tasks"][0]["nodes"]] == [
+        row["node"] for row in rows
+    ]
+    said = dfctl("status", "--seed-peer", cluster.url)
+    (task,) = said["tasks"]
+    assert (task["published"], task["segments"], task["complete"]) == (3, 4, False)
+    assert (task["nodes"], task["in_ring"], task["done"]) == (4, 4, 0)
+    assert sum(task["received"].values()) == 4 * (2 * SEGMENT + 5)
+    assert said["moved"]["hub"] == hub.total
+    assert said["moved"]["web seed"] >= task["received"]["seed-peer"]
+    hub.let_go()
+    for node in nodes:
+        node.done()
+
+
+def test_after_a_run_the_sums_are_those_of_all_nodes(origin, swarm):
+    cluster = swarm(origin(FILES))
+    total = Counter()
+    for node in cluster.several(4, URL):
+        total.update(node.done().sources)
+    said = dfctl("status", "--seed-peer", cluster.url)
+    (task,) = said["tasks"]
+    assert received(task) == dict(total)
+    assert total.total() == 4 * SIZE
+    assert said["moved"]["hub"] == SIZE
+    assert task["complete"]
+    assert ask("peers", at=cluster.url)["tasks"][0]["nodes"] == []
+
+
+def test_a_daemon_and_its_seed_peer_say_the_same_of_its_place(origin, swarm, tmp_path, monkeypatch):
+    hub = origin(FILES)
+    cluster = swarm(hub)
+    plugins = Plugins(extra=[hub.backend])
+    with contextlib.ExitStack() as stack:
+        sockets = []
+        for name in ("a", "b"):
+            config = NodeConfig(
+                data_dir=str(tmp_path / name),
+                socket=str(tmp_path / f"run-{name}" / "dfly.sock"),
+                joining=Joining(seed_peers=(cluster.url,), interface="127.0.0.1"),
+                patience=QUICK,
+            )
+            where = stack.enter_context(NodeDaemon(config, plugins=plugins).running())
+            sockets.append(where.socket)
+            report = cluster.node(URL, f"out-{name}", joining={"seed_peers": ()}, lender=Daemon(where.socket)).done()
+            assert set(report.sources) <= {"seed-peer", "peer"}
+
+        def places():
+            found = []
+            for socket in sockets:
+                monkeypatch.setenv("DFLY_SOCKET", socket)
+                found += ask("peers")["tasks"]
+            return found
+
+        def agreed():
+            mine = places()
+            (ring,) = ask("peers", at=cluster.url)["tasks"]
+            theirs = {node["node"]: node for node in ring["nodes"]}
+            same = {place["node"] for place in mine} == set(theirs) and len(mine) == 2
+            return (mine, theirs) if same and all(node["held"] == 4 for node in theirs.values()) else None
+
+        mine, theirs = until(agreed, "a daemon is in a ring that the seed peer knows nothing of")
+        for place in mine:
+            assert place["url"] == ask("snapshots", at=cluster.url)["snapshots"][0]["url"]
+            assert place["held"] == theirs[place["node"]]["segments"] == 4
+            assert place["seed_peer"] == cluster.url
+        (row,) = dfctl("ls")["snapshots"]
+        assert row["complete"]
+        assert ask("status")["rings"] == 1
