@@ -9,6 +9,7 @@ Nothing of OpenTelemetry is imported before `from_environment` finds its usual O
 task tells (`dfly.events`) makes the spans of its blobs, so that nobody who moves bytes knows of them.
 """
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import attrs
 
-from dfly.errors import UsageError
 from dfly.events import (
     BytesArrived,
     Event,
@@ -129,7 +129,7 @@ def within(span: Span) -> Iterator[Span]:
 def from_environment(service: str, environment: Mapping[str, str] = os.environ) -> Iterator[Traces]:
     """Traces as the OTEL_ variables say, sent out at the end of the block at the latest.
 
-    Raises UsageError where they ask for what is not installed.
+    Where they ask for what is not installed, a warning: clusters set them for whatever runs there.
     """
     if not _asked_for(environment):
         yield NO_TRACES
@@ -140,10 +140,13 @@ def from_environment(service: str, environment: Mapping[str, str] = os.environ) 
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise UsageError(
-            f"OTEL_ variables ask for traces, and {error.name} is not installed",
-            hint="pip install 'dfly-core[otel]', or set OTEL_SDK_DISABLED=true",
-        ) from error
+        logging.getLogger(__name__).warning(
+            "OTEL_ variables ask for traces, and %s is not installed: pip install 'dfly-core[otel]', "
+            "or set OTEL_SDK_DISABLED=true",
+            error.name,
+        )
+        yield NO_TRACES
+        return
     named = environment.get("OTEL_SERVICE_NAME") or service
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: named}), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -22,6 +22,7 @@ from dfly.cli.units import parse_duration
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
 from dfly.plugins import Plugins
+from dfly.tracing import from_environment
 
 ROLE, ACCESS = "What to be", "Whom to serve"
 _FILE: Any = {"exists": True, "dir_okay": False, "readable": True}
@@ -71,6 +72,17 @@ Listen = Annotated[
         envvar="DFLY_LISTEN",
         help="Where to answer; port 0 takes a free one. [ADDRESS]:PORT for IPv6. A seed peer's is 127.0.0.1:65001 unless "
         "told; a node answers on its socket, and over HTTP only if this is given.",
+        rich_help_panel=ROLE,
+    ),
+]
+MetricsListen = Annotated[
+    Any,
+    typer.Option(
+        "--metrics-listen",
+        metavar="HOST:PORT",
+        parser=_listen,
+        envvar="DFLY_METRICS_LISTEN",
+        help="A second address, which answers /metrics, /healthz and /readyz to anybody, and nothing else.",
         rich_help_panel=ROLE,
     ),
 ]
@@ -195,6 +207,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     context: typer.Context,
     seed_peer: SeedPeerRole = False,  # noqa: FBT002 - typer calls it by name
     listen: Listen = None,
+    metrics_listen: MetricsListen = None,
     data_dir: DataDir = None,
     join: node_role.Join = [],  # noqa: B006 - typer hands out a list of its own
     socket: node_role.Socket = None,
@@ -243,6 +256,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
             data_dir=data_dir,
             socket=socket,
             listen=listen,
+            metrics_listen=metrics_listen,
             allow_user=allow_user,
             cache_size=cache_size,
             rings=rings,
@@ -271,6 +285,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     settings = SeedPeerConfig(
         data_dir=str(data_dir),
         listen=listen or ("127.0.0.1", 65001),
+        metrics_listen=metrics_listen,
         cluster_token=_secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token"),
         cluster_secret=_secret(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="cluster secret"),
         operator_token=_secret(operator_token_file, "DFLY_OPERATOR_TOKEN", what="operator token"),
@@ -283,7 +298,8 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
         network=network,
     )
     _warn(settings.listen[0], open_to_all=settings.cluster_token is None)
-    SeedPeer(settings, plugins=context.obj).run(started=_say, supervisor=Notify.of())
+    with from_environment("dfly-seed-peer") as traces:
+        SeedPeer(settings, plugins=context.obj, traces=traces).run(started=_say, supervisor=Notify.of())
     return 0
 
 

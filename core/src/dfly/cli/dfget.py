@@ -34,6 +34,7 @@ from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
 from dfly.events import Listener, Warned
 from dfly.plugins import Plugins
+from dfly.tracing import from_environment
 
 if TYPE_CHECKING:
     from dfly.daemon.client import Daemon
@@ -128,28 +129,30 @@ def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
             insecure=insecure,
         )
         alone = no_daemon or fetch is not None or network != Network()
-        return (fetch or _engine(log_level))(
-            urls[0] if len(urls) == 1 else urls,
-            output,
-            recursive=recursive,
-            include=include,
-            exclude=exclude,
-            options=options,
-            digest=digest,
-            overwrite=overwrite,
-            dry_run=dry_run,
-            max_files=max_files,
-            timeout=timeout,
-            joining=joining,
-            settings=Fetch(concurrency=concurrency, limit_rate=limit_rate),
-            network=network,
-            plugins=plugins,
-            on_event=on_event,
-            cancel=cancel,
-            stdout=sys.stdout.buffer,
-            cache=cache,
-            **({} if alone else {"lender": _daemon(on_event, joining), "link": link}),
-        )
+        with from_environment("dfget") as traces:
+            return (fetch or _engine(log_level))(
+                urls[0] if len(urls) == 1 else urls,
+                output,
+                recursive=recursive,
+                include=include,
+                exclude=exclude,
+                options=options,
+                digest=digest,
+                overwrite=overwrite,
+                dry_run=dry_run,
+                max_files=max_files,
+                timeout=timeout,
+                joining=joining,
+                settings=Fetch(concurrency=concurrency, limit_rate=limit_rate),
+                network=network,
+                plugins=plugins,
+                on_event=on_event,
+                cancel=cancel,
+                stdout=sys.stdout.buffer,
+                cache=cache,
+                **({"traces": traces} if traces.on else {}),
+                **({} if alone else {"lender": _daemon(on_event, joining), "link": link}),
+            )
 
     return screen.run(task, dry_run=dry_run)
 

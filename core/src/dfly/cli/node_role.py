@@ -10,6 +10,7 @@ import typer
 
 from dfly.cli.units import parse_rate
 from dfly.errors import UsageError
+from dfly.tracing import from_environment
 
 if TYPE_CHECKING:
     from dfly.config import Fetch, Joining, Network
@@ -85,6 +86,7 @@ def run_node(
     data_dir: Path | None,
     socket: Path | None,
     listen: tuple[str, int] | None,
+    metrics_listen: tuple[str, int] | None,
     allow_user: list[str],
     cache_size: int | None,
     rings: int,
@@ -108,6 +110,7 @@ def run_node(
         data_dir=str(data_dir or default_data_dir()),
         socket=str(socket or default_path()),
         listen=listen,
+        metrics_listen=metrics_listen,
         users=_users(allow_user),
         cache_size=cache_size,
         rings=rings,
@@ -115,7 +118,8 @@ def run_node(
         fetch=fetch,
         network=network,
     )
-    NodeDaemon(config, plugins=plugins, notify=Notify.of()).run(started=_say)
+    with from_environment("dfly-node") as traces:
+        NodeDaemon(config, plugins=plugins, notify=Notify.of(), traces=traces).run(started=_say)
 
 
 def default_data_dir() -> Path:
