@@ -28,7 +28,7 @@ MOST_NODES = 8
 #: Seconds for which a client is let in; and that nodes are given to say that they have done so.
 LIFETIME, PATIENCE = 240.0, 3.0
 #: Seconds before nodes are asked again where none has let a client in.
-AGAIN = 5.0
+AGAIN = 1.0
 #: Numbers in one report that are looked at.
 _MOST_OPENED = 256
 

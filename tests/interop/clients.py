@@ -1,0 +1,90 @@
+"""Stock BitTorrent clients, as their users run them, but that nothing of them leaves this machine."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import libtorrent as lt
+import pytest
+
+#: Seconds after which a client that is not done has failed.
+LONG_ENOUGH = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def aria2c(torrent: Path, folder: Path, *more: str) -> str:
+    """Download; returns what it said. Fails where it did not finish."""
+    found = shutil.which("aria2c")
+    if found is None:
+        pytest.skip("aria2c is not installed")
+    ours = (
+        "--no-conf=true",
+        "--enable-dht=false",
+        "--enable-dht6=false",
+        "--bt-enable-lpd=false",
+        "--disable-ipv6=true",
+    )
+    quick = ("--seed-time=0", "--file-allocation=none", "--summary-interval=0", "--console-log-level=notice")
+    port = (f"--listen-port={free_port()}", f"--dir={folder}")
+    done = subprocess.run(
+        [found, *ours, *quick, *port, *more, str(torrent)],
+        capture_output=True,
+        text=True,
+        timeout=LONG_ENOUGH,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def libtorrent(torrent: Path, folder: Path) -> dict:
+    """The same with libtorrent as it comes, and bytes by where they came from."""
+    ours = {"enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False}
+    session = lt.session({**ours, "listen_interfaces": "127.0.0.1:0", "alert_mask": lt.alert_category.all})
+    params = lt.load_torrent_file(str(torrent))
+    params.save_path = str(folder)
+    handle = session.add_torrent(params)
+    said, web = [], 0
+    deadline = time.monotonic() + LONG_ENOUGH
+    while time.monotonic() < deadline:
+        session.wait_for_alert(100)
+        alerts = session.pop_alerts()
+        said += [alert.message() for alert in alerts if not isinstance(alert, lt.log_alert)]
+        web = max(web, sum(p.total_download for p in handle.get_peer_info() if p.connection_type == 2))
+        if any(isinstance(alert, lt.cache_flushed_alert) for alert in alerts) and handle.status().is_seeding:
+            return {"web seed": web, "all": handle.status().total_payload_download}
+    raise AssertionError("\n".join(said[-40:]))
+
+
+def transmission(torrent: Path, folder: Path) -> None:
+    """The same with Transmission's command line client."""
+    found = shutil.which("transmission-cli")
+    if found is None:
+        pytest.skip("transmission-cli is not installed: apt is damaged on the machine that this was written on")
+    done = folder / "done.sh"
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.write_text(f"#!/bin/sh\ntouch {folder}/.done\n")
+    done.chmod(0o755)
+    config = folder / ".config"
+    config.mkdir()
+    (config / "settings.json").write_text('{"dht-enabled": false, "lpd-enabled": false, "utp-enabled": false}')
+    argv = [found, "-g", config, "-w", folder, "-p", str(free_port()), "-M", "-et", "-f", done, torrent]
+    client = subprocess.Popen(list(map(str, argv)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + LONG_ENOUGH
+        while not (folder / ".done").exists():
+            assert time.monotonic() < deadline
+            assert client.poll() is None
+            time.sleep(0.1)
+    finally:
+        client.kill()
+        client.wait()
