@@ -1,0 +1,216 @@
+"""`dfctl export` and `import`, as they are typed."""
+
+import json
+import os
+import tarfile
+
+import pytest
+
+import dfly
+from dfly.backend import Secret
+from dfly.config import Joining
+from dfly.daemon.client import Daemon
+from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.events import FileFinished
+from dfly.plugins import Plugins
+from dfly.testing.swarm import small_swarm, tree
+
+from .archives import repacked
+from .conftest import FILES, REPO, TOKEN, WEIGHTS
+
+MODEL = f"hf://{REPO}"
+ALONE = {"back_to_source": False}
+
+
+def test_two_seed_peers_export_the_same_bytes(carried, seed_peer):
+    first = carried(MODEL, name="first.tar", seed=seed_peer("one"))
+    second = carried(MODEL, name="second.tar", seed=seed_peer("two"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_what_was_imported_is_exported_again_as_the_same_bytes(carried, closed, dfctl, tmp_path):
+    first = carried(MODEL)
+    swarm = closed(first)
+    said = dfctl("export", MODEL, "-o", tmp_path / "again.tar", "--seed-peer", swarm.url, "--json")
+    assert json.loads(said.out.splitlines()[-1])["bytes"] == os.path.getsize(first)
+    assert (tmp_path / "again.tar").read_bytes() == first.read_bytes()
+
+
+def test_no_token_and_no_option_is_in_an_archive(carried, closed, hub):
+    token = {"options": {"hf": {"token": TOKEN, "revision": "main"}}}
+    archive = carried("hf://org/private", **token)
+    data = archive.read_bytes()
+    assert TOKEN.encode() not in data
+    with tarfile.open(archive) as tar:
+        manifest = json.loads(tar.extractfile("manifest.json").read())
+    (snapshot,) = manifest["snapshots"]
+    assert snapshot["revisions"] == ["main"]
+    hosts = {entry["identity"].partition("/models/")[0] for entry in snapshot["entries"]}
+    assert hosts == {f"hf:{hub.url}"}
+    rest = [{name: value for name, value in entry.items() if name != "identity"} for entry in snapshot["entries"]]
+    assert "127.0.0.1" not in json.dumps([{**snapshot, "entries": rest}, manifest["blobs"]])
+
+
+def test_what_was_private_is_for_everybody_whom_the_operator_serves(carried, closed, hub):
+    archive = carried("hf://org/private", options={"hf": {"token": TOKEN}})
+    node = closed(archive).node("hf://org/private", joining=ALONE)
+    node.done()
+    assert tree(node.output) == FILES
+    assert hub.calls() == []
+
+
+def test_an_archive_goes_through_a_pipe(carried, closed, seed_peer, shell, tmp_path):
+    beside = seed_peer("beside")
+    archive = carried(MODEL, seed=beside)
+    swarm = closed()
+    line = (
+        f"dfctl export {MODEL} -o - --seed-peer {beside.url} | tee piped.tar | dfctl import - --seed-peer {swarm.url}"
+    )
+    done = shell(line)
+    assert done.returncode == 0, done.stderr
+    assert b"imported 4 blobs, 10.1 MB" in done.stdout
+    assert (tmp_path / "piped.tar").read_bytes() == archive.read_bytes()
+    node = swarm.node(MODEL, joining=ALONE)
+    node.done()
+    assert tree(node.output) == FILES
+
+
+def test_several_snapshots_share_their_blobs(carried, closed, hub):
+    both = carried(MODEL, "hf://datasets/org/other")
+    # small files of two repositories are two blobs, as their hub gives no digest that says that they are one
+    assert os.path.getsize(both) < len(WEIGHTS) * 1.2
+    swarm = closed(both)
+    for url in (MODEL, "hf://datasets/org/other@main"):
+        node = swarm.node(url, joining=ALONE)
+        node.done()
+        assert tree(node.output) == FILES
+    assert hub.calls() == []
+
+
+def test_only_what_is_whole_is_exported(hub, seed_peer, dfctl, tmp_path):
+    beside = seed_peer("beside")
+    hub.limit_rate(1)
+    node = beside.node(MODEL)
+    node.until(FileFinished.name)
+    partial = dfctl("export", MODEL, "-o", tmp_path / "it.tar", "--seed-peer", beside.url)
+    unknown = dfctl("export", "hf://org/none", "-o", tmp_path / "it.tar", "--seed-peer", beside.url)
+    assert partial.code == unknown.code == dfly.NotFound.exit_code
+    assert "is not complete here: " in partial.err
+    assert "hf://org/none is not known here" in unknown.err
+    assert not list(tmp_path.glob("it.tar*"))
+
+
+def test_a_part_answers_for_itself_and_never_for_the_whole(carried, closed, hub):
+    archive = carried(MODEL, include=["*.json", "onnx/"])
+    swarm = closed(archive)
+    part = swarm.node(f"{MODEL}@main", include=["*.json", "onnx/"], joining=ALONE)
+    file = swarm.node(f"{MODEL}/onnx/notes.md", recursive=False, joining=ALONE)
+    part.done()
+    file.done()
+    assert sorted(tree(part.output)) == ["config.json", "onnx/model.onnx", "onnx/notes.md"]
+    assert file.output.read_bytes() == FILES["onnx/notes.md"]
+    for fetch in ({}, {"include": ["*.json"]}):
+        assert isinstance(swarm.node(MODEL, joining=ALONE, **fetch).error(), dfly.OriginUnavailable)
+
+
+def test_another_revision_is_not_answered(carried, closed, hub):
+    old = hub.site.repos["models", REPO].commit({"old.bin": b"old"}, branch="old")
+    swarm = closed(carried(MODEL))
+    for url in (f"{MODEL}@old", f"{MODEL}@{old}", "hf://org/private"):
+        assert isinstance(swarm.node(url, joining=ALONE).error(), dfly.OriginUnavailable)
+    node = swarm.node(MODEL, joining=ALONE, options={"hf": {"revision": "old"}})
+    assert isinstance(node.error(), dfly.OriginUnavailable)
+
+
+def test_another_hub_that_a_node_names_is_not_answered_for(carried, closed, hub):
+    swarm = closed(carried(MODEL))
+    same = swarm.node(MODEL, joining=ALONE, options={"hf": {"endpoint": hub.url}})
+    same.done()
+    assert tree(same.output) == FILES
+    other = swarm.node(MODEL, joining=ALONE, options={"hf": {"endpoint": "http://127.0.0.1:10"}})
+    assert isinstance(other.error(), dfly.OriginUnavailable)
+    assert hub.calls() == []
+
+
+def test_the_latest_import_is_the_branch_until_it_is_removed(carried, closed, seed_peer, hub, dfctl, monkeypatch):
+    beside, repo = hub.url, hub.site.repos["models", REPO]
+    first = repo.refs["refs/heads/main"]
+    archives = [carried(MODEL, name="first.tar")]
+    repo.commit({"config.json": b"{2}"})
+    swarm = closed(archives[0])
+    assert isinstance(swarm.node(f"{MODEL}@{repo.refs['refs/heads/main']}", joining=ALONE).error(), dfly.DflyError)
+    monkeypatch.setenv("HF_ENDPOINT", beside)
+    archives.append(carried(MODEL, name="second.tar", seed=seed_peer("beside-2")))
+    assert dfctl("import", archives[1], "--seed-peer", swarm.url).code == 0
+    hub.records.clear()
+    new = swarm.node(MODEL, joining=ALONE)
+    old = swarm.node(f"{MODEL}@{first}", joining=ALONE)
+    new.done()
+    old.done()
+    assert tree(new.output) == {"config.json": b"{2}"}
+    assert tree(old.output) == FILES
+    assert hub.calls() == []
+
+
+def test_what_is_no_archive_is_refused_though_more_of_it_is_to_come(closed, dfctl, tmp_path):
+    with open(tmp_path / "junk.tar", "wb") as file:
+        file.write(b"junk" * 256)
+        file.truncate(64 << 20)
+    said = dfctl("import", tmp_path / "junk.tar", "--seed-peer", closed().url)
+    assert said.code == dfly.UsageError.exit_code
+    assert "the archive is refused: something that is no tar is where manifest.json should be" in said.err
+
+
+def test_a_hostile_archive_leaves_nothing_that_is_asked_for(carried, closed, dfctl, tmp_path):
+    data = carried(MODEL).read_bytes()
+    swarm = closed()
+    (tmp_path / "hostile.tar").write_bytes(repacked(data, lambda members: [*members, members[-1]]))
+    said = dfctl("import", tmp_path / "hostile.tar", "--seed-peer", swarm.url)
+    assert said.code == dfly.UsageError.exit_code
+    assert "more in it than its manifest says" in said.err
+    assert isinstance(swarm.node(MODEL, joining=ALONE).error(), dfly.OriginUnavailable)
+
+
+def test_operators_only(carried, closed, dfctl, tmp_path, monkeypatch):
+    archive = carried(MODEL)
+    swarm = closed(operator_token=Secret("of operators"))
+    for argv in (("import", archive), ("export", MODEL, "-o", tmp_path / "x.tar")):
+        said = dfctl(*argv, "--seed-peer", swarm.url)
+        assert said.code == dfly.AccessDenied.exit_code
+    monkeypatch.setenv("DFLY_OPERATOR_TOKEN", "of operators")
+    assert dfctl("import", archive, "--seed-peer", swarm.url).code == 0
+
+
+@pytest.mark.parametrize("argv", [("import", "x.tar"), ("export", "-o", "-", "--json", MODEL)], ids=["where", "json"])
+def test_what_cannot_be_is_said(dfctl, argv):
+    assert dfctl(*argv).code == dfly.UsageError.exit_code
+
+
+def test_a_node_daemon_exports_what_it_has(hub, seed_peer, carried, dfctl, tmp_path, monkeypatch):
+    beside = seed_peer("beside")
+    config = NodeConfig(
+        data_dir=str(tmp_path / "daemon"), socket=str(tmp_path / "s"), joining=Joining(seed_peers=(beside.url,))
+    )
+    monkeypatch.setenv("DFLY_SOCKET", str(tmp_path / "s"))
+    with NodeDaemon(config, plugins=Plugins()).running():
+        lender = Daemon(str(tmp_path / "s"))
+        dfly.fetch(MODEL, str(tmp_path / "out"), recursive=True, lender=lender)
+        said = dfctl("export", MODEL, "-o", tmp_path / "node.tar")
+        assert said.code == 0, said.err
+    assert (tmp_path / "node.tar").read_bytes() == carried(MODEL, seed=beside).read_bytes()
+
+
+def test_an_import_outlives_a_restart_and_is_gone_once_removed(carried, hub, dfctl, tmp_path, monkeypatch):
+    archive = carried(MODEL)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    hub.records.clear()
+    with small_swarm(tmp_path, plugins=Plugins(), data="lasting") as swarm:
+        assert dfctl("import", archive, "--seed-peer", swarm.url).code == 0
+    with small_swarm(tmp_path, plugins=Plugins(), data="lasting") as swarm:
+        node = swarm.node(MODEL, "before", joining=ALONE)
+        node.done()
+        assert tree(node.output) == FILES
+        assert hub.calls() == []
+        said = dfctl("rm", MODEL, "--force", "--seed-peer", swarm.url)
+        assert said.code == 0, said.err
+        assert isinstance(swarm.node(MODEL, "after", joining=ALONE).error(), dfly.OriginUnavailable)
