@@ -1,0 +1,105 @@
+"""Every subcommand that asks somebody asks whom it was told to, by what was given for that, and shows no secret."""
+
+import json
+import ssl
+
+import pytest
+import trustme
+from tests.cli.ctl import Desk, ran, snapshot
+
+COMMANDS = {
+    "ls": ("ls",),
+    "status": ("status", "--json"),
+    "peers": ("peers", "--json"),
+    "config": ("config", "--json"),
+    "verify": ("verify",),
+    "pin": ("pin", "hub://o/r"),
+    "unpin": ("unpin", "hub://o/r"),
+    "rm": ("rm", "hub://o/r"),
+}
+ANSWERS = {
+    "snapshots": {"snapshots": []},
+    "status": {},
+    "peers": {},
+    "config": {},
+    "verify": {"right": 2, "mended": [], "lost": []},
+    "pins": {"snapshots": [snapshot()]},
+    "remove": {"snapshots": [], "removed": [], "staying": []},
+}
+ALL = pytest.mark.parametrize("argv", COMMANDS.values(), ids=COMMANDS)
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch):
+    for name in (
+        "DFLY_OPERATOR_TOKEN",
+        "DFLY_CLUSTER_TOKEN",
+        "DFLY_OPERATOR_TOKEN_FILE",
+        "DFLY_CA_FILE",
+        "DFLY_SOCKET",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def desk():
+    with Desk(dict(ANSWERS)).open() as running:
+        yield running
+
+
+@ALL
+def test_the_operator_token_comes_from_a_file(desk, capsys, tmp_path, argv):
+    token = tmp_path / "token"
+    token.write_text("hunter2\n")
+    shown = ran(capsys, *argv, "--seed-peer", desk.url, "--operator-token-file", token)
+    assert shown.code == 0, shown.err
+    assert [asked.authorization for asked in desk.asked] == ["Bearer hunter2"]
+    assert "hunter2" not in shown.out + shown.err
+
+
+@ALL
+def test_an_authority_may_be_given_for_https(capsys, tmp_path, argv):
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    pem = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(pem))
+    desk = Desk(dict(ANSWERS))
+    desk.over_tls(context)
+    with desk.open():
+        assert ran(capsys, *argv, "--seed-peer", desk.url, "--ca-file", pem).code == 0
+        refused = ran(capsys, *argv, "--seed-peer", desk.url)
+    assert refused.code == 2
+    assert "does not answer" in refused.err
+
+
+@ALL
+def test_where_no_daemon_is_it_says_how_to_ask_a_seed_peer(capsys, tmp_path, monkeypatch, argv):
+    monkeypatch.setenv("DFLY_SOCKET", str(tmp_path / "none.sock"))
+    shown = ran(capsys, *argv)
+    assert shown.code == 2
+    assert "--seed-peer asks a seed peer" in shown.err
+
+
+@ALL
+def test_what_a_seed_peer_refuses_is_said_once(desk, capsys, argv):
+    said = {"error": "AccessDenied", "message": "this asks for the operator token", "hint": "give one"}
+    desk.answers.update(dict.fromkeys(ANSWERS, (401, said)))
+    shown = ran(capsys, *argv, "--seed-peer", desk.url)
+    assert (shown.code, shown.out, shown.err) == (5, "", "dfctl: this asks for the operator token\ngive one\n")
+
+
+def test_verify_names_what_is_lost_and_ends_in_exit_code_10(desk, capsys):
+    desk.answers["verify"] = {"right": 2, "mended": ["a"], "lost": ["sha256-bb"]}
+    shown = ran(capsys, "verify", "sha256-bb", "--seed-peer", desk.url)
+    assert shown.code == 10
+    assert shown.out == "2 blobs right, 1 mended, 1 lost\n  lost until it is fetched again: sha256-bb\n"
+    assert desk.asked[0].body == {"blobs": ["sha256-bb"]}
+    assert json.loads(ran(capsys, "verify", "--json", "--seed-peer", desk.url).out) == desk.answers["verify"]
+    assert desk.asked[1].body == {"blobs": None}
+
+
+def test_pin_and_unpin_say_which(desk, capsys):
+    assert ran(capsys, "pin", "hub://o/r", "--seed-peer", desk.url).out == "pinned: hub://o/r@abc\n"
+    assert ran(capsys, "unpin", "hub://o/r", "--seed-peer", desk.url).out == "unpinned: hub://o/r@abc\n"
+    assert [asked.body["pinned"] for asked in desk.asked] == [True, False]
