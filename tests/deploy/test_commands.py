@@ -190,6 +190,8 @@ def test_from_helm_install_to_the_first_model(hub, machine, start, kubernetes):
     own = start(node, here)
     assert [ask(node, probe, own) for probe in ("livenessProbe", "readinessProbe")] == [200, 200]
     assert httpx.get(f"{own}/v1/status", trust_env=False).json()["seed_peers"] == [url]
+    for place in (url, own):
+        assert "dfly_" in httpx.get(f"{place}/metrics", trust_env=False).text
 
     spec = example_pod()["spec"]
     (model,), (main,) = spec["initContainers"], spec["containers"]

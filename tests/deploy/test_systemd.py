@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -12,8 +11,10 @@ import socket
 import subprocess
 from pathlib import Path
 
+import attrs
 import pytest
 
+from dfly.testing.swarm import tree
 from dfly_hf.testing import FixtureHub
 
 from .commands import BIN, ROOT, only_flags_there_are
@@ -85,7 +86,7 @@ class Unit:
     def __init__(self, unit: Path, folder: Path, **env: str) -> None:
         said = settings(unit)
         for name in ("run", "state"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(parents=True)
         self.argv = shlex.split(said["ExecStart"].replace("%t", f"{folder}/run").replace("%S", f"{folder}/state"))
         only_flags_there_are(self.argv)
         self.argv[0] = str(BIN / Path(self.argv[0]).name)
@@ -93,10 +94,10 @@ class Unit:
         self.told.bind(str(folder / "notify"))
         self.told.settimeout(60)
         self.log = folder / "log"
-        own = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000", "HOME": str(folder), **env}
+        own = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "60000000", "HOME": str(folder), **env}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                self.argv, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=log, preexec_fn=_confined
+                self.argv, env={**os.environ, **own}, stdout=subprocess.DEVNULL, stderr=log, preexec_fn=_confined
             )
 
     def hear(self, wanted: bytes) -> bytes:
@@ -105,9 +106,9 @@ class Unit:
             pass
         return said
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
         self.told.close()
 
 
@@ -119,53 +120,59 @@ def _confined() -> None:
     prctl(mdwe, refuse_exec_gain, 0, 0, 0)
 
 
-@pytest.fixture
-def start(tmp_path, hub):
-    with contextlib.ExitStack() as stack:
+@attrs.frozen
+class Lived:
+    """What was heard of a seed peer and a node while a model went through both, and the lines of the node's log."""
 
-        def begin(name: str, **env: str) -> Unit:
-            unit = Unit(ROOT / "deploy/systemd" / name, tmp_path, **env)
-            stack.callback(unit.end)
-            return unit
-
-        yield begin
+    heard: dict[str, list[bytes]]
+    log: Path
+    ended: list[int]
+    fetched: dict[str, bytes]
 
 
-@pytest.fixture
-def hub(monkeypatch):
-    with FixtureHub() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
-        running.repo("o/r", FILES)
-        yield running
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory) -> Lived:
+    folder = tmp_path_factory.mktemp("systemd")
+    units = ROOT / "deploy/systemd"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DFLY_", "HF_"))}
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", clean)
+        hub = stack.enter_context(FixtureHub())
+        hub.repo("o/r", FILES)
+        seed = Unit(units / "dfdaemon-seed.service", folder / "s", DFLY_LISTEN="127.0.0.1:0", HF_ENDPOINT=hub.url)
+        stack.callback(seed.kill)
+        heard = {"seed": [seed.hear(b"READY=1"), seed.hear(b"WATCHDOG=1")]}
+        url = heard["seed"][0].decode().split()[-1]
+        node = Unit(units / "dfdaemon.service", folder / "n", DFLY_SEED_PEERS=url, HF_ENDPOINT=hub.url)
+        stack.callback(node.kill)
+        heard["node"] = [node.hear(b"READY=1"), node.hear(b"WATCHDOG=1")]
+        env = {**clean, "HF_ENDPOINT": hub.url, "DFLY_SOCKET": str(folder / "n/run/dfly/dfly.sock")}
+        command = [BIN / "dfget", "hf://o/r", "-r", "-q", "-O", folder / "model"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        ended = []
+        for unit, name in ((node, "node"), (seed, "seed")):
+            unit.process.send_signal(signal.SIGTERM)
+            ended.append(unit.process.wait(60))
+            heard[name].append(unit.hear(b"STOPPING=1"))
+        return Lived(heard, node.log, ended, tree(folder / "model"))
 
 
-def test_the_log_has_the_line_that_journalctl_and_grep_find(start, tmp_path):
-    unit = start("dfdaemon.service")
-    assert b"STATUS=listening at" in unit.hear(b"READY=1")
-    unit.hear(b"WATCHDOG=1")
-    socket_path = re.search(r"--socket=(\S+)", " ".join(unit.argv))[1]
-    done = subprocess.run(
-        [BIN / "dfget", "hf://o/r", "-r", "-q", "-O", tmp_path / "model"],
-        env={**os.environ, "DFLY_SOCKET": socket_path},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "model/model.bin").read_bytes() == FILES["model.bin"]
-    unit.process.send_signal(signal.SIGTERM)
-    assert unit.process.wait(30) == 0
-    unit.hear(b"STOPPING=1")
-    # what `journalctl -u dfdaemon | grep "peer task"` prints: the journal keeps what a service writes, line by line
-    found = subprocess.run(["grep", "peer task", unit.log], capture_output=True, text=True, check=True).stdout
+@pytest.mark.parametrize("name", ["seed", "node"])
+def test_systemd_hears_how_it_goes(lived, name):
+    ready, _, _ = lived.heard[name]
+    assert b"\nSTATUS=listening at " in ready
+    assert lived.ended == [0, 0]
+
+
+def test_so_confined_they_bring_a_model(lived):
+    assert lived.fetched == FILES
+
+
+def test_the_log_has_the_line_that_journalctl_and_grep_find(lived):
+    """`journalctl -u dfdaemon | grep "peer task"`: the journal keeps what a service writes, line by line."""
+    found = subprocess.run(["grep", "peer task", lived.log], capture_output=True, text=True, check=True).stdout
     (line,) = map(json.loads, found.splitlines())
     assert (line["event"], line["outcome"], line["url"].partition("@")[0]) == ("peer task", "done", "hf://o/r")
-    assert line["hub"] == line["bytes"] == sum(map(len, FILES.values()))
-
-
-def test_systemd_hears_how_the_seed_peer_goes(start):
-    unit = start("dfdaemon-seed.service", DFLY_LISTEN="127.0.0.1:0")
-    assert b"STATUS=listening at http://127.0.0.1:" in unit.hear(b"READY=1")
-    unit.hear(b"WATCHDOG=1")
-    unit.process.send_signal(signal.SIGTERM)
-    assert unit.process.wait(30) == 0
-    unit.hear(b"STOPPING=1")
+    assert line["seed_peer"] == line["bytes"] == sum(map(len, FILES.values()))
+    assert (line["hub"], line["files"]) == (0, len(FILES))
