@@ -97,6 +97,20 @@ def test_a_node_that_has_left_is_not_named_and_others_are_asked(clock):
     assert asyncio.run(announced()) == [("127.0.0.1", 2001)]
 
 
+def test_a_node_that_begins_anew_is_asked_anew(clock):
+    outsiders = Outsiders(clock=clock)
+    nodes = Nodes(outsiders, {"n0"})
+
+    async def announced():
+        outsiders.admit(wanted(), 7000)
+        return await outsiders.open(wanted(), members(1), nodes.tell)
+
+    for count in (1, 2):
+        assert asyncio.run(announced()) == asyncio.run(announced()) == [("127.0.0.1", 2000)]
+        assert len(nodes.told) == count
+        outsiders.rejoined("n0")
+
+
 def test_only_so_many_nodes_hear_of_one_client(clock):
     outsiders = Outsiders(clock=clock)
     nodes = Nodes(outsiders, set(members(100)))

@@ -133,6 +133,12 @@ class Outsiders:
                 if not question.awaited:
                     question.over.set()
 
+    def rejoined(self, node: str) -> None:
+        """A node's event stream is open anew: whoever it is by now, it may not remember whom it has let in."""
+        for found in self._known.values():
+            if node in found.nodes:
+                found.nodes, found.asked = tuple(other for other in found.nodes if other != node), -math.inf
+
     async def _ask(
         self, wanted: Wanted, holders: Mapping[str, Member], tell: Callable[[str, Sequence[Message]], None]
     ) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ class Tracker:
         if said.left:
             holders = await self._holders(task, shown.blob)
             nodes = await task.outsiders.open(wanted, holders, task.broadcast.tell)
-            _log.info("outsider.announced", task=task.name, blob=shown.blob, host=host, nodes=len(nodes))
+            _log.debug("outsider.announced", task=task.name, blob=shown.blob, host=host, nodes=len(nodes))
         return _peers([*nodes, *others][: said.most], seeds=len(nodes))
 
     async def _holders(self, task: Task, blob: str) -> dict[str, Member]:
