@@ -170,7 +170,7 @@ class NodeDaemon:
                 reads=reads,
                 identity=secrets.token_hex(8),
                 settled=parts.backends.settled,
-                environment=os.environ,
+                environment=dict(os.environ),
             )
             readiness = Readiness(directory=self.config.data_dir)
             exposition = self._metrics(parts, readiness).exposition()
