@@ -39,7 +39,7 @@ def test_size_age_marks_and_names_are_in_columns(desk, capsys):
     first, second = table[1], table[2]
     assert "90.9 MB" in first
     assert first.count("2 h 1 min") == 2
-    assert "pinned,imported,private  main" in first
+    assert "pinned,imported,private  abc (main)" in first
     assert "1 of 2" in second
     assert len({row.index("hub://") for row in (first, second)} | {table[0].index("SOURCE")}) == 1
 

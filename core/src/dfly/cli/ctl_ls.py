@@ -50,7 +50,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         _ago(row["resolved"]),
         _ago(row["used"]),
         ",".join(marks) or "-",
-        ",".join(row["revisions"]) or "-",
+        _revision(row),
         row["url"],
     )
 
@@ -69,6 +69,12 @@ def _contents(row: Mapping[str, Any]) -> str:
         ],
         indent="    ",
     )
+
+
+def _revision(row: Mapping[str, Any]) -> str:
+    """The first digits of a commit, and what it was asked for as."""
+    names = ",".join(row["revisions"])
+    return (row["revision"] or "-")[:12] + (f" ({names})" if names else "")
 
 
 def _ago(at: float) -> str:
