@@ -3,8 +3,9 @@
 import pytest
 
 from dfly.plugins import Plugins
+from dfly.seed.tasks import Tasks
 from dfly.testing.swarm import tree
-from tests.preheat.conftest import DISTINCT, FILES, MODEL
+from tests.preheat.conftest import DISTINCT, FILES, MODEL, until
 from tests.swarm_e2e.origin import Origin
 
 
@@ -166,3 +167,33 @@ def test_an_old_seed_peer_that_sends_nobody_is_no_trouble(seed, node, monkeypatc
     one = node("one", peer)
     assert one.fetch().sources == {"seed-peer": DISTINCT}
     assert origin.total == DISTINCT
+
+
+@pytest.fixture
+def replaced(seed, node, dfctl, stand, origin):
+    """A seed peer without its disk, at which a preheated node is again."""
+    peer = seed()
+    one = node("one", peer)
+    stand(peer, 1)
+    assert dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all").code == 0
+    peer.stop()
+    origin.sent.clear()
+    empty = seed("empty", listen=("127.0.0.1", int(peer.url.rpartition(":")[2])))
+    until(lambda: any(task["members"] for task in empty.stats()["tasks"]))
+    return empty, one
+
+
+def test_a_seed_peer_that_lost_its_disk_is_filled_by_nodes(replaced, dfctl, origin):
+    peer, _ = replaced
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--json")
+    assert (done.code, done.seed_peer["sources"]) == (0, {"peer": DISTINCT}), done.err
+    assert origin.total == 0
+
+
+def test_or_by_the_hub_where_they_leave_meanwhile(monkeypatch, request, dfctl, origin):
+    monkeypatch.setitem(Tasks.__init__.__kwdefaults__, "held_back", 0.5)
+    peer, one = request.getfixturevalue("replaced")
+    one.stop()
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--json")
+    assert (done.code, done.seed_peer["bytes"]) == (0, DISTINCT), done.err
+    assert done.seed_peer["sources"].get("hub", 0) == origin.total

@@ -260,7 +260,9 @@ class Serving:
         self.ended = "no seed peer answers"
 
     def _on_released(self, _: wire.Released) -> None:
-        self._take_back()
+        # no node needs it; a seed peer that was told of it may, and while nobody takes anything it is taken back anyway
+        if not self._carried():
+            self._take_back()
 
     def _on_ring(self, ring: wire.Ring) -> None:
         before = {*self._ring.neighbours, *self._ring.admitted}
@@ -324,8 +326,7 @@ class Serving:
 
     def _carry_over(self) -> None:
         """Tell a seed peer that lacks them of the segments that an earlier one published: it need not ask the hub."""
-        lacking = [held for blob, held in self._held.items() if blob not in self._complete]
-        records = [record for held in lacking for record in held.records() if record.mac]
+        records = self._carried()
         if not records:
             return
         self._offer([])  # it takes them from here
@@ -333,6 +334,11 @@ class Serving:
             have = wire.Have(node=self._reports.node, segments=tuple(records[at : at + _CARRY_AT_ONCE]))
             with suppress(DflyError):
                 self._seat.seed_peer.have(self._seat.task, have)
+
+    def _carried(self) -> list[wire.Segment]:
+        """What the seed peer lacks and may have from here."""
+        lacking = [held for blob, held in self._held.items() if blob not in self._complete]
+        return [record for held in lacking for record in held.records() if record.mac]
 
     def _tell(self, *, done: bool, goodbye: bool = False) -> None:
         told = self._reports.make(time.monotonic(), done=done, goodbye=goodbye)

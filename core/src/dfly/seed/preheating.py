@@ -16,7 +16,7 @@ from aiohttp import web
 
 from dfly import wire
 from dfly.backend import option_fields
-from dfly.errors import AccessDenied, NotFound
+from dfly.errors import AccessDenied, NotFound, TimedOut, UsageError
 from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words
 from dfly.seed.bodies import Bodies
@@ -32,7 +32,7 @@ from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
 from dfly.seed.warming import Warming
 from dfly.values import bare_url
-from dfly.wire import Ask, Heartbeat, WireError
+from dfly.wire import Ask, Heartbeat
 from dfly.wire.errands import DONE, FAILED, RUNNING, Errand, ErrandReport, Preheat
 
 _log = structlog.get_logger(__name__)
@@ -114,10 +114,14 @@ class Preheating:
         """POST /v1/operator/preheat."""
         order = Preheat.decode(await self._bodies.read(request, most=wire.LONGEST_BODY))
         given = await self.given(request)
-        selected = await self.resolver.resolve(order.ask, given)
-        ask, options = order.ask, _NO_OPTIONS
-        if order.nodes is not None:
-            ask, options = await self._without_secrets(order.ask, given, selected)
+        try:
+            async with asyncio.timeout(order.timeout):
+                selected = await self.resolver.resolve(order.ask, given)
+                ask, options = order.ask, _NO_OPTIONS
+                if order.nodes is not None:
+                    ask, options = await self._without_secrets(order.ask, given, selected)
+        except TimeoutError as error:
+            raise TimedOut(f"{bare_url(order.ask.url)} was not listed within {order.timeout:g} s") from error
         nodes = self._roster.chosen(order.nodes, task=selected.task) if order.nodes is not None else []
         task = await self.tasks.open(selected.task, selected.snapshot, selected.backend)
         if selected.guest is not None:
@@ -164,7 +168,6 @@ class Preheating:
 
     async def _warm(self, job: Job, task: Task) -> None:
         """Fetch everything here, and say how far it is."""
-        await self._hold_nothing_back(task)
         warming = Warming(task, self.tasks.mirror)
 
         def changed() -> None:
@@ -185,12 +188,6 @@ class Preheating:
             job.note(job.seed, state=DONE)
         _log.info("preheat.fetched", task=task.name, failed=len(warming.failed), bytes=warming.bytes)
 
-    async def _hold_nothing_back(self, task: Task) -> None:
-        """Nodes may have brought the task here from another seed peer and left again; now it is wanted here by itself."""
-        if task.adopted:
-            task.adopted = task.abandoned = False
-            await asyncio.to_thread(self.tasks.mirror.let_go, task.freight)
-
     async def _without_secrets(
         self, ask: Ask, given: Given, selected: Selected
     ) -> tuple[Ask, Mapping[str, tuple[str, ...]]]:
@@ -198,7 +195,7 @@ class Preheating:
         plain, options = await asyncio.to_thread(self._plain, ask.url, given)
         open_ask = attrs.evolve(ask, url=shareable(ask.url, selected.snapshot))
         if len(Errand(id="", ask=open_ask, options=options).encode()) > wire.LONGEST_LINE // 2:
-            raise WireError("more than nodes are told in one line")
+            raise UsageError("that is more than nodes are told in one line", hint="give fewer --include and --exclude")
         if (open_ask, dict(plain)) != (ask, dict(given)):
             try:
                 same = (await self.resolver.resolve(open_ask, plain)).task == selected.task

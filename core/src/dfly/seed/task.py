@@ -95,6 +95,8 @@ class Task:
     #: Whether another seed peer's nodes have brought it here, and whether they are all gone again.
     adopted: bool = False
     abandoned: bool = False
+    #: How many wait until all of it is here, whatever nodes hold or lack.
+    wanted_here: int = 0
     #: Set once what the mirror had before has been told.
     begun: asyncio.Event = attrs.field(factory=asyncio.Event)
     _blobs: dict[str, _Progress] = attrs.field(init=False)
@@ -130,6 +132,7 @@ class Task:
     def join(self, join: Join) -> None:
         """A node's event stream is open."""
         self.post(self.scheduler.join(join.node, join.addresses, join.location, control=join.control))
+        self.outsiders.rejoined(join.node)
         awaited = self._awaited.pop(join.node, None)
         if awaited is not None:
             awaited.set()

@@ -256,7 +256,7 @@ class Tasks:
             if holders and not carried.reclaimed:
                 self._puller.pull(segment, holders)
         # what nobody lacks need not be fetched: the last nodes are about to leave
-        if task.held_back_until is None and task.scheduler.undone:
+        if task.held_back_until is None and (task.scheduler.undone or task.wanted_here):
             for carried in task.orphans(now, patience=ORPHANED):
                 blob, index = carried.segment.blob, carried.segment.index
                 if not any(t.scheduler.held(blob) >> index & 1 for t in self._of_blob[blob].values()):
@@ -265,7 +265,7 @@ class Tasks:
 
     def _mind_abandoned(self, task: Task, now: float) -> None:
         """Stop fetching what nodes have brought here and then taken to another seed peer, which fetches it now."""
-        if not task.adopted or task.held_back_until is not None:
+        if not task.adopted or task.wanted_here or task.held_back_until is not None:
             return
         # an open stream is no sign: a node that is stopped has one too
         heard = task.scheduler.heard_within(ABANDONED)

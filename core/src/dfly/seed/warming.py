@@ -27,6 +27,7 @@ class Warming:
         self._missing = set(self._sizes)
         self._segments: dict[str, set[int]] = {}
         self._arrived: Counter[str] = Counter()
+        self._carried: dict[tuple[str, int], int] = {}
         self._began_with = mirror.hub_bytes
         self.failed: dict[str, Failed] = {}
 
@@ -43,9 +44,11 @@ class Warming:
 
     @property
     def sources(self) -> Mapping[str, int]:
-        """Where these bytes came from: origins, as far as they have sent anything meanwhile; the rest was here."""
+        """Where these bytes came from: origins, as far as they have sent anything meanwhile, then nodes; the rest was here."""
         hub = min(self.bytes, self._mirror.hub_bytes - self._began_with)
-        return {source: count for source, count in (("hub", hub), ("cache", self.bytes - hub)) if count}
+        peer = min(self.bytes - hub, sum(self._carried.values()))
+        found = {"hub": hub, "peer": peer, "cache": self.bytes - hub - peer}
+        return {source: count for source, count in found.items() if count}
 
     def paths(self, blob: str) -> list[str]:
         """The files that a blob is, or holds."""
@@ -56,6 +59,17 @@ class Warming:
 
     async def run(self, changed: Callable[[], None]) -> None:
         """Return when every blob is here or has failed; `changed` is called whenever there is news."""
+        self._task.wanted_here += 1
+        try:
+            # nodes may have brought it here from another seed peer, and left again
+            if self._task.abandoned:
+                self._task.abandoned = False
+                await asyncio.to_thread(self._mirror.let_go, self._task.freight)
+            await self._run(changed)
+        finally:
+            self._task.wanted_here -= 1
+
+    async def _run(self, changed: Callable[[], None]) -> None:
         for _ in range(_MOST_LOOKS):
             await self._listen(changed)
             states = await asyncio.to_thread(lambda: {b: self._mirror.state(b).complete for b in self._sizes})
@@ -76,6 +90,10 @@ class Warming:
                     # in a thread: a large repository's beginning is long
                     for message in await asyncio.to_thread(_messages, batch):
                         self._hear(message)
+                    for carried in self._task.carried():
+                        found = carried.segment
+                        start, stop = Layout(found.size).segment_range(found.index)
+                        self._carried[found.blob, found.index] = stop - start
                     changed()
                     if not self._missing:
                         break
