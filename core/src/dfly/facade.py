@@ -100,10 +100,12 @@ class Answer:
 class Reads(Protocol):
     """What core offers a facade for one request."""
 
-    async def resolve(self, url: str, options: Options) -> Opened:
+    async def resolve(self, url: str, options: Options, *, vouched: bool = False) -> Opened:
         """Everything below a source URL, as the source lists it to a caller with these options; see `Backend.list`.
 
-        A branch is what it was a few seconds ago, and while the hub is away what it was last. Raises a DflyError.
+        A branch is what it was a few seconds ago, and while the hub is away what it was last. Raises a DflyError: AccessDenied
+        for a caller without a secret, where the snapshot is not known to be public and the facade has not `vouched` for it: that
+        its backend shows the hub nothing but `options`, no key file and no role of the machine.
         """
 
     async def passed_on(self, asked: Asked, upstream: str) -> Answer:

@@ -90,7 +90,7 @@ class Reads:
         self._asking: dict[str, asyncio.Task[Source]] = {}
         self._bringing: dict[tuple[str, ...], Bringing] = {}
 
-    async def resolve(self, url: str, options: Options) -> Source:
+    async def resolve(self, url: str, options: Options, *, vouched: bool = False) -> Source:
         """See `dfly.facade.Reads`. Who may have nothing without showing a secret gets AccessDenied."""
         key = _key(url, options)
         known = self._known.get(key)
@@ -98,7 +98,7 @@ class Reads:
             return known
         asking = self._asking.get(key)
         if asking is None:
-            asking = self._asking[key] = asyncio.create_task(self._ask(key, url, dict(options)))
+            asking = self._asking[key] = asyncio.create_task(self._ask(key, url, dict(options), vouched=vouched))
             asking.add_done_callback(partial(self._asked, key))
         # nobody who leaves takes the answer away from the others
         waiting = asyncio.shield(asking)
@@ -118,7 +118,8 @@ class Reads:
         source = content.opened
         assert isinstance(source, Source), "content of something else than `resolve` gave"
         wanted = Wanted(admitted=source.admitted, number=source.numbers[content.entry.path], content=content)
-        reading = Reading(wanted, cache=self._means.cache, records=self._means.records, pool=self._pool)
+        means = self._means
+        reading = Reading(wanted, cache=means.cache, records=means.records, readers=means.readers, pool=self._pool)
         if not await reading.find():
             reading.follow(self._bring(wanted, source.rights))
         return reading
@@ -151,10 +152,11 @@ class Reads:
         if self._bringing.get(key) is bringing:
             del self._bringing[key]
 
-    async def _ask(self, key: str, url: str, options: Options) -> Source:
+    async def _ask(self, key: str, url: str, options: Options, *, vouched: bool) -> Source:
         ask = Ask(url=url, recursive=True)
         try:
-            admitted = await self._in_pool(partial(self._admissions.admit, _STRANGER, ask, options, stop=self._closing))
+            admit = partial(self._admissions.admit, _STRANGER, ask, options, stop=self._closing, vouched=vouched)
+            admitted = await self._in_pool(admit)
         except Declined as declined:
             raise AccessDenied(str(declined), hint="show a token that may read it") from declined
         before = self._known.get(key)

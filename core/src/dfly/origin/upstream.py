@@ -2,10 +2,11 @@
 
 With `HF_ENDPOINT` set to a daemon's facade for everybody on the machine, dfget and the daemon itself inherit it. Asking the
 facade would go round in a circle, and its loopback address, sent to a seed peer, would mean another machine. So an endpoint
-that looks like a facade, because its path ends in the backend's prefix, is asked once whether it is one.
+that looks like a facade, because its path ends in the backend's scheme or prefix, is asked once whether it is one.
 """
 
 import threading
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,18 +34,19 @@ class Upstreams:
     def settled(self, backend_class: type[Backend], settings: Any) -> Any:
         """`settings` with the hub's own URL where an option that is an endpoint names a facade; else as they are."""
         changes: dict[str, Any] = {}
-        prefix = backend_class.prefix or backend_class.schemes[0]
+        # a facade is mounted at one of its plugin's schemes
+        places = {backend_class.prefix, *backend_class.schemes} - {""}
         for spec in option_fields(backend_class):
             url = getattr(settings, spec.field) if spec.endpoint else None
-            if isinstance(url, str) and (real := self._behind(url, prefix)) != url:
+            if isinstance(url, str) and (real := self._behind(url, places)) != url:
                 changes[spec.field] = spec.default if real is None else real
         return attrs.evolve(settings, **changes) if changes else settings
 
-    def _behind(self, url: str, prefix: str) -> str | None:
+    def _behind(self, url: str, places: Collection[str]) -> str | None:
         """The hub that `url` leads to; None where that is for the default to say: a facade that names none, or a circle."""
         seen: list[str] = []
         found = url
-        while _may_be_facade(found, prefix):
+        while _may_be_facade(found, places):
             place = found.rstrip("/")
             if place in seen or len(seen) >= _MOST_HOPS:
                 return None
@@ -72,12 +74,13 @@ class Upstreams:
         return told
 
 
-def _may_be_facade(url: str, prefix: str) -> bool:
+def _may_be_facade(url: str, places: Collection[str]) -> bool:
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and parts.path.rstrip("/").endswith(f"/{prefix}")
+    last = parts.path.rstrip("/").rpartition("/")
+    return parts.scheme in ("http", "https") and bool(last[1]) and last[2] in places
 
 
 def _upstream(answer: httpx.Response) -> str:

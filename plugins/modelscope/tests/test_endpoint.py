@@ -1,0 +1,254 @@
+"""Through a daemon's endpoint ModelScope's own client gets what it gets from the hub: the same files, the same refusals."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from modelscope.hub.snapshot_download import dataset_snapshot_download, snapshot_download
+from modelscope_hub import HubApi, HubConfig
+
+import dfly
+from dfly.config import Joining
+from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.plugins import Plugins
+from dfly.testing.lent import QUICK
+from dfly.testing.swarm import LONG_ENOUGH, small_swarm, tree
+from dfly_modelscope.testing import FixtureHub
+
+ODD = "sub/dir/100% a+b#c&d?é'.txt"
+FILES = {
+    "config.json": b'{"a": 1}' * 100,
+    "model.safetensors": bytes(range(256)) * 12_000,
+    "model-2.safetensors": bytes(range(255, -1, -1)) * 400,
+    ODD: b"odd",
+    "sub/readme.md": b"# Read me",
+    "empty": b"",
+}
+SIZE = sum(map(len, FILES.values()))
+Call = Callable[[str, Path], Any]
+
+
+@contextlib.contextmanager
+def daemon(folder: Path, *, seed_peers: tuple[str, ...] = ()) -> Iterator[str]:
+    """The URL of a daemon's endpoint; what the hub is, the environment says. A branch is asked for anew each time."""
+    joining = Joining(seed_peers=seed_peers, interface="127.0.0.1", back_to_source=not seed_peers)
+    config = NodeConfig(
+        data_dir=str(folder),
+        socket=str(folder / "s"),
+        joining=joining,
+        revision_ttl=0.0,
+        patience=QUICK,
+        listen=("127.0.0.1", 0),
+    )
+    with NodeDaemon(config).running() as started:
+        yield f"{started.url}/modelscope"
+
+
+@pytest.fixture
+def hub() -> Iterator[FixtureHub]:
+    # a cookie jar knows no ports: under one name the client would hand its cookie to the storage
+    with FixtureHub(cdn_name="localhost") as running:
+        yield running
+
+
+@pytest.fixture
+def filled(hub: FixtureHub) -> FixtureHub:
+    repo = hub.repo("owner/name", {"config.json": b"{}", "gone": b"1"})
+    repo.tag("v1.0")
+    repo.commit(FILES)
+    hub.repo("datasets/owner/name", {f"part/{n:03}.json": b"%d" % n for n in range(250)})
+    hub.repo("datasets/owner/small", {"train.json": b"[]", "part/0.bin": b"0" * 9999})
+    hub.repo("owner/private", FILES, private=True)
+    hub.repo("owner/gated", FILES, gated=True)
+    hub.repo("owner/bare", {})
+    hub.token("ms-x", grants=["owner/private", "owner/gated"])
+    hub.token("ms-y")
+    return hub
+
+
+@pytest.fixture(params=["alone", "swarm"])
+def endpoint(
+    request: pytest.FixtureRequest, filled: FixtureHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", filled.url)
+    with contextlib.ExitStack() as stack:
+        peers: tuple[str, ...] = ()
+        if request.param == "swarm":
+            peers = (stack.enter_context(small_swarm(tmp_path, plugins=Plugins())).url,)
+        yield stack.enter_context(daemon(tmp_path / "node", seed_peers=peers))
+
+
+def client(url: str, place: Path, token: str | None = None) -> HubApi:
+    return HubApi(HubConfig(endpoint=url, token=token, cache_dir=place / "cache", config_dir=place / "ms"))
+
+
+def snapshot(repo: str, *, dataset: bool = False, **more: Any) -> Call:
+    download = dataset_snapshot_download if dataset else snapshot_download
+    return lambda url, place: tree(download(repo, endpoint=url, cache_dir=str(place), **more))
+
+
+def repo(repo: str, token: str | None = None) -> Call:
+    def call(url: str, place: Path) -> Any:
+        client(url, place, token).download_repo(repo, "model", local_dir=place / "got")
+        return tree(place / "got")
+
+    return call
+
+
+def file(repo: str, name: str, token: str | None = None) -> Call:
+    def call(url: str, place: Path) -> Any:
+        client(url, place, token).download_file(repo, "model", name, local_dir=place / "got")
+        return (place / "got" / name).read_bytes()
+
+    return call
+
+
+def rows(kind: str, *, recursive: bool = True, root: str | None = None) -> Call:
+    def call(url: str, place: Path) -> Any:
+        found = client(url, place).legacy.list_repo_files("owner/name", kind, recursive=recursive, root=root)
+        return sorted((row["Path"], row["Type"], row["Size"], row["Sha256"], row["Name"]) for row in found)
+
+    return call
+
+
+CALLS: dict[str, Call] = {
+    "snapshot": snapshot("owner/name"),
+    "snapshot-of-a-tag": snapshot("owner/name", revision="v1.0"),
+    "snapshot-of-no-revision": snapshot("owner/name", revision="none"),
+    "snapshot-of-patterns": snapshot("owner/name", allow_patterns=["*.json", "sub/*"]),
+    "snapshot-of-a-data-set": snapshot("owner/small", dataset=True),
+    "snapshot-of-nothing": snapshot("owner/bare"),
+    "snapshot-of-nobody": snapshot("owner/none"),
+    "private-without-a-token": repo("owner/private"),
+    "private-with-another-token": repo("owner/private", "ms-y"),
+    "private-with-its-token": repo("owner/private", "ms-x"),
+    "gated-without-a-token": repo("owner/gated"),
+    "gated-with-another-token": repo("owner/gated", "ms-y"),
+    "gated-with-its-token": repo("owner/gated", "ms-x"),
+    "file": file("owner/name", "model.safetensors"),
+    "odd-file": file("owner/name", ODD),
+    "empty-file": file("owner/name", "empty"),
+    "no-file": file("owner/name", "none.bin"),
+    "rows": rows("model"),
+    "rows-of-a-level": rows("model", recursive=False),
+    "rows-of-a-folder": rows("model", root="sub"),
+    "rows-of-a-data-set": rows("dataset"),
+    "exists": lambda url, place: client(url, place).repo_exists("owner/name", "model"),
+    "exists-not": lambda url, place: client(url, place).repo_exists("owner/none", "model"),
+    "revisions": lambda url, place: [
+        ref["Revision"]
+        for refs in client(url, place).legacy.list_revisions_detail("owner/name", "model")
+        for ref in refs
+    ],
+}
+
+
+def outcome(call: Call, url: str, place: Path) -> Any:
+    place.mkdir()
+    try:
+        return call(url, place)
+    except Exception as error:
+        return type(error).__name__, getattr(error, "status_code", None)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_ends_as_at_the_hub(endpoint: str, filled: FixtureHub, tmp_path: Path, name: str) -> None:
+    through = outcome(CALLS[name], endpoint, tmp_path / "through")
+    assert filled.records.leaks() == []
+    # the client takes nothing past the daemon
+    assert {call.user_agent.partition("/")[0] for call in filled.calls("cdn")} <= {"dfly"}
+    assert through == outcome(CALLS[name], filled.url, tmp_path / "direct")
+
+
+def test_the_bytes_leave_the_hub_once_for_four_daemons(
+    filled: FixtureHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", filled.url)
+    with small_swarm(tmp_path, plugins=Plugins()) as swarm, contextlib.ExitStack() as stack:
+        for n in range(4):
+            url = stack.enter_context(daemon(tmp_path / f"node{n}", seed_peers=(swarm.url,)))
+            assert snapshot("owner/name")(url, tmp_path / f"cache{n}") == FILES
+    assert filled.records.bytes_sent() == SIZE
+
+
+def test_it_works_when_the_hub_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FixtureHub() as hub:
+        hub.repo("owner/name", FILES)
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+        with daemon(tmp_path / "node") as url:
+            assert snapshot("owner/name")(url, tmp_path / "first") == FILES
+            hub.fault("files", status=503, times=1000)
+            hub.fault("resolve", status=503, times=1000)
+            hub.records.clear()
+            assert snapshot("owner/name")(url, tmp_path / "second") == FILES
+            assert hub.calls("cdn") == []
+
+
+def test_a_download_that_broke_off_goes_on(endpoint: str, tmp_path: Path) -> None:
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / "got").mkdir(exist_ok=True)
+        (tmp_path / "got" / f"{name}.incomplete").write_bytes(FILES[name][:100])
+    assert repo("owner/name")(endpoint, tmp_path) == FILES
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "start", "stop"),
+    [
+        ("bytes=0-9", 206, 0, 10),
+        ("bytes=100-", 206, 100, 800),
+        ("bytes=-5", 206, 795, 800),
+        ("bytes=790-9999", 206, 790, 800),
+        ("bytes=800-", 416, 0, 0),
+        ("bytes=5-1", 200, 0, 800),
+        ("bytes=0-1,5-6", 200, 0, 800),
+        ("lines=1-2", 200, 0, 800),
+    ],
+)
+def test_ranges(
+    filled: FixtureHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str,
+    status: int,
+    start: int,
+    stop: int,
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", filled.url)
+    with daemon(tmp_path / "node") as url:
+        for path in (
+            "/api/v1/models/owner/name/repo?FilePath=config.json",
+            "/models/owner/name/resolve/master/config.json",
+        ):
+            answer = httpx.get(f"{url}{path}", headers={"Range": asked}, trust_env=False)
+            assert answer.status_code == status
+            if status != 416:
+                assert answer.content == FILES["config.json"][start:stop]
+            if status == 206:
+                assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/800"
+        head = httpx.head(f"{url}{path}", trust_env=False)
+        assert (head.headers["content-length"], head.content) == ("800", b"")
+
+
+def test_the_command_downloads_from_it(endpoint: str, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "modelscope"), "download", "--model", "owner/name"]
+    env = {**os.environ, "MODELSCOPE_ENDPOINT": endpoint, "MODELSCOPE_CACHE": str(tmp_path / "cache")}
+    subprocess.run(
+        [*command, "--local_dir", str(tmp_path / "got")], env=env, check=True, capture_output=True, timeout=LONG_ENOUGH
+    )
+    assert tree(tmp_path / "got") == FILES
+
+
+def test_dfget_sees_through_it_to_the_hub(endpoint: str, filled: FixtureHub, tmp_path: Path) -> None:
+    filled.records.clear()
+    options = {"ms": {"endpoint": endpoint}}
+    dfly.fetch("modelscope://owner/name", str(tmp_path / "out"), recursive=True, options=options, patience=QUICK)
+    assert tree(tmp_path / "out") == FILES
+    # a dfget that did not would have the daemon fetch it
+    assert {call.user_agent.partition("/")[0] for call in filled.calls("resolve")} == {"dfly"}
+    assert not any((tmp_path / "node").rglob("*.safetensors"))
