@@ -71,7 +71,7 @@ def test_too_few_nodes_are_told_before_anything_is_fetched(seed, node, dfctl, st
     node("one", peer)
     stand(peer, 1)
     done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "2")
-    assert (done.code, "1 node of 2 stand by" in done.err) == (12, True), done.err
+    assert (done.code, "1 of the 2 nodes asked for stand by" in done.err) == (12, True), done.err
     assert origin.total == 0
 
 

@@ -15,7 +15,7 @@ import typer
 
 from dfly.backend import build_options
 from dfly.cli import flags
-from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
+from dfly.cli.desk import CaFile, Json, TokenFile, at_desk, seed_peer_url
 from dfly.cli.hearsay import first_pass
 from dfly.cli.options import (
     Options,
@@ -39,6 +39,15 @@ if TYPE_CHECKING:
 #: Seconds without a sign of life from the seed peer.
 _SILENCE = 30.0
 
+SeedPeer = Annotated[
+    str | None,
+    typer.Option(
+        "--seed-peer",
+        metavar="URL",
+        parser=flags.checked(seed_peer_url),
+        help="The seed peer that is to have it, and that nodes stand by at.",
+    ),
+]
 Nodes = Annotated[
     Any,
     typer.Option(
@@ -82,7 +91,7 @@ def _acquainted(argv: Sequence[str], plugins: Plugins, switches: set[str]) -> Pl
 
 def preheat(
     urls: flags.Urls,
-    seed_peer: SeedPeerUrl = None,
+    seed_peer: SeedPeer = None,
     recursive: flags.Recursive = False,  # noqa: FBT002 - typer calls it by name
     include: flags.Include = [],  # noqa: B006 - typer hands out a list of its own
     exclude: flags.Exclude = [],  # noqa: B006 - as include
@@ -120,7 +129,7 @@ def preheat(
             found = [order.follow(desk, job) for order, job in zip(orders, begun, strict=True)]
         except KeyboardInterrupt:
             raise Cancelled("cancelled; what the seed peer and its nodes have begun goes on") from None
-    sys.stdout.write(_as_json(found) if json_ else report_text(found))
+    sys.stdout.write(_as_json(found) if json_ else report_text(one for one in found if one["source"]))
     _raise_first(found)
     return 0
 
@@ -227,8 +236,10 @@ def _raise_first(found: list[dict[str, Any]]) -> None:
         wrong += [(f"{one['url']}{f', {who}' if who else ''}", error) for who, error in errors]
     if not wrong:
         return
-    lines = [f"  {where}: {error['message']}{_paths(error)}" for where, error in wrong]
     first = wrong[0][1]
+    if len(found) == 1 and not found[0]["source"]:
+        raise revive(first["type"], first["message"], first["hint"], {})
+    lines = [f"  {where}: {error['message']}{_paths(error)}" for where, error in wrong]
     raise revive(first["type"], "not everything is preheated:\n" + "\n".join(lines), first["hint"], {})
 
 

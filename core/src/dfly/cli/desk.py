@@ -22,7 +22,8 @@ OPERATOR = "/v1/operator/"
 LONG = 86400.0
 
 
-def _url(text: str) -> str:
+def seed_peer_url(text: str) -> str:
+    """`text`, if it is the URL of one, without a trailing slash. Raises ValueError with what to write instead."""
     if not text.startswith(("http://", "https://")):
         raise ValueError(f"{text!r} is not a seed peer; write http://HOST:PORT or https://HOST:PORT")
     return text.rstrip("/")
@@ -33,7 +34,7 @@ SeedPeerUrl = Annotated[
     typer.Option(
         "--seed-peer",
         metavar="URL",
-        parser=checked(_url),
+        parser=checked(seed_peer_url),
         help="Ask this seed peer; without it, the node daemon of this machine.",
     ),
 ]

@@ -58,12 +58,11 @@ class View:
 
 
 def report_text(preheats: Iterable[Row]) -> str:
-    """What each machine has of each source, as a list."""
+    """What each machine has of each source that was found, as a list."""
     lines = []
     for found in preheats:
-        name = found["source"] or found["url"]
-        files = f": {count_text(found['files'], 'file')}" if found["source"] else ""
-        lines.append(f"{name}{files}{'' if found['ok'] else ' (not all of it)'}")
+        whole = "" if found["ok"] else " (not all of it)"
+        lines.append(f"{found['source']}: {count_text(found['files'], 'file')}{whole}")
         rows = [row for row in (found["seed_peer"], *found["nodes"]) if row is not None]
         width = max((len(_who(row)) for row in rows), default=0)
         lines += [f"  {_who(row):<{width}}  {row['state']:<7}  {_outcome(row)}" for row in rows]

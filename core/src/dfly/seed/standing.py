@@ -93,12 +93,13 @@ class Roster:
         if len(found) < wanted:
             where = f" at {choice.location}" if choice.location else ""
             raise SwarmError(
-                f"{len(found) or 'no'} node{'s' if len(found) > 1 else ''} of {wanted} stand by{where}"
+                f"{len(found)} of the {wanted} nodes asked for stand by{where}"
                 if choice.count
                 else f"no node stands by{where}",
                 hint="start node daemons with dfdaemon --join and this seed peer's URL; or leave out --nodes",
             )
-        return sorted(found, key=lambda standing: _rank(task, standing.node))[: choice.count]
+        first = sorted(found, key=lambda standing: _rank(task, standing.node))[: choice.count]
+        return sorted(first, key=lambda standing: (standing.location, standing.node))
 
     def close(self) -> None:
         """End every connection."""
