@@ -69,6 +69,7 @@ class Neighbours:
         self._going: dict[str, threading.Thread] = {}
         self._serving: OrderedDict[str, Serving] = OrderedDict()
         self._nodes: dict[str, str] = {}
+        self._sources: dict[str, dict[str, int]] = {}
         self._again: dict[str, float] = {}
         self._keeper = threading.Thread(target=self._keep, name="dfly-neighbours", daemon=True)
         cache.on_gone.append(self._gone)
@@ -192,6 +193,7 @@ class Neighbours:
                 stop=under_way.stop,
                 node=self._node(task),
                 grows=True,
+                sources=self._sources_of(task),
             ) as rolling,
         ):
             under_way.under_way(rolling)
@@ -226,6 +228,7 @@ class Neighbours:
             cache=self._cache,
             damaged=self._damaged,
             parts=freight.pack.blobs if freight.pack else (),
+            sources=self._sources_of(task),
         )
         reserve.close()
         with self._lock:
@@ -267,6 +270,11 @@ class Neighbours:
     def _node(self, task: str) -> str:
         with self._lock:
             return self._nodes.setdefault(task, secrets.token_hex(8))
+
+    def _sources_of(self, task: str) -> dict[str, int]:
+        """What that node has got from where: the ring is to hear of it, whichever of its errands brought it."""
+        with self._lock:
+            return self._sources.setdefault(task, {})
 
     # After a restart, and after a seed peer was away
 

@@ -91,7 +91,8 @@ class Serving:
     """Serves `held` (by blob id) in the ring where `succession` sits, as the node `me`, until `leave`.
 
     `damaged(blob)` is called when a blob turns out not to be what it was; it must not block. `inbox` is where the share's
-    events go. `parts` are further blobs of the task, which travel in its pack: only outsiders take them one by one.
+    events go. `sources` is what this node brought, in bytes by source. `parts` are further blobs of the task, which travel in its
+    pack: only outsiders take them one by one.
     """
 
     def __init__(
@@ -105,12 +106,13 @@ class Serving:
         cache: Cache,
         damaged: Callable[[str], None],
         parts: Collection[str] = (),
+        sources: dict[str, int] | None = None,
     ) -> None:
         self._held, self._parts = dict(held), frozenset(parts)
         self._succession, self._seat = succession, succession.seat
         self._share, self._inbox, self._cache, self._damaged = share, inbox, cache, damaged
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
-        self._reports = Reports(me.node)
+        self._reports = Reports(me.node, sources={} if sources is None else sources)
         self._ring = wire.Ring()
         self._seed_hosts: tuple[str, ...] = ()
         self._complete: set[str] = set()

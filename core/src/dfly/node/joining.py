@@ -93,11 +93,12 @@ class Joined:
         stop: threading.Event,
         node: str = "",
         grows: bool = False,
+        sources: dict[str, int] | None = None,
     ) -> Iterator[Rolling]:
         """The same in a session that is there, whose events of these blobs come to `inbox`.
 
         Should this node stand in, it keeps what it serves below `place`. `node` is what the ring knows it by, anew where not
-        given. `grows`: more may be wanted on the way (`Rolling.also`).
+        given. `grows`: more may be wanted on the way (`Rolling.also`). `sources` are as for `Rolling`.
         """
         joining = self.joining
         with ExitStack() as stack:
@@ -114,6 +115,7 @@ class Joined:
                 patience=joining.patience,
                 declined=self.freight().sizes().keys() - arrivals.keys(),
                 grows=grows,
+                sources=sources,
             )
             reserve.known = rolling.known_segments
             yield stack.enter_context(rolling)

@@ -54,6 +54,7 @@ class Rolling:
 
     A context manager; `bring`, then `linger`. One that `grows` remembers what it hears of other blobs, which may be wanted later.
 
+    `sources` are the bytes that this node has of the task already, by source, and are counted on.
     `inbox` is where `swarm` puts its events; `patience` is how many seconds may pass without a
     byte while the seed peer is away or does not send what it has published.
     """
@@ -71,6 +72,7 @@ class Rolling:
         patience: float,
         declined: Collection[str] = (),
         grows: bool = False,
+        sources: dict[str, int] | None = None,
     ) -> None:
         self._unheard: dict[str, list[wire.Segment | wire.Blob]] | None = {} if grows else None
         self._flows = {blob: Flow(arrival) for blob, arrival in arrivals.items()}
@@ -78,7 +80,7 @@ class Rolling:
         self._emit, self._stop = emit, stop
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
         self._workers = Workers(inbox.put)
-        self._reports = Reports(me.node, declined=tuple(sorted(declined)))
+        self._reports = Reports(me.node, declined=tuple(sorted(declined)), sources={} if sources is None else sources)
         self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
         self._circle = Circle(swarm=swarm, trust=self._trust, seat=succession.seat)
         self._hearing = Hearing()
