@@ -4,8 +4,10 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
+from typer.main import get_command
 
 from dfly.cli import dfctl, dfdaemon, dfget
 from dfly.cli.options import declared_flags
@@ -22,14 +24,27 @@ def only_flags_there_are(argv: Sequence[str]) -> None:
     assert flags <= _flags(program, argv), f"{flags - _flags(program, argv)}: no flag of {program}"
 
 
+def every_flag() -> set[str]:
+    """The flags of all our programs."""
+    return declared_flags(dfdaemon.dfdaemon).union(declared_flags(dfget.dfget), *map(_of, _subcommands(()).values()))
+
+
 def _flags(program: str, argv: Sequence[str]) -> set[str]:
     if program == "dfctl":
-        from typer.main import get_command
-
-        command = get_command(dfctl._app(Plugins(), argv))
-        assert argv[1] in command.commands, f"dfctl has no {argv[1]}"
-        return {flag for parameter in command.commands[argv[1]].params for flag in parameter.opts}
+        commands = _subcommands(argv[1:])
+        assert argv[1] in commands, f"dfctl has no {argv[1]}"
+        return _of(commands[argv[1]])
     return declared_flags({"dfdaemon": dfdaemon.dfdaemon, "dfget": dfget.dfget}[program])
+
+
+def _subcommands(argv: Sequence[str]) -> Mapping[str, Any]:
+    group: Any = get_command(dfctl._app(Plugins(), argv))
+    found: Mapping[str, Any] = group.commands
+    return found
+
+
+def _of(command: Any) -> set[str]:
+    return {flag for parameter in command.params for flag in parameter.opts}
 
 
 @attrs.frozen

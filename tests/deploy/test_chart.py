@@ -179,6 +179,7 @@ def test_each_seed_peer_is_joined_by_its_own_name():
     rendered = render({"seedPeer": {"replicas": 2}}, name="models", namespace="ml")
     service = rendered.the("Service", "-seed-peer")
     assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
     (node,) = rendered.the("DaemonSet")["spec"]["template"]["spec"]["containers"]
     joined = [word.partition("=")[2] for word in node["args"] if word.startswith("--join=")]
     name = service["metadata"]["name"]
