@@ -181,6 +181,20 @@ def test_operators_only(carried, closed, dfctl, tmp_path, monkeypatch):
     assert dfctl("import", archive, "--seed-peer", swarm.url).code == 0
 
 
+def test_what_the_disk_has_spoiled_is_not_carried_on(hub, seed_peer, dfctl, tmp_path):
+    beside = seed_peer("beside")
+    beside.node(MODEL).done()
+    (large,) = [file for file in (tmp_path / "beside").rglob("data") if file.stat().st_size == len(WEIGHTS)]
+    large.chmod(0o600)
+    with open(large, "r+b") as file:
+        file.seek(len(WEIGHTS) - 1)
+        file.write(b"x" if WEIGHTS[-1:] != b"x" else b"y")
+    said = dfctl("export", MODEL, "-o", tmp_path / "it.tar", "--seed-peer", beside.url)
+    assert said.code == dfly.SwarmError.exit_code
+    assert "the archive broke off after " in said.err
+    assert not list(tmp_path.glob("it.tar*"))
+
+
 @pytest.mark.parametrize("argv", [("import", "x.tar"), ("export", "-o", "-", "--json", MODEL)], ids=["where", "json"])
 def test_what_cannot_be_is_said(dfctl, argv):
     assert dfctl(*argv).code == dfly.UsageError.exit_code
@@ -198,6 +212,18 @@ def test_a_node_daemon_exports_what_it_has(hub, seed_peer, carried, dfctl, tmp_p
         said = dfctl("export", MODEL, "-o", tmp_path / "node.tar")
         assert said.code == 0, said.err
     assert (tmp_path / "node.tar").read_bytes() == carried(MODEL, seed=beside).read_bytes()
+
+
+def test_a_node_daemon_behind_a_closed_seed_peer_needs_no_hub_either(carried, closed, hub, tmp_path):
+    swarm = closed(carried(MODEL))
+    joining = Joining(seed_peers=(swarm.url,), back_to_source=False)
+    config = NodeConfig(data_dir=str(tmp_path / "daemon"), socket=str(tmp_path / "s"), joining=joining)
+    with NodeDaemon(config, plugins=Plugins()).running():
+        for name in ("cold", "warm"):
+            lender = Daemon(str(tmp_path / "s"))
+            dfly.fetch(f"{MODEL}@main", str(tmp_path / name), recursive=True, lender=lender, joining=joining)
+            assert tree(tmp_path / name) == FILES
+    assert hub.calls() == []
 
 
 def test_an_import_outlives_a_restart_and_is_gone_once_removed(carried, hub, dfctl, tmp_path, monkeypatch):

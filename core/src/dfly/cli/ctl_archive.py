@@ -11,7 +11,7 @@ import typer
 
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
 from dfly.cli.units import count_text, printable, size_text
-from dfly.errors import OutputError, UsageError
+from dfly.errors import OutputError, SwarmError, UsageError
 
 if TYPE_CHECKING:
     import httpx
@@ -50,7 +50,7 @@ def export(
     ):
         size = int(response.headers.get("Content-Length", 0))
         with _written(output, size) as file:
-            _copy(response, file)
+            _copy(response, file, size=size)
     if output != "-":
         said = {"file": output, "bytes": size, "snapshots": snapshots}
         text = f"exported {count_text(len(snapshots), 'snapshot')} to {output}: {size_text(size)}\n"
@@ -117,9 +117,19 @@ def _refuse_full(folder: str, size: int) -> None:
         )
 
 
-def _copy(response: "httpx.Response", file: BinaryIO) -> None:
-    for chunk in response.iter_raw(_CHUNK):
-        file.write(chunk)
+def _copy(response: "httpx.Response", file: BinaryIO, *, size: int) -> None:
+    import httpx
+
+    done = 0
+    try:
+        for chunk in response.iter_raw(_CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+    except httpx.HTTPError as error:
+        raise SwarmError(
+            f"the archive broke off after {size_text(done)} of {size_text(size)}",
+            hint="if that happens again, something in it is damaged: dfctl verify, and the other side's log says what",
+        ) from error
 
 
 @contextmanager

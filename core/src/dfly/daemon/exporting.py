@@ -1,20 +1,25 @@
 """What a node daemon has, as the export of seed peers reads it (`dfly.seed.export`): the same archive, from a node's cache."""
 
-from collections.abc import Sequence
-
 import attrs
 
 from dfly.daemon.cache import Cache
 from dfly.daemon.records import Record, Records
+from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.export import Export
 from dfly.seed.remembered import Remembered, revision_of, shareable
 from dfly.store.blobs import Committed
 
 
-def export_from(cache: Cache, records: Records, plugins: Plugins) -> Export:
+def export_from(cache: Cache, records: Records, *, plugins: Plugins, backends: Backends) -> Export:
     """The face that exports what is in `cache`; nothing of it is given up meanwhile."""
-    return Export(named=lambda name: _named(records, name), store=_Kept(cache), plugins=plugins, holding=cache.in_use)
+    return Export(
+        remembered=lambda: [_remembered(record) for record in records.all()],
+        store=_Kept(cache),
+        plugins=plugins,
+        backends=backends,
+        holding=cache.in_use,
+    )
 
 
 @attrs.frozen
@@ -23,11 +28,6 @@ class _Kept:
 
     def committed(self, blob: str) -> Committed | None:
         return self._cache.usable(blob)
-
-
-def _named(records: Records, name: str) -> Sequence[Remembered]:
-    found = map(_remembered, records.all())
-    return [each for each in found if name in (each.task, each.task.partition("-")[0]) or name in each.names]
 
 
 def _remembered(record: Record) -> Remembered:

@@ -181,7 +181,7 @@ class NodeDaemon:
                 faces=(
                     self._inventory(parts),
                     endpoints,
-                    export_from(parts.cache, parts.records, self._plugins),
+                    export_from(parts.cache, parts.records, plugins=self._plugins, backends=parts.backends),
                     exposition,
                 ),
                 readiness=readiness,

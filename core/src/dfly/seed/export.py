@@ -13,11 +13,12 @@ import attrs
 import structlog
 from aiohttp import web
 
-from dfly.backend import option_fields
+from dfly.backend import build_options, option_fields
 from dfly.errors import NotFound, OutputError, UsageError
 from dfly.packs import entry_blob
 from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words
+from dfly.seed.catalog import Opener
 from dfly.seed.faces import OPERATOR
 from dfly.seed.remembered import Remembered, shareable
 from dfly.store import archive
@@ -43,11 +44,12 @@ def _nothing_held(_: Iterable[str]) -> AbstractContextManager[None]:
 
 @attrs.frozen(kw_only=True)
 class Export:
-    """A Face. `named` finds what is remembered by a URL or task, the latest used last; `holding` keeps blobs meanwhile."""
+    """A Face. `remembered` gives all snapshots, the latest used last; `holding` keeps blobs here meanwhile."""
 
-    named: Callable[[str], Sequence[Remembered]]
+    remembered: Callable[[], Sequence[Remembered]]
     store: Holdings
     plugins: Plugins
+    backends: Opener
     holding: Callable[[Iterable[str]], AbstractContextManager[None]] = _nothing_held
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -86,7 +88,9 @@ class Export:
 
     def _chosen(self, name: str) -> Sequence[Remembered]:
         """What `name` means now: the whole of its source where that was ever asked for, else every part."""
-        found = self.named(name)
+        records = self.remembered()
+        found = [each for each in records if name in (each.task, each.task.partition("-")[0]) or name in each.names]
+        found = found or [record for record in records if self._is_another_name(name, record)]
         if not found:
             raise NotFound(
                 f"{bare_url(name)} is not known here", kind="snapshot", hint="dfctl ls shows what is; fetch it first"
@@ -99,6 +103,17 @@ class Export:
                 latest[choice] = record
         whole = latest.get((True, (), ()))
         return list(latest.values()) if whole is None else [whole]
+
+    def _is_another_name(self, name: str, record: Remembered) -> bool:
+        """Whether the plugin takes `name` for the whole of this."""
+        try:
+            backend_class = self.plugins.backend_for(name)
+            backend = self.backends.get(backend_class, build_options(backend_class, {}))
+            names = tuple(self._names(record))
+            found = backend.covers(name, record.snapshot, names=names, revisions=record.revisions)
+        except (UsageError, NotFound):
+            return False
+        return found is not None and found.entries == record.snapshot.entries
 
     def _archived(self, record: Remembered, blobs: dict[str, tuple[ArchivedBlob, str]]) -> Archived:
         entries, missing = [], []

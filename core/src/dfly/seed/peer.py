@@ -246,7 +246,7 @@ class SeedPeer:
                     Tracker(tasks=tasks, keys=keys),
                     Files(tasks=tasks, keys=keys, egress=egress),
                     Torrents(memory=memory, tasks=tasks, keys=keys),
-                    Export(named=memory.named, store=tasks.mirror, plugins=self._plugins),
+                    Export(remembered=memory.all, store=tasks.mirror, plugins=self._plugins, backends=backends),
                     Import(mirror=tasks.mirror, memory=memory, plugins=self._plugins),
                     exposition,
                     page,
