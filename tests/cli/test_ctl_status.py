@@ -169,7 +169,13 @@ def test_of_a_daemon_peers_shows_its_places(desk, capsys):
 
 
 def test_config_is_one_setting_a_line(desk, capsys):
-    settings = {"data_dir": "/d", "fetch": {"concurrency": 8, "limit_rate": None}, "users": [0, 7], "insecure": False}
+    settings = {
+        "data_dir": "/d",
+        "fetch": {"concurrency": 8, "limit_rate": None},
+        "users": [0, 7],
+        "advertise": [],
+        "insecure": False,
+    }
     desk.answers["config"] = {"role": "node", "version": "0.1.0", "settings": {**settings, "cluster_token": "set"}}
     rows = [line.split(maxsplit=1) for line in ran(capsys, "config", "--seed-peer", desk.url).out.splitlines()]
     assert rows == [
@@ -178,6 +184,7 @@ def test_config_is_one_setting_a_line(desk, capsys):
         ["fetch.concurrency", "8"],
         ["fetch.limit_rate", "-"],
         ["users", "0 7"],
+        ["advertise", "none"],
         ["insecure", "no"],
         ["cluster_token", "set"],
     ]

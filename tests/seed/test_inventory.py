@@ -238,7 +238,7 @@ def test_one_that_nodes_are_fetching_is_removed_only_by_force(desk):
     with desk.listening(task) as lines:
         refused = desk.post("remove", url=URL)
         assert refused.status_code == 409
-        assert "1 nodes in its ring" in refused.json()["message"]
+        assert "1 node in its ring" in refused.json()["message"]
         assert desk.row()["complete"]
         desk.done("remove", url=URL, force=True)
         assert desk.on_disk() == set()

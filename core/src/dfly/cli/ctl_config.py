@@ -26,7 +26,7 @@ def _lines(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         if isinstance(value, dict):
             yield from _lines(value, f"{prefix}{name}.")
         elif isinstance(value, list):
-            yield prefix + name, " ".join(map(str, value)) or "-"
+            yield prefix + name, " ".join(map(str, value)) or "none"
         elif isinstance(value, bool):
             yield prefix + name, "yes" if value else "no"
         else:

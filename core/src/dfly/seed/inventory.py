@@ -189,7 +189,7 @@ class Inventory:
             nodes = sum(member.connected for member in task.scheduler.known()) if task is not None else 0
             if nodes and not force:
                 raise SwarmError(
-                    f"{source} has {nodes} nodes in its ring",
+                    f"{source} has {nodes} node{'s' * (nodes > 1)} in its ring",
                     hint="wait until they are done, or give --force: they ask for it again, from the hub",
                 )
             if any(self.tasks.mirror.busy(blob) for blob in blobs):
