@@ -1,6 +1,6 @@
 """Stock clients have a blob from the nodes alone, from the seed peer alone, and from both, byte for byte.
 
-libtorrent takes five seconds to give up on uTP, which our nodes do not speak.
+libtorrent takes four seconds to give up on uTP, which our nodes do not speak, and both clients look around once a second.
 """
 
 import contextlib
@@ -40,13 +40,23 @@ def test_from_the_seed_peer_alone_where_no_node_is_there(site, client, tmp_path)
     assert here.egress()["files"] >= len(MODEL)
 
 
-def test_from_both_at_once(site, tmp_path):
+def test_with_nodes_and_the_web_seed_both_at_hand(site, tmp_path):
     here = site()
     here.node()
     torrent = here.torrents()["model.bin"]
     here.await_nodes(torrent)
     aria2c(torrent, tmp_path / "down")
     assert (tmp_path / "down/model.bin").read_bytes() == MODEL
+
+
+def test_a_client_that_insists_on_encryption_has_the_web_seed(site, tmp_path):
+    here = site()
+    here.node()
+    torrent = here.torrents()["model.bin"]
+    here.await_nodes(torrent)
+    aria2c(torrent, tmp_path / "down", "--bt-require-crypto=true", "--bt-min-crypto-level=arc4")
+    assert (tmp_path / "down/model.bin").read_bytes() == MODEL
+    assert here.egress()["files"] >= len(MODEL)
 
 
 def test_a_small_file_that_travelled_in_a_pack_comes_from_nodes_by_itself(site, tmp_path):
@@ -59,7 +69,7 @@ def test_a_small_file_that_travelled_in_a_pack_comes_from_nodes_by_itself(site, 
     assert here.egress().get("files", 0) == 0
 
 
-def test_a_node_whose_blob_is_damaged_gives_nothing_wrong_and_the_web_seed_the_rest(site, tmp_path):
+def test_a_node_whose_blob_was_damaged_since_does_a_client_no_harm(site, tmp_path):
     here = site()
     here.node()
     torrent = here.torrents()["model.bin"]
