@@ -177,17 +177,24 @@ def test_the_bytes_leave_the_hub_once_for_four_daemons(
     assert filled.records.bytes_sent() == SIZE
 
 
-def test_it_works_when_the_hub_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with FixtureHub() as hub:
+@pytest.mark.parametrize("gone", ["out-of-order", "not-there"])
+def test_it_works_when_the_hub_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
+    monkeypatch.setattr("dfly_modelscope.facade.ADMITTED", 0.0)
+    with contextlib.ExitStack() as stack:
+        life = stack.enter_context(contextlib.ExitStack())
+        hub = life.enter_context(FixtureHub())
         hub.repo("owner/name", FILES)
         monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
-        with daemon(tmp_path / "node") as url:
-            assert snapshot("owner/name")(url, tmp_path / "first") == FILES
-            hub.fault("files", status=503, times=1000)
-            hub.fault("resolve", status=503, times=1000)
-            hub.records.clear()
-            assert snapshot("owner/name")(url, tmp_path / "second") == FILES
-            assert hub.calls("cdn") == []
+        url = stack.enter_context(daemon(tmp_path / "node"))
+        assert snapshot("owner/name")(url, tmp_path / "first") == FILES
+        if gone == "not-there":
+            life.close()
+        else:
+            for kind in ("files", "resolve", "region", "revisions", "info"):
+                hub.fault(kind, status=503, times=10_000)
+        hub.records.clear()
+        assert snapshot("owner/name")(url, tmp_path / "second") == FILES
+        assert hub.records.bytes_sent() == 0
 
 
 def test_a_download_that_broke_off_goes_on(endpoint: str, tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ class ModelScopeFacade(Facade):
         bare = {name: value for name, value in asked.headers.items() if not name.startswith(("range", "if-"))}
         try:
             said = await reads.passed_on(attrs.evolve(asked, method="HEAD", headers=bare), self._upstream)
+            if said.status >= 500 and age < ADMITTED_ALONE:
+                return None
             if said.status >= 400:
                 self._admitted.pop(who, None)
                 # a GET of the same says why in its body
