@@ -1,5 +1,6 @@
 """The chart is what Kubernetes takes, confines what it starts, and refuses what could not work."""
 
+import json
 import re
 
 import helm_python
@@ -73,17 +74,43 @@ def _names(values: dict) -> set[str]:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_examples_set_nothing_that_there_is_not(name):
-    known = yaml.safe_load((CHART / "values.yaml").read_text())
+def test_the_examples_set_what_there_is(name):
+    with helm_python.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(values_of(name))
 
-    def unknown(given: dict, at: dict, path: str) -> list[str]:
-        found = [f"{path}{key}" for key in given if at and key not in at]
-        for key, value in given.items():
-            if isinstance(value, dict) and isinstance(at.get(key), dict):
-                found += unknown(value, at[key], f"{path}{key}.")
-        return found
 
-    assert unknown(values_of(name), known, "") == []
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seedpeer": {"replicas": 2}},
+        {"node": {"hostnetwork": True}},
+        {"seedPeer": {"replicas": "two"}},
+        {"logLevel": "verbose"},
+        {"preheat": ["hf://owner/model"]},
+    ],
+    ids=str,
+)
+def test_a_value_that_there_is_not_is_refused(wrong):
+    with helm_python.Chart.load(str(CHART)) as chart, pytest.raises(helm_python.HelmError):
+        chart.validate_schema(wrong)
+
+
+def test_the_schema_knows_every_value_and_no_other():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    # what a chart hands down to those that it is made of
+    del schema["properties"]["global"]
+    seen = []
+
+    def compare(at: dict, values: dict, path: str) -> None:
+        assert at["properties"].keys() == values.keys(), path
+        assert at["additionalProperties"] is False, path
+        for name, below in at["properties"].items():
+            seen.append(name)
+            if "properties" in below:
+                compare(below, values[name], f"{path}.{name}")
+
+    compare(schema, yaml.safe_load((CHART / "values.yaml").read_text()), "values")
+    assert len(seen) > 60
 
 
 def test_everything_runs_confined(rendered):

@@ -193,6 +193,12 @@ def test_from_helm_install_to_the_first_model(hub, machine, start, kubernetes):
     for place in (url, own):
         assert "dfly_" in httpx.get(f"{place}/metrics", trust_env=False).text
 
+    # a library's HF_ENDPOINT: the Service leads to this port
+    service = rendered.the("Service", "-node")["spec"]
+    assert (service["internalTrafficPolicy"], service["ports"][0]["targetPort"]) == ("Local", "http")
+    config = httpx.get(f"{own}/hf/{MODEL}/resolve/main/config.json", trust_env=False, follow_redirects=True, timeout=60)
+    assert config.content == FILES["config.json"]
+
     spec = example_pod()["spec"]
     (model,), (main,) = spec["initContainers"], spec["containers"]
     socket = {"DFLY_SOCKET": str(here.path("/run/dfly/dfly.sock")), "DFLY_SEED_PEERS": url}
