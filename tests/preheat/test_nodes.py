@@ -1,10 +1,14 @@
 """Preheat of nodes: a later dfget beside each of them moves nothing."""
 
+import attrs
+import httpx
 import pytest
 
+from dfly.layout import Layout
+from dfly.packs import Freight
 from dfly.plugins import Plugins
-from dfly.seed.tasks import Tasks
 from dfly.testing.swarm import tree
+from dfly.wire import Ask, Have, Resolved, Segment
 from tests.preheat.conftest import DISTINCT, FILES, MODEL, until
 from tests.swarm_e2e.origin import Origin
 
@@ -190,10 +194,35 @@ def test_a_seed_peer_that_lost_its_disk_is_filled_by_nodes(replaced, dfctl, orig
     assert origin.total == 0
 
 
-def test_or_by_the_hub_where_they_leave_meanwhile(monkeypatch, request, dfctl, origin):
-    monkeypatch.setitem(Tasks.__init__.__kwdefaults__, "held_back", 0.5)
-    peer, one = request.getfixturevalue("replaced")
-    one.stop()
-    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--json")
-    assert (done.code, done.seed_peer["bytes"]) == (0, DISTINCT), done.err
-    assert done.seed_peer["sources"].get("hub", 0) == origin.total
+def published(client, resolved) -> tuple[Segment, ...]:
+    """Every segment of a task whose blobs are complete, with the seed peer's mark."""
+    found = []
+    for blob, size in Freight.of(resolved.snapshot, task=resolved.task).sizes().items():
+        told, layout = client.get(f"/v1/snapshots/{resolved.task}/hashes/{blob}").content, Layout(size)
+        macs = told[20 * layout.pieces :]
+        for index in range(layout.segments):
+            pieces = layout.segment_pieces(index)
+            hashes, mac = told[20 * pieces.start : 20 * pieces.stop], macs[16 * index : 16 * index + 16].hex()
+            found.append(Segment(blob=blob, index=index, size=size, hashes=hashes, mac=mac))
+    return tuple(found)
+
+
+def test_what_nodes_said_they_hold_is_fetched_after_all_when_they_have_left(seed, dfctl, origin):
+    first, second = seed(), seed("second")
+    assert dfctl(MODEL, "-r", "--seed-peer", first.url).code == 0
+    ask = Ask(url=MODEL, recursive=True)
+    with httpx.Client(base_url=first.url, trust_env=False, timeout=60) as client:
+        resolved = Resolved.decode(client.post("/v1/snapshots", content=ask.encode()).content)
+        segments = published(client, resolved)
+    with httpx.Client(base_url=second.url, trust_env=False, timeout=60) as client:
+        client.post("/v1/snapshots", content=attrs.evolve(ask, known=resolved).encode()).raise_for_status()
+        place = f"/v1/snapshots/{resolved.task}"
+        # one that cannot be dialled: nothing is taken from it
+        with client.stream("GET", f"{place}/events", params={"node": "n", "port": "0"}) as stream:
+            next(stream.iter_lines())
+            have = client.post(f"{place}/have", content=Have(node="n", segments=segments).encode())
+            assert have.json() == {"believed": len(segments)}
+    origin.sent.clear()
+    done = dfctl(MODEL, "-r", "--seed-peer", second.url, "--timeout", "40s", "--json")
+    assert (done.code, done.seed_peer["sources"]) == (0, {"hub": DISTINCT}), done.err
+    assert origin.total == DISTINCT
