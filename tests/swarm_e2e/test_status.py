@@ -62,6 +62,24 @@ def alike(rows) -> list:
     return sorted(sorted(row.items()) for row in rows)
 
 
+@contextlib.contextmanager
+def daemon(cluster, plugins, folder):
+    """A node daemon of this cluster; gives its socket."""
+    config = NodeConfig(
+        data_dir=str(folder / "data"),
+        socket=str(folder / "run" / "dfly.sock"),
+        joining=Joining(seed_peers=(cluster.url,), interface="127.0.0.1"),
+        patience=QUICK,
+    )
+    with NodeDaemon(config, plugins=plugins).running() as where:
+        yield where.socket
+
+
+def borrow(cluster, socket, name):
+    """A dfget that has everything from that daemon."""
+    return cluster.node(URL, name, joining={"seed_peers": ()}, lender=Daemon(socket)).done()
+
+
 def test_in_the_middle_of_a_run_every_nodes_bytes_are_what_it_says_itself(origin, swarm):
     hub = origin(FILES)
     hub.hold("model.bin", 2 * SEGMENT)
@@ -113,16 +131,9 @@ def test_a_daemon_and_its_seed_peer_say_the_same_of_its_place(origin, swarm, tmp
     with contextlib.ExitStack() as stack:
         sockets, told = [], Counter()
         for name in ("a", "b"):
-            config = NodeConfig(
-                data_dir=str(tmp_path / name),
-                socket=str(tmp_path / f"run-{name}" / "dfly.sock"),
-                joining=Joining(seed_peers=(cluster.url,), interface="127.0.0.1"),
-                patience=QUICK,
-            )
-            where = stack.enter_context(NodeDaemon(config, plugins=plugins).running())
-            sockets.append(where.socket)
-            report = cluster.node(URL, f"out-{name}", joining={"seed_peers": ()}, lender=Daemon(where.socket)).done()
-            told.update(report.sources)
+            socket = stack.enter_context(daemon(cluster, plugins, tmp_path / name))
+            sockets.append(socket)
+            told.update(borrow(cluster, socket, f"out-{name}").sources)
 
         def places():
             found = []
@@ -152,3 +163,14 @@ def test_a_daemon_and_its_seed_peer_say_the_same_of_its_place(origin, swarm, tmp
         (row,) = dfctl("ls")["snapshots"]
         assert row["complete"]
         assert ask("status")["rings"] == 1
+
+
+def test_what_is_removed_by_force_comes_back_from_a_daemon_and_not_from_the_hub(origin, swarm, tmp_path):
+    hub = origin(FILES)
+    cluster = swarm(hub)
+    with daemon(cluster, Plugins(extra=[hub.backend]), tmp_path / "a") as socket, at_desk(cluster.url) as desk:
+        borrow(cluster, socket, "out")
+        until(lambda: ask("status", at=cluster.url)["tasks"][0]["done"] == 1, "the daemon took no place")
+        desk.post("remove", {"url": URL, "force": True})
+        until(lambda: any(row["complete"] for row in desk.get("snapshots")["snapshots"]), "it did not come back")
+        assert hub.total == SIZE

@@ -125,7 +125,13 @@ class Inventory:
         here = set(self.cache.blobs())
         return [
             {
-                **snapshot_row(record.snapshot, task=record.task, here=here, blobs=blobs),
+                **snapshot_row(
+                    record.snapshot,
+                    Freight.of(record.snapshot, task=record.task),
+                    task=record.task,
+                    here=here.__contains__,
+                    blobs=blobs,
+                ),
                 "revisions": [],
                 "asked": [record.ask.url],
                 "pinned": record.pinned,

@@ -4,7 +4,7 @@ Nothing here opens anything: a private task goes by its id without the seal.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from dfly.layout import Layout
@@ -15,11 +15,12 @@ from dfly.seed.task import Task
 from dfly.values import Snapshot
 
 
-def snapshot_row(snapshot: Snapshot, *, task: str, here: Collection[str], blobs: bool = False) -> dict[str, Any]:
-    """A snapshot and how much of it is among the blobs that are `here`; with `blobs`, which those are."""
-    freight = Freight.of(snapshot, task=task)
+def snapshot_row(
+    snapshot: Snapshot, freight: Freight, *, task: str, here: Callable[[str], bool], blobs: bool = False
+) -> dict[str, Any]:
+    """A snapshot and how many of its blobs are `here`; with `blobs`, which those are."""
     contents = {blob: entry for blob, entry in freight.ids if entry.size != 0}
-    found = sum(blob in here for blob in contents)
+    found = sum(map(here, contents))
     row: dict[str, Any] = {
         "task": task.partition("-")[0],
         "url": snapshot.source,
@@ -36,7 +37,7 @@ def snapshot_row(snapshot: Snapshot, *, task: str, here: Collection[str], blobs:
         for blob, entry in freight.ids:
             files.setdefault(blob, []).append(entry.path)
         row["contents"] = [
-            {"blob": blob, "bytes": entry.size, "here": blob in here, "files": files[blob]}
+            {"blob": blob, "bytes": entry.size, "here": here(blob), "files": files[blob]}
             for blob, entry in contents.items()
         ]
     return row
@@ -44,8 +45,15 @@ def snapshot_row(snapshot: Snapshot, *, task: str, here: Collection[str], blobs:
 
 def remembered_row(found: Remembered, *, here: Collection[str], nodes: int, blobs: bool = False) -> dict[str, Any]:
     """A snapshot that a seed peer remembers, with `nodes` in its ring."""
+    freight = Freight.of(found.snapshot, task=found.task)
+    # of what nodes brought along there is the pack only, which is as good
+    packed = frozenset(freight.pack.blobs) if freight.pack and freight.pack.blob in here else frozenset[str]()
+
+    def is_here(blob: str) -> bool:
+        return blob in here or blob in packed
+
     return {
-        **snapshot_row(found.snapshot, task=found.task, here=here, blobs=blobs),
+        **snapshot_row(found.snapshot, freight, task=found.task, here=is_here, blobs=blobs),
         "revisions": list(found.revisions),
         "asked": list(found.urls),
         "pinned": found.pinned,
