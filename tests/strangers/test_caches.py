@@ -1,14 +1,18 @@
 """A stranger's plugin offers the cache of its hub's tools, and the core, which knows nothing of it, fills it."""
 
+import errno
 import os
 import random
 
+import attrs
 import pytest
 
 import dfly
-from dfly.backend import NoOptions
+from dfly.cli.caches import refuse_strange
 from dfly.cli.dfget import run
 from dfly.plugins import Plugins
+from dfly.plugins.hearsay import told_backends
+from dfly.store.lock import Lock
 from dfly.testing.memory import memory_backend
 from dfly.testing.swarm import small_swarm
 
@@ -105,8 +109,8 @@ def test_a_hub_without_a_cache_says_so(plugins, tmp_path, capfd):
 
 
 def test_an_option_of_that_name_stays_an_option(tmp_path, capfd):
-    @dfly.backend.attrs.frozen
-    class Options(NoOptions):
+    @attrs.frozen
+    class Options:
         cache = dfly.option(help="how long to keep answers")
 
     hub = memory_backend({"tiny": FILES})
@@ -119,3 +123,28 @@ def test_an_option_of_that_name_stays_an_option(tmp_path, capfd):
 
     run(["memory://tiny", "--memory-cache", "5m"], plugins=Plugins(extra=[hub]), fetch=fetch)
     assert (calls[0]["options"], calls[0]["cache"]) == ({"memory": {"cache": "5m"}}, None)
+
+
+def test_a_plugin_that_only_a_seed_peer_has_fills_no_cache_here():
+    row = {"schemes": ["burrow"], "prefix": "burrow", "options": [], "distribution": "dfly-plugin-burrow"}
+    (told,) = told_backends({"plugins": [row]}, taken=(), private=True).values()
+    with pytest.raises(dfly.UsageError, match="pip install dfly-plugin-burrow"):
+        refuse_strange(["burrow://x", "--burrow-cache="], [told], taken=())
+
+
+def test_a_lock_that_is_another_users_stops_nobody(plugins, tmp_path, monkeypatch):
+    def arranged(snapshot, order):
+        plan = arrange(snapshot, order)
+        files = [attrs.evolve(kept, lock=f".new/{number}.lock") for number, kept in enumerate(plan.files)]
+        return attrs.evolve(plan, files=tuple(files))
+
+    class Locked(Lock):
+        def acquire(self, **how):
+            if self.path.endswith(".lock") and ".new" in self.path:
+                raise PermissionError(errno.EACCES, "Permission denied", self.path)
+            super().acquire(**how)
+
+    monkeypatch.setattr("dfly.node.filling.Lock", Locked)
+    monkeypatch.setattr(plugins.backend("memory"), "cache_layout", attrs.evolve(LAYOUT, arrange=arranged))
+    dfly.fetch("memory://tiny", recursive=True, cache=tmp_path, plugins=plugins)
+    assert seen(tmp_path) == FILES

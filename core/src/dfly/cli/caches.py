@@ -14,6 +14,7 @@ import typer
 from dfly.backend import Backend, option_fields
 from dfly.cli.options import markup, panel
 from dfly.errors import UsageError
+from dfly.plugins.hearsay import HearsayBackend
 
 _FLAG = re.compile(r"--[a-z][a-z0-9-]*-cache")
 
@@ -42,8 +43,10 @@ def refuse_strange(argv: Sequence[str], backends: Iterable[type[Backend]], *, ta
         for flag in sorted(given - known):
             if _FLAG.fullmatch(flag) and flag != own:
                 scheme = backend.schemes[0]
-                hint = f"{scheme}:// has {own}" if own else f"fetch {scheme}:// to a folder with -O"
-                raise UsageError(f"{scheme}:// has no {flag}: that is another hub's", hint=hint)
+                hint = f"it has {own}" if own else "fetch it to a folder with -O"
+                if issubclass(backend, HearsayBackend):
+                    hint = f"pip install {backend.distribution}: a seed peer's plugin fills no cache here"
+                raise UsageError(f"{scheme}:// has no {flag}", hint=hint)
 
 
 @attrs.frozen

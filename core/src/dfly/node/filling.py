@@ -87,12 +87,12 @@ class Filling:
             self._publish()
         self.close()
         told = set[str]()
-        for target, path in self.listed(targets):
-            name, size = target.entry.path, target.entry.size or 0
-            if target.path in told:
-                fresh = target.path in self._wanted
-                emit(FileFinished(path=name, output=path, bytes=size) if fresh else FileSkipped(path=name, bytes=size))
-            told.add(target.path)
+        for target, _ in self.listed(targets):
+            name, blob, size = target.entry.path, target.path, target.entry.size or 0
+            if blob in told:
+                fresh = blob in self._wanted
+                emit(FileFinished(path=name, output=blob, bytes=size) if fresh else FileSkipped(path=name, bytes=size))
+            told.add(blob)
 
     def close(self) -> None:
         """See Outputs."""
@@ -121,6 +121,8 @@ class Filling:
             except InUse:
                 emit(Warned(message=f"another program is bringing {target.entry.path} to this cache; waiting for it"))
                 lock.acquire(wait=math.inf, cancel=stop)
+            except PermissionError:
+                return  # another user's, who lets nobody else lock it
         self._locks.append(lock)
 
     def _cut_loose(self, path: str) -> None:
