@@ -1,5 +1,7 @@
 """`dfctl export` and `import`, as they are typed."""
 
+import io
+import itertools
 import json
 import os
 import tarfile
@@ -8,6 +10,7 @@ import pytest
 
 import dfly
 from dfly.backend import Secret
+from dfly.cli.ctl_archive import told
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeConfig, NodeDaemon
@@ -169,6 +172,13 @@ def test_a_hostile_archive_leaves_nothing_that_is_asked_for(carried, closed, dfc
     assert said.code == dfly.UsageError.exit_code
     assert "more in it than its manifest says" in said.err
     assert isinstance(swarm.node(MODEL, joining=ALONE).error(), dfly.OriginUnavailable)
+
+
+def test_how_far_it_is_is_said_now_and_then():
+    seconds, said = itertools.count(), io.StringIO()
+    chunks = told(iter([bytes(1_000_000)] * 5), size=5_000_000, stream=said, every=2.0, clock=lambda: next(seconds))
+    assert sum(map(len, chunks)) == 5_000_000
+    assert said.getvalue() == "2.00 MB of 5.00 MB, 1.00 MB/s\n4.00 MB of 5.00 MB, 1.00 MB/s\n"
 
 
 def test_operators_only(carried, closed, dfctl, tmp_path, monkeypatch):

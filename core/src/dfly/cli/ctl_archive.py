@@ -3,14 +3,16 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
 import typer
 
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
-from dfly.cli.units import count_text, printable, size_text
+from dfly.cli.tally import Speed
+from dfly.cli.units import count_text, printable, rate_text, size_text
 from dfly.errors import OutputError, SwarmError, UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ def _copy(response: "httpx.Response", file: BinaryIO, *, size: int) -> None:
 
     done = 0
     try:
-        for chunk in response.iter_raw(_CHUNK):
+        for chunk in told(response.iter_raw(_CHUNK), size=size, stream=sys.stderr):
             file.write(chunk)
             done += len(chunk)
     except httpx.HTTPError as error:
@@ -132,15 +134,37 @@ def _copy(response: "httpx.Response", file: BinaryIO, *, size: int) -> None:
         ) from error
 
 
+def told(
+    chunks: Iterator[bytes],
+    *,
+    size: int,
+    stream: TextIO,
+    every: float = 10.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[bytes]:
+    """`chunks`, with a line on `stream` every so many seconds: how far it is, of `size` bytes (0: nobody knows), and how fast."""
+    done, last, speed = 0, clock(), Speed(window=3 * every)
+    speed.sample(last, 0)
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        now = clock()
+        if now - last >= every:
+            last = now
+            of = f" of {size_text(size)}" if size else ""
+            stream.write(f"{size_text(done)}{of}, {rate_text(speed.sample(now, done))}\n")
+
+
 @contextmanager
 def _read(path: str) -> Iterator[tuple[Iterator[bytes], dict[str, str]]]:
     """The chunks of an archive, and the headers that tell its length where it is known."""
     if path == "-":
-        yield _chunks(sys.stdin.buffer), {}
+        yield told(_chunks(sys.stdin.buffer), size=0, stream=sys.stderr), {}
         return
     try:
         with open(path, "rb") as file:
-            yield _chunks(file), {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+            size = os.fstat(file.fileno()).st_size
+            yield told(_chunks(file), size=size, stream=sys.stderr), {"Content-Length": str(size)}
     except OSError as error:
         raise OutputError.from_os(error, path) from error
 
