@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from dfly.cli.desk import at_desk
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
@@ -80,34 +82,55 @@ def borrow(cluster, socket, name):
     return cluster.node(URL, name, joining={"seed_peers": ()}, lender=Daemon(socket)).done()
 
 
-def test_in_the_middle_of_a_run_every_nodes_bytes_are_what_it_says_itself(origin, swarm):
-    hub = origin(FILES)
-    hub.hold("model.bin", 2 * SEGMENT)
-    cluster = swarm(hub)
-    nodes = cluster.several(4, URL)
+def agree(nodes, cluster, hub, *, segments):
+    """Wait until the seed peer says of every node what the node says itself, all standing still; the ring then."""
 
     def standing():
-        """The ring once every node has what there is, and has said so."""
         rows = [row for ring in ask("peers", at=cluster.url)["tasks"] for row in ring["nodes"]]
-        there = len(rows) == 4 and all(row["held"] == 3 for row in rows)
+        there = len(rows) == len(nodes) and all(row["held"] == segments for row in rows)
         return rows if there and alike(map(received, rows)) == alike(map(moved, nodes)) else None
 
     rows = until(standing, "the seed peer and the nodes never agreed")
-    assert [row["place"] for row in rows] == [0, 1, 2, 3]
-    assert {row["segments"] for row in rows} == {4}
+    assert [row["place"] for row in rows] == list(range(len(nodes)))
     assert [row["node"] for row in ask("peers", at=cluster.url, url=URL)["tasks"][0]["nodes"]] == [
         row["node"] for row in rows
     ]
     said = dfctl("status", "--seed-peer", cluster.url)
     (task,) = said["tasks"]
-    assert (task["published"], task["segments"], task["complete"]) == (3, 4, False)
-    assert (task["nodes"], task["in_ring"], task["done"]) == (4, 4, 0)
-    assert sum(task["received"].values()) == 4 * (2 * SEGMENT + 5)
+    assert received(task) == dict(sum((Counter(received(row)) for row in rows), Counter()))
+    assert (task["nodes"], task["in_ring"], task["done"]) == (len(nodes), len(nodes), 0)
     assert said["moved"]["hub"] == hub.total
     assert said["moved"]["web seed"] >= task["received"]["seed-peer"]
+    return task
+
+
+def test_in_the_middle_of_a_run_every_nodes_bytes_are_what_it_says_itself(origin, swarm):
+    hub = origin(FILES)
+    hub.hold("model.bin", 2 * SEGMENT)
+    cluster = swarm(hub)
+    nodes = cluster.several(4, URL)
+    task = agree(nodes, cluster, hub, segments=3)
+    assert (task["published"], task["segments"], task["complete"]) == (3, 4, False)
+    assert sum(task["received"].values()) == 4 * (2 * SEGMENT + 5)
     hub.let_go()
     for node in nodes:
         node.done()
+
+
+@pytest.mark.long
+def test_so_they_are_with_sixteen_nodes(origin, swarm):
+    hub = origin(FILES)
+    hub.hold("model.bin", 2 * SEGMENT)
+    cluster = swarm(hub)
+    nodes = cluster.several(16, URL)
+    task = agree(nodes, cluster, hub, segments=3)
+    assert sum(task["received"].values()) == 16 * (2 * SEGMENT + 5)
+    hub.let_go()
+    total = Counter()
+    for node in nodes:
+        total.update(node.done().sources)
+    (task,) = dfctl("status", "--seed-peer", cluster.url)["tasks"]
+    assert received(task) == dict(total)
 
 
 def test_after_a_run_the_sums_are_those_of_all_nodes(origin, swarm):
