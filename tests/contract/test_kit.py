@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from dfly.backend import NoOptions, Request, Secret, option
+from dfly.caches import CachedFile, CacheLayout, CachePlan
 from dfly.errors import AccessDenied, NotFound, Unsupported
 from dfly.testing.contract import PROMISES, BackendContract, BrokenPromise
 from dfly.testing.memory import MemoryBackend, MemoryOptions
@@ -180,6 +181,19 @@ class CoversWhateverIsAsked(MemoryBackend):
         return snapshot
 
 
+def keep_all_in_one(snapshot, order):
+    view = "tiny/views/" + snapshot.source.partition("@")[2].partition("/")[0]
+    files = [
+        CachedFile(entry=entry, blob="tiny/blobs/all", link=f"{view}/{entry.url.partition('@')[2].partition('/')[2]}")
+        for entry in snapshot.entries
+    ]
+    return CachePlan(root="tiny", view=view, files=tuple(files), aside=".new")
+
+
+class KeepsAllInOneBlob(MemoryBackend):
+    cache_layout = CacheLayout(help="a cache", directory=lambda env: "/cache", arrange=keep_all_in_one)
+
+
 class StopsOneByteLate(MemoryBackend):
     def get(self, entry, start, stop):
         return super().get(entry, start, None if stop is None else stop + 1)
@@ -337,6 +351,7 @@ BROKEN = [
     (ForgetsTheFolder, "list.bytes", "onnx/model.onnx leads to other bytes"),
     (NamesTheSnapshotAfterItsUrl, "snapshot.name", "give the last part of the URL that is a name"),
     (CoversWhateverIsAsked, "covers", "covers(memory://tiny), told from the snapshot of memory://tiny/weights.bin"),
+    (KeepsAllInOneBlob, "cache", "tiny/blobs/all would be the content of two different files"),
     (StopsOneByteLate, "get.exact", "get(entry, 0, 1) yielded 2 bytes instead of 1"),
     (StartsAnewWithoutAStop, "get.to-the-end", "yielded 40000 bytes instead of 20000"),
     (AsksForByteZero, "get.empty", "raised Unsupported: empty.txt: the range bytes=0- cannot be satisfied"),

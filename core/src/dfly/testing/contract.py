@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dfly.testing.lent import lent_tools
 from dfly.testing.promises.broken import BrokenPromise
+from dfly.testing.promises.cached import CachedPromises
 from dfly.testing.promises.covered import CoveredPromises
 from dfly.testing.promises.declared import DeclaredPromises
 from dfly.testing.promises.guarded import GuardedPromises
@@ -36,5 +37,7 @@ from dfly.testing.world import World
 __all__ = ["PROMISES", "BackendContract", "BrokenPromise", "World", "lent_tools"]
 
 
-class BackendContract(DeclaredPromises, ResolvedPromises, CoveredPromises, MovedPromises, GuardedPromises):
+class BackendContract(
+    DeclaredPromises, ResolvedPromises, CoveredPromises, CachedPromises, MovedPromises, GuardedPromises
+):
     """Every promise of a backend. Fixtures to give: `backend`, an instance, and `world`, what its origin holds."""

@@ -32,6 +32,7 @@ PROMISES: Mapping[str, str] = MappingProxyType(
         "list.bytes": "An entry of a listing leads to its bytes.",
         "snapshot.name": "`Snapshot.name` can be the name of a file or folder.",
         "covers": "A snapshot covers its own source and no more than it holds, and nobody is asked.",
+        "cache": "A cache has one place for each file, below its own folder, named after the content.",
         "get.exact": "`get` yields the bytes from `start` to before `stop`, all of them and no others.",
         "get.to-the-end": "`get` without `stop` reads from `start` to the end.",
         "get.empty": "An empty file has no bytes, and is no error.",
