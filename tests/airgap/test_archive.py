@@ -9,7 +9,7 @@ import tarfile
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfly.errors import IntegrityError, UsageError
@@ -20,6 +20,7 @@ from .archives import Member, archived, manifest_of, read, reading, repacked, sh
 
 FILES = {"a.json": b"{}", "b/model.bin": random.Random(1).randbytes(3000), "c.txt": b"c" * 999, "empty": b""}
 WHOLE = written(FILES)
+STEADY = settings(deadline=None, derandomize=True)
 
 
 def test_the_same_snapshots_are_the_same_bytes_in_whatever_order_they_come():
@@ -81,12 +82,14 @@ def test_content_that_is_not_what_the_manifest_says_is_not_written_to_its_end():
             list(archive.write(manifest, lambda _, wrong=wrong: [wrong]))
 
 
+@STEADY
 @given(st.integers(0, len(WHOLE) - 1))
 def test_one_that_ends_too_early_is_refused(length):
     with pytest.raises(UsageError, match="refused"):
         read(WHOLE[:length])
 
 
+@STEADY
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
 def test_what_is_read_is_what_would_be_written_bit_by_bit(at, flip):
     changed = bytearray(WHOLE)
@@ -104,6 +107,7 @@ def contents_of(data):
     return [(blob, b"".join(chunks)) for blob, chunks in archive.Reader(reading(data)).blobs()]
 
 
+@STEADY
 @given(st.binary(max_size=3000))
 def test_what_is_no_archive_is_refused(data):
     with pytest.raises(UsageError, match="refused"):

@@ -1,11 +1,14 @@
 """`dfctl export` and `import`, as they are typed."""
 
+import contextlib
 import io
 import itertools
 import json
 import os
 import tarfile
+import threading
 
+import httpx
 import pytest
 
 import dfly
@@ -250,3 +253,30 @@ def test_an_import_outlives_a_restart_and_is_gone_once_removed(carried, hub, dfc
         said = dfctl("rm", MODEL, "--force", "--seed-peer", swarm.url)
         assert said.code == 0, said.err
         assert isinstance(swarm.node(MODEL, "after", joining=ALONE).error(), dfly.OriginUnavailable)
+
+
+def test_a_seed_peer_that_stops_does_not_wait_for_the_rest_of_an_archive(carried, dfctl, tmp_path):
+    archive = carried(MODEL)
+    data, sent, stopped = archive.read_bytes(), threading.Event(), threading.Event()
+
+    def half():
+        yield data[: len(data) // 2]
+        sent.set()
+        stopped.wait(30)
+
+    def post(url):
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.post(f"{url}/v1/operator/import", content=half(), trust_env=False, timeout=30)
+
+    with small_swarm(tmp_path, plugins=Plugins(), data="stopping") as swarm:
+        poster = threading.Thread(target=post, args=(swarm.url,))
+        poster.start()
+        assert sent.wait(30)
+    stopped.set()
+    poster.join(30)
+    assert not poster.is_alive()
+    with small_swarm(tmp_path, plugins=Plugins(), data="stopping") as swarm:
+        assert dfctl("import", archive, "--seed-peer", swarm.url).code == 0
+        node = swarm.node(MODEL, "after-restart", joining=ALONE)
+        node.done()
+        assert tree(node.output) == FILES
