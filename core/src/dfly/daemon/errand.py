@@ -27,6 +27,7 @@ from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
 from dfly.node.direct import fetch_directly, stream_to
+from dfly.node.readers import Readers
 from dfly.origin.pauses import Pauses
 from dfly.output.plan import Target
 from dfly.packs import entry_blob
@@ -70,6 +71,7 @@ class Means:
     live: UnderWay = attrs.field(factory=UnderWay)
     activity: Activity = attrs.field(factory=Activity)
     traces: Traces = NO_TRACES
+    readers: Readers = attrs.field(factory=Readers)
 
 
 class Errand:
@@ -188,7 +190,8 @@ class Errand:
 
     def _from_source(self, blobs: set[str]) -> None:
         wanted = {blob: [self._entry_of(n) for n in numbers] for blob, numbers in self._wanted.items() if blob in blobs}
-        arrivals = direct_arrivals(wanted, cache=self._means.cache, emit=self._tell, stored=self._stored)
+        cache, readers = self._means.cache, self._means.readers
+        arrivals = direct_arrivals(wanted, cache=cache, emit=self._tell, stored=self._stored, readers=readers)
         fetch_directly(
             arrivals,
             self._admitted.backend(),

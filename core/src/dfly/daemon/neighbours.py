@@ -27,6 +27,7 @@ from dfly.errors import DflyError
 from dfly.events import Listener
 from dfly.node.control import travelling
 from dfly.node.joining import Joined, join
+from dfly.node.readers import Readers, watching
 from dfly.node.reserve import Reserve, Source
 from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
@@ -58,11 +59,13 @@ class Neighbours:
         place: str,
         most: int,
         damaged: Callable[[str], None],
+        readers: Readers,
     ) -> None:
         self._cache, self._records, self._session = cache, records, session
         self._backends, self._plugins = backends, plugins
         self._joining, self._network, self._settings, self._patience = joining, network, settings, patience
         self._place, self._most, self._damaged = place, most, damaged
+        self._readers = readers
         self._closing = threading.Event()
         self._lock = threading.RLock()
         self._rounds: dict[str, Round] = {}
@@ -194,7 +197,9 @@ class Neighbours:
                 node=self._node(task),
                 grows=True,
                 sources=self._sources_of(task),
+                readers=self._readers,
             ) as rolling,
+            watching(self._readers, rolling.look),
         ):
             under_way.under_way(rolling)
             rolling.bring(until=under_way.nothing_left)
@@ -325,6 +330,7 @@ class Neighbours:
             recursive=record.ask.recursive,
             include=record.ask.include,
             exclude=record.ask.exclude,
+            lazy=record.ask.lazy,
             known=record.resolved,
         )
 

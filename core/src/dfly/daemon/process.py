@@ -37,6 +37,7 @@ from dfly.daemon.standing_by import StandingBy
 from dfly.daemon.visit import Visit
 from dfly.errors import DflyError, SwarmError
 from dfly.node.control import SeedPeer
+from dfly.node.readers import Readers
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.metrics import Requests
@@ -284,7 +285,7 @@ class NodeDaemon:
             stack.callback(verifier.close)
             stack.callback(closing.set)
             neighbours = (
-                self._neighbours(stack, cache, records, backends, verifier) if config.joining.seed_peers else None
+                self._neighbours(stack, cache, records, backends, verifier, means.readers) if config.joining.seed_peers else None
             )
             means = attrs.evolve(means, by_swarm=neighbours.bring if neighbours is not None else None)
             if neighbours is not None:
@@ -310,6 +311,7 @@ class NodeDaemon:
         records: Records,
         backends: Backends,
         verifier: Verifier,
+        readers: Readers,
     ) -> "Neighbours":
         # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
         from dfly.daemon.neighbours import Neighbours
@@ -332,6 +334,7 @@ class NodeDaemon:
             place=os.path.join(config.data_dir, "standing-in"),
             most=config.rings,
             damaged=verifier.suspect,
+            readers=readers,
         )
         stack.callback(neighbours.close)
         neighbours.start()

@@ -29,6 +29,8 @@ from dfly.daemon.records import Records
 from dfly.errors import Cancelled, Changed, DflyError, OriginUnavailable, OutputError
 from dfly.events import BytesArrived, Event, FileStarted
 from dfly.facade import Content
+from dfly.layout import MIB
+from dfly.node.readers import Readers
 from dfly.packs import entry_blob
 from dfly.store.blobs import Committed
 
@@ -36,6 +38,8 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds for which an errand goes on when its last reader has left: a client that reads in stretches comes again.
 LINGER = 3.0
+#: Bytes that are brought before others for a reader in the middle of a file.
+AHEAD = 32 * MIB
 #: Seconds between looks that nothing has asked for.
 _LOOK = 1.0
 
@@ -173,8 +177,9 @@ class Bringing:
 class Reading:
     """One reader's way through `wanted.content`. `find` first, or `follow` a blob that is being brought; then `until`."""
 
-    def __init__(self, wanted: Wanted, *, cache: Cache, records: Records, pool: Executor) -> None:
+    def __init__(self, wanted: Wanted, *, cache: Cache, records: Records, readers: Readers, pool: Executor) -> None:
         self.wanted = wanted
+        self._readers = readers
         self.changed = asyncio.Event()
         #: The open file, -1 before there is one.
         self.fd = -1
@@ -214,17 +219,25 @@ class Reading:
                 return min(stop, content.stop)
             if ended:
                 raise self._failure(bringing)
+            self._wait_for(at)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), _LOOK)
         return content.stop
 
     def close(self) -> None:
         """Read no more."""
+        self._readers.leave(self, self.wanted.blob)
         if self._bringing is not None:
             self._bringing.leave(self)
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    def _wait_for(self, at: int) -> None:
+        """Have the next bytes brought before others; a download from the start gets them in order anyway."""
+        content = self.wanted.content
+        if content.start or not content.proven:
+            self._readers.wait_for(self, self.wanted.blob, at, min(content.stop, at + AHEAD))
 
     def _there(self, at: int) -> int:
         """The end of the bytes from `at` on that have arrived."""

@@ -153,7 +153,7 @@ class Reads:
             del self._bringing[key]
 
     async def _ask(self, key: str, url: str, options: Options, *, vouched: bool) -> Source:
-        ask = Ask(url=url, recursive=True)
+        ask = Ask(url=url, recursive=True, lazy=True)
         try:
             admit = partial(self._admissions.admit, _STRANGER, ask, options, stop=self._closing, vouched=vouched)
             admitted = await self._in_pool(admit)

@@ -4,9 +4,10 @@ They are the embedded engine's arrivals in all but where the bytes gather and wh
 """
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -14,7 +15,8 @@ from dfly.daemon.cache import Cache
 from dfly.events import Listener, SegmentFinished
 from dfly.layout import Layout
 from dfly.node.arrival import Arrival, PackArrival
-from dfly.node.gather import Gathering, InMemory, OnDisk
+from dfly.node.gather import Gathering, InMemory, OnDisk, Span
+from dfly.node.readers import Readers, by_need
 from dfly.output.plan import Target
 from dfly.packs import Freight, Pack
 from dfly.store.partial import Partial
@@ -29,6 +31,7 @@ class StoredArrival(Arrival):
 
     cache: Cache
     stored: OnStored
+    readers: Readers = attrs.field(factory=Readers)
 
     def bytes_missing(self) -> int:
         """Nothing beside an output; room in the cache is made by whoever brings it."""
@@ -44,6 +47,14 @@ class StoredArrival(Arrival):
                 gathering = _open(self, self.cache, self.entry.size if size is None else size)
             self._begin(gathering)
         return gathering
+
+    def spans(self, *, whole: bool = False) -> Iterator[Span]:
+        """What is missing: first what somebody waits for, then the rest in order."""
+        gathering = self.gather()
+        if whole or not isinstance(gathering, OnDisk) or gathering.partial.size is None:
+            yield from gathering.spans(whole=whole)
+        else:
+            yield from by_need(gathering.partial, functools.partial(self.readers.of, self.blob))
 
     def _place(self, gathering: Gathering, size: int) -> None:  # noqa: ARG002 - the base's signature
         sources = [target.entry.url for target in self.targets]
@@ -112,7 +123,7 @@ class StoredPack(PackArrival):
 
 
 def direct_arrivals(
-    wanted: Mapping[str, Sequence[Entry]], *, cache: Cache, emit: Listener, stored: OnStored
+    wanted: Mapping[str, Sequence[Entry]], *, cache: Cache, emit: Listener, stored: OnStored, readers: Readers
 ) -> list[StoredArrival]:
     """One for each blob that is to come from the source itself, small ones first."""
     arrivals = [
@@ -124,6 +135,7 @@ def direct_arrivals(
             emit=emit,
             cache=cache,
             stored=stored,
+            readers=readers,
         )
         for blob, entries in wanted.items()
     ]

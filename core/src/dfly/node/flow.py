@@ -14,6 +14,7 @@ from dfly import wire
 from dfly.layout import Layout
 from dfly.node.arrival import Arrival
 from dfly.node.gather import OnDisk
+from dfly.node.readers import Readers
 from dfly.node.window import Ongoing
 
 
@@ -26,6 +27,8 @@ class Flow:
     """
 
     arrival: Arrival
+    #: What is read of it while it arrives.
+    readers: Readers | None = None
     attempt: int = 1
     layout: Layout | None = None
     hashes: dict[int, bytes] = attrs.field(factory=dict)
@@ -186,6 +189,22 @@ class Flow:
         if self.held_up or self.arrival.settled:  # a settled file is the user's, and never written to again
             return None
         return min((i for i in self.duties - asked if i in self.hashes), default=None)
+
+    def awaited(self) -> list[int]:
+        """The segments that somebody cannot read on without, whether or not they can be had yet."""
+        size = self.arrival.entry.size if self.layout is None else self.layout.size
+        if self.readers is None or size is None or self.arrival.settled:
+            return []
+        layout, found = Layout(size), dict[int, None]()
+        for each in self.readers.of(self.blob):
+            found.update(dict.fromkeys(layout.segments_touched(each.start, each.stop)))
+        return [index for index in found if index not in self.held]
+
+    def take_awaited(self) -> int | None:
+        """The next announced segment that somebody waits to read, or None."""
+        if self.held_up:
+            return None
+        return next((i for i in self.awaited() if i in self.hashes and i not in self.ongoing), None)
 
     def take_waiting(self) -> int | None:
         """The next segment in order, or None."""

@@ -23,6 +23,7 @@ from dfly.errors import Cancelled, SwarmError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
 from dfly.node.control import Options, SeedPeer, Whereabouts, in_order
+from dfly.node.readers import Readers
 from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling
 from dfly.node.succession import Seat, Succession
@@ -94,11 +95,12 @@ class Joined:
         node: str = "",
         grows: bool = False,
         sources: dict[str, int] | None = None,
+        readers: Readers | None = None,
     ) -> Iterator[Rolling]:
         """The same in a session that is there, whose events of these blobs come to `inbox`.
 
         Should this node stand in, it keeps what it serves below `place`. `node` is what the ring knows it by, anew where not
-        given. `grows`: more may be wanted on the way (`Rolling.also`). `sources` are as for `Rolling`.
+        given. `grows`: more may be wanted on the way (`Rolling.also`). `sources` and `readers` are as for `Rolling`.
         """
         joining = self.joining
         with ExitStack() as stack:
@@ -116,6 +118,7 @@ class Joined:
                 declined=self.freight().sizes().keys() - arrivals.keys(),
                 grows=grows,
                 sources=sources,
+                readers=readers,
             )
             reserve.known = rolling.known_segments
             yield stack.enter_context(rolling)

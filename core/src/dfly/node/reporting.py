@@ -15,6 +15,7 @@ class Reports:
     node: str
     declined: tuple[str, ...] = ()
     accepted: set[str] = attrs.field(factory=set)
+    first: tuple[tuple[str, int], ...] = ()
     sources: dict[str, int] = attrs.field(factory=dict)
     bad_peers: set[wire.Address] = attrs.field(factory=set)
     silent_peers: set[wire.Address] = attrs.field(factory=set)
@@ -26,6 +27,7 @@ class Reports:
     _held: dict[str, set[int]] = attrs.field(factory=dict)
     _accused: set[wire.Address] = attrs.field(factory=set)
     _urgent: bool = False
+    _wanted: set[str] = attrs.field(factory=set)
     _undeclined: tuple[str, ...] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -50,6 +52,7 @@ class Reports:
         for blob, index in held:
             self.hold(blob, index, urgent=True)
         self._undeclined = self.declined
+        self.accepted |= self._wanted
         self.bad_peers |= self._accused
         self.last = 0.0
 
@@ -58,14 +61,21 @@ class Reports:
         self.declined = tuple(sorted({*self.declined, blob}))
         self._undeclined = tuple(sorted({*self._undeclined, blob}))
         self.accepted.discard(blob)
+        self._wanted.discard(blob)
 
-    def accept(self, blob: str) -> None:
-        """A blob that was declined is wanted after all: the next report says so, at once."""
-        if blob in self.declined:
-            self.declined = tuple(other for other in self.declined if other != blob)
-            self._undeclined = tuple(other for other in self._undeclined if other != blob)
-            self.accepted.add(blob)
-            self._urgent = True
+    def want(self, blobs: Iterable[str]) -> None:
+        """These are wanted, though they may have been declined: the next report says so, at once."""
+        new = set(blobs) - self._wanted
+        self._wanted |= new
+        self.accepted |= new
+        self.declined = tuple(blob for blob in self.declined if blob not in new)
+        self._undeclined = tuple(blob for blob in self._undeclined if blob not in new)
+        self._urgent |= bool(new)
+
+    def hurry(self, segments: Iterable[tuple[str, int]]) -> None:
+        """Somebody waits for these segments, and for no others: the next report says so, at once where there are new ones."""
+        before, self.first = self.first, tuple(segments)
+        self._urgent |= not set(before).issuperset(self.first)
 
     def count(self, source: str, arrived: int) -> None:
         """More bytes from a source."""
@@ -89,6 +99,7 @@ class Reports:
             held=held,
             declined=self._undeclined,
             accepted=tuple(sorted(self.accepted)),
+            first=self.first,
             bad_peers=tuple(sorted(self.bad_peers)),
             silent_peers=tuple(sorted(self.silent_peers)),
             doubts=tuple(sorted(self.doubts)),

@@ -28,6 +28,7 @@ from dfly.node.flow import Flow
 from dfly.node.helping import Hearing, Help
 from dfly.node.listening import Alone, EventStream, Moved, StreamLost
 from dfly.node.outsiders import Outsiders
+from dfly.node.readers import Readers
 from dfly.node.reporting import Reports
 from dfly.node.segments import Segments
 from dfly.node.succession import Succession
@@ -37,11 +38,18 @@ from dfly.node.workers import Done, Workers
 from dfly.swarm import Flooded, PeerBanned, SegmentKey, SegmentReadable, Session, StorageFailed, WebSeedFailed
 
 TICK = 0.25
+#: Segments that the seed peer is asked to bring first, at most.
+MOST_FIRST = 32
 
 
 @attrs.frozen
 class _Also:
     arrivals: Mapping[str, Arrival]
+
+
+@attrs.frozen
+class _Look:
+    pass
 
 
 @attrs.frozen
@@ -53,6 +61,7 @@ class Rolling:
     """Brings `arrivals` (by blob id) through the swarm of `task`, but not those in `declined`, which are here in another way.
 
     A context manager; `bring`, then `linger`. One that `grows` remembers what it hears of other blobs, which may be wanted later.
+    `readers` are those who do not wait for the whole.
 
     `sources` are the bytes that this node has of the task already, by source, and are counted on.
     `inbox` is where `swarm` puts its events; `patience` is how many seconds may pass without a
@@ -73,14 +82,18 @@ class Rolling:
         declined: Collection[str] = (),
         grows: bool = False,
         sources: dict[str, int] | None = None,
+        readers: Readers | None = None,
     ) -> None:
+        self._readers = readers
         self._unheard: dict[str, list[wire.Segment | wire.Blob]] | None = {} if grows else None
-        self._flows = {blob: Flow(arrival) for blob, arrival in arrivals.items()}
+        self._flows = {blob: Flow(arrival, readers=readers) for blob, arrival in arrivals.items()}
         self._swarm, self._inbox = swarm, inbox
         self._emit, self._stop = emit, stop
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
         self._workers = Workers(inbox.put)
         self._reports = Reports(me.node, declined=tuple(sorted(declined)), sources={} if sources is None else sources)
+        if grows:
+            self._reports.want(arrivals)
         self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
         self._circle = Circle(swarm=swarm, trust=self._trust, seat=succession.seat)
         self._hearing = Hearing()
@@ -132,6 +145,7 @@ class Rolling:
             Done: Done.handle,
             _Also: self._on_also,
             _GivenUp: self._on_given_up,
+            _Look: lambda _: None,
         }
 
     def __enter__(self) -> Self:
@@ -152,6 +166,10 @@ class Rolling:
     def give_up(self, blobs: Iterable[str]) -> None:
         """Ask for these no more; what is there stays open. From any thread."""
         self._inbox.put(_GivenUp(frozenset(blobs)))
+
+    def look(self) -> None:
+        """Something has changed for those who read. From any thread."""
+        self._inbox.put(_Look())
 
     def bring(self, *, until: Callable[[], bool] = lambda: True) -> None:
         """Return when every arrival is settled, and `until` says so.
@@ -193,6 +211,7 @@ class Rolling:
                 self._handle(self._inbox.get_nowait())
         except Empty:
             pass
+        self._mind_readers()
         self._segments.fill()
         now = time.monotonic()
         if now - self._looked >= TICK:
@@ -215,10 +234,18 @@ class Rolling:
         for blob, arrival in news.arrivals.items():
             if blob in self._flows:
                 continue
-            self._flows[blob] = Flow(arrival)
-            self._reports.accept(blob)
+            self._flows[blob] = Flow(arrival, readers=self._readers)
+            self._reports.want([blob])
             for told in (self._unheard or {}).pop(blob, ()):
                 self._handle(told)
+
+    def _mind_readers(self) -> None:
+        """What somebody waits to read comes before the rest: from the web seed, which is told what to bring first."""
+        if self._readers is None:
+            return
+        self._segments.hurry()
+        first = [(flow.blob, index) for flow in self._flows.values() for index in flow.awaited()]
+        self._reports.hurry(first[:MOST_FIRST])
 
     def _on_given_up(self, news: "_GivenUp") -> None:
         for blob in news.blobs & self._flows.keys():

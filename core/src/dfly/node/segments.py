@@ -42,18 +42,30 @@ class Segments:
     progressed: float = attrs.field(factory=time.monotonic)
 
     def fill(self) -> None:
-        """Ask for what the window lets through; entry duties go first, because others wait for them."""
+        """Ask for what the window lets through; entry duties go first, because others wait for them, then what is read."""
         flying = sum(flow.flying for flow in self.flows.values())
         count = sum(len(flow.ongoing) for flow in self.flows.values())
-        for limit, take in ((NARROWEST, Flow.take_duty), (self.window.width, Flow.take_waiting)):
+        width = self.window.width
+        orders = ((NARROWEST, Flow.take_duty), (width + NARROWEST, Flow.take_awaited), (width, Flow.take_waiting))
+        for limit, take in orders:
             for flow in self.flows.values():
                 # two at least, however long they are: one may be waiting for a slow peer
                 while (flying < limit or count < 2) and count < MOST and (index := take(flow)) is not None:
                     self._ask(flow, index)
                     flying, count = flying + flow.length(index), count + 1
 
+    def hurry(self) -> None:
+        """Take what somebody waits to read, and what was asked for already, from the web seed as well."""
+        for flow in self.flows.values():
+            for index in flow.awaited():
+                ongoing = flow.ongoing.get(index)
+                # one that was refused is asked again when its time has come
+                if ongoing is not None and not ongoing.web_seed and not ongoing.refusals:
+                    self.use_web_seed(flow, index)
+
     def _ask(self, flow: Flow, index: int) -> None:
-        duty = index in flow.duties
+        # a reader who waits is helped at once, as an entry node is
+        duty = index in flow.duties or index in flow.awaited()
         now = time.monotonic()
         flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty, helped=now if duty else 0.0)
         web_seeds = (self.circle.web_seed(flow.blob),) if duty else ()

@@ -45,6 +45,8 @@ _WEB_SEED = "/v1/blobs/{grant}/{blob}"
 #: A grant is the web seed's token: libtorrent cannot send another.
 _WITHOUT_TOKEN = ("/healthz", "/readyz", _WEB_SEED)
 _MOST_PATTERNS, _LONGEST_TEXT = 1000, 4096
+#: Segments that one report may have brought first.
+_MOST_FIRST = 32
 #: Segments that one report may have looked at.
 _MOST_DOUBTED = 4
 
@@ -114,7 +116,12 @@ class App:
         del body
         selected = await self.catalog.resolve(ask, given)
         task = await self.tasks.open(
-            selected.task, selected.snapshot, selected.backend, carried=selected.carried, fallback=ask.fallback
+            selected.task,
+            selected.snapshot,
+            selected.backend,
+            carried=selected.carried,
+            fallback=ask.fallback,
+            lazy=ask.lazy,
         )
         if selected.guest is not None:
             task.guests.admit(selected.guest)
@@ -166,6 +173,7 @@ class App:
         for blob, index in report.bad_segments[:_MOST_DOUBTED]:
             if blob in task.scheduler.blobs:
                 self.tasks.mirror.recheck(blob, index)
+        self.tasks.mind(task, accepted=report.accepted, first=report.first[:_MOST_FIRST])
         return web.Response(body=task.report(report).encode(), content_type="application/json")
 
     async def have(self, request: web.Request) -> web.Response:

@@ -7,7 +7,6 @@ the plugin tells from the snapshot (`Backend.covers`). A branch is what was impo
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from typing import Any
 
 import attrs
@@ -40,7 +39,7 @@ class _Answer:
 
 @attrs.define(kw_only=True, eq=False)
 class Imported:
-    """A Resolver: what `memory` has from archives, and else `resolver`. Backends are built and asked in `pool`."""
+    """A Resolver: what `memory` has from archives, and else `resolver`."""
 
     resolver: Resolver
     memory: Memory
@@ -48,7 +47,6 @@ class Imported:
     backends: Opener
     access: Access
     seals: ClusterSeals
-    pool: Executor
     _answers: dict[Any, _Answer | None] = attrs.field(factory=dict)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -56,7 +54,8 @@ class Imported:
         """See `Resolver`. Raises NotAFile and NotFound as a hub that has this would."""
         records = [record for record in self.memory.all() if record.imported]
         if records and (ask.recursive or not (ask.include or ask.exclude)):
-            found = await asyncio.get_running_loop().run_in_executor(self.pool, self._find, records, ask, given)
+            # not among the questions to hubs: where none answers, those wait
+            found = await asyncio.to_thread(self._find, records, ask, given)
             # another task that a node brings along is for whoever knows about seals
             if found is not None and (ask.known is None or ask.known.task == found.task):
                 return found
@@ -154,5 +153,5 @@ def _came(record: Remembered) -> float:
 
 def _is_from(snapshot: Snapshot, endpoints: Sequence[str]) -> bool:
     """Whether it may answer somebody who names these endpoints: only where it came from one of them."""
-    places = [bare_url(endpoint).rstrip("/") for endpoint in endpoints]
+    places = [bare_url(endpoint).rstrip("/") + "/" for endpoint in endpoints]
     return not places or all(any(place in entry.identity for place in places) for entry in snapshot.entries)

@@ -12,7 +12,7 @@ way to the same content: where one caller's token is refused, the next caller's 
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -63,6 +63,9 @@ class Inbound:
         self.publication = publication
         self.priority = priority
         self.held_back = self.receiving = False
+        #: Segments that somebody waits for: they are fetched before others.
+        self.first: tuple[int, ...] = ()
+        self._order: Order | None = None
         self._store, self._intake = store, intake
         self._later, self._ended, self._parked, self._stopped = later, ended, parked, stopped
         self._ways: deque[tuple[Entry, Backend]] = deque()
@@ -99,6 +102,12 @@ class Inbound:
     def go_on(self) -> None:
         """Do what can be done now; to be called when something has changed."""
         self._guarded(self._go_on)
+
+    def hurry(self, segments: Sequence[int]) -> None:
+        """Somebody waits for these segments. From any thread."""
+        self.first = tuple(segments)
+        if self._order is not None:
+            self._intake.hurry(self._order)
 
     def received(self, index: int, hashes: bytes) -> None:
         """A node's bytes of a segment are in the file, and right."""
@@ -165,17 +174,18 @@ class Inbound:
 
     def _fetch(self, partial: Partial) -> None:
         entry, backend = self._ways[0]
-        self._intake.bring(
-            Order(
-                entry=entry,
-                backend=backend,
-                spans=self._spans(partial),
-                whole=(0, partial.size),
-                writer=partial.writer,
-                finished=self._fetched,
-                priority=self.priority,
-            )
+        self._order = Order(
+            entry=entry,
+            backend=backend,
+            spans=self._spans(partial),
+            whole=(0, partial.size),
+            writer=partial.writer,
+            finished=self._fetched,
+            priority=self.priority,
         )
+        self._intake.bring(self._order)
+        if self.first:
+            self._intake.hurry(self._order)
 
     def _spans(self, partial: Partial) -> Iterator[Span]:
         if partial.size is None:
@@ -183,14 +193,17 @@ class Inbound:
             return
         asked: set[int] = set()
         piece_length = partial.layout.piece_length
-        # looked at anew for each segment: nodes tell what they hold, and go away, while the rest is being fetched
-        while fresh := [index for index in self._unclaimed(partial) if index not in asked]:
-            for index in fresh:
-                if self.held_back:
-                    return
-                if not self.publication.is_adopted(index):
-                    asked.add(index)
-                    yield from partial.missing_spans([index], pieces=self._intake.pieces_at_once(piece_length))
+        # looked at anew for each segment: nodes tell what they hold or wait for, and go away, while the rest is being fetched
+        while (index := self._next(partial, asked)) is not None:
+            if self.held_back:
+                return
+            asked.add(index)
+            yield from partial.missing_spans([index], pieces=self._intake.pieces_at_once(piece_length))
+
+    def _next(self, partial: Partial, asked: set[int]) -> int | None:
+        """The segment to ask the origin for now: one that somebody waits for, else the first that is missing."""
+        fresh = [index for index in self._unclaimed(partial) if index not in asked]
+        return next((index for index in self.first if index in fresh), fresh[0] if fresh else None)
 
     def _fetched(self, error: BaseException | None) -> None:
         self._busy = False
@@ -306,6 +319,7 @@ class Inbound:
     def _end(self, error: DflyError | None) -> None:
         self._ways.clear()
         self._busy = self._refetched = self._mended = self.receiving = self.held_back = False
+        self._order, self.first = None, ()
         if error is None:
             self._partial = None
         self._ended(self, error)

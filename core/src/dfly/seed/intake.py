@@ -57,6 +57,7 @@ class Intake:
         self._fetcher = Fetcher(concurrency=settings.concurrency, throttle=throttle, cancel=self._cancel)
         self._lock = threading.Lock()
         self._waiting: set[Order] = set()
+        self._jobs: dict[Order, Job] = {}
         self.hub_bytes = 0
         self._connections = settings.concurrency
         self._rate = _Rate()
@@ -89,7 +90,15 @@ class Intake:
             finished=lambda error: self._finished(order, error),
             restart=lambda: iter([order.whole]),
         )
+        with self._lock:
+            self._jobs[order] = job
         self._fetcher.submit(job, order.priority)
+
+    def hurry(self, order: Order) -> None:
+        """Somebody waits for it: its spans come before those of other orders."""
+        job = self._jobs.get(order)
+        if job is not None:
+            self._fetcher.hurry(job)
 
     def close(self) -> None:
         """End what is unfinished with Cancelled. Returns within about a second; nothing is written afterwards."""
@@ -115,6 +124,7 @@ class Intake:
 
     def _finished(self, order: Order, error: BaseException | None) -> None:
         with self._lock:
+            self._jobs.pop(order, None)
             if order in self._waiting:
                 self._waiting.remove(order)
                 if not self._waiting:

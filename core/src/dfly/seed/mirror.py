@@ -10,7 +10,7 @@ thousand descriptors, and the files a loader opens first are small. Reading orde
 
 import threading
 from bisect import insort
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -127,6 +127,19 @@ class Mirror:
             if arriving is not None and arriving.held_back:
                 arriving.held_back = False
                 self._wake(blob)
+
+    def hurry(self, blob: str, segments: Sequence[int]) -> None:
+        """Somebody waits for these segments: fetch them before everything else. Harmless where nobody wants the blob."""
+        with self._lock:
+            line = self._blobs.get(blob)
+            if line is None or line.phase == "done":
+                return
+            place = next((place for place in self._waiting if place[2] is line), None)
+            if place is not None:
+                self._waiting.remove(place)
+                self._queued += 1
+                insort(self._waiting, (place[0], -self._queued, line))
+        line.inbound.hurry(segments)
 
     def adopt(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> bool:
         """Nodes hold this segment, which an earlier seed peer published: it need not be fetched. False where it is of no use."""

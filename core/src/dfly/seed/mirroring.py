@@ -3,7 +3,7 @@
 The mirror works in threads; its listener is called from them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from dfly.backend import Backend
@@ -55,6 +55,9 @@ class Mirror(Protocol):
 
         `held_back`: publish what is there, and ask no origin for what has not begun before `let_go`.
         """
+
+    def hurry(self, blob: str, segments: Sequence[int]) -> None:
+        """Somebody waits for these segments: fetch them before everything else."""
 
     def let_go(self, freight: Freight) -> None:
         """Fetch now what was held back and was not adopted meanwhile."""

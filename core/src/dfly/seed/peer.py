@@ -206,7 +206,6 @@ class SeedPeer:
                 backends=backends,
                 access=access,
                 seals=seals,
-                pool=pool,
             )
             egress: Counter[str] = Counter()
             readiness = Readiness(directory=config.data_dir)

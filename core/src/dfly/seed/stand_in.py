@@ -143,7 +143,8 @@ class StandIn:
                 plugins=self._plugins,
                 egress=egress,
             )
-            task = await tasks.open(self._resolved.task, self._resolved.snapshot, self._backend, carried=True)
+            resolved, lazy = self._resolved, self._ask.lazy
+            task = await tasks.open(resolved.task, resolved.snapshot, self._backend, carried=True, lazy=lazy)
             await tasks.adopt(task, self._known)
             url = await stack.enter_async_context(listening(app.application(), self._sock))
             stack.callback(asyncio.create_task(app.run_clocks()).cancel)

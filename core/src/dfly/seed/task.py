@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 import structlog
 
+from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.packs import Freight
@@ -91,6 +92,10 @@ class Task:
     counts: Counts = attrs.field(factory=Counts, repr=False)
     fetching: Fetching = attrs.field(factory=Fetching, repr=False)
     last_used: float = 0.0
+    #: Whether only what nodes accept is to be fetched; that so far; and who fetches it.
+    lazy: bool = False
+    accepted: set[str] = attrs.field(factory=set)
+    backend: Backend | None = attrs.field(default=None, repr=False)
     held_back_until: float | None = None
     #: Whether another seed peer's nodes have brought it here, and whether they are all gone again.
     adopted: bool = False
@@ -118,6 +123,15 @@ class Task:
     def is_complete(self, blob: str) -> bool:
         """Whether all of a blob was told to be here."""
         return self._blobs[blob].complete
+
+    @property
+    def due(self) -> Freight:
+        """What is to be fetched of the freight."""
+        if not self.lazy:
+            return self.freight
+        pack = self.freight.pack
+        blobs = {blob: entry for blob, entry in self.freight.blobs.items() if blob in self.accepted}
+        return attrs.evolve(self.freight, pack=pack if pack and pack.blob in self.accepted else None, blobs=blobs)
 
     def begin_with(self, blob: str, state: BlobState) -> None:
         """Tell what was there before the task was. Of a complete blob one line says it all."""

@@ -9,7 +9,7 @@ Everything here runs in the event loop; the mirror's threads come in through `_F
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -94,9 +94,16 @@ class Tasks:
         return list(self._tasks.values())
 
     async def open(
-        self, task: str, snapshot: Snapshot, backend: Backend, *, carried: bool = False, fallback: bool = False
+        self,
+        task: str,
+        snapshot: Snapshot,
+        backend: Backend,
+        *,
+        carried: bool = False,
+        fallback: bool = False,
+        lazy: bool = False,
     ) -> Task:
-        """The task of that id, made if need be; its freight is being fetched from now on.
+        """The task of that id, made if need be; its freight is being fetched from now on, of a `lazy` one what nodes accept.
 
         `carried`: it is another seed peer's, and nodes hold parts of it, of which they are about to tell. `fallback`: it may be.
         """
@@ -105,17 +112,24 @@ class Tasks:
             # in threads: a large repository has a million rows, and the mirror asks its disk
             freight, answer = await asyncio.to_thread(_prepare, task, snapshot)
             found = self._tasks.get(task) or self._begin(
-                task, snapshot, freight, answer, wait=self._held_back if carried else FALLEN_BACK if fallback else None
+                task,
+                snapshot,
+                freight,
+                answer,
+                wait=self._held_back if carried else FALLEN_BACK if fallback else None,
+                lazy=lazy,
             )
+        found.lazy, found.backend = found.lazy and lazy, backend
         found.last_used = self._clock()
         found.adopted |= carried
         found.broadcast.log.forgive()
         unfit = self._unfit(found.freight)
-        for blob, size in found.freight.sizes().items():
+        due = found.due
+        for blob, size in due.sizes().items():
             if not found.is_complete(blob):
                 found.fetching.begin(blob, size)
         held_back = found.held_back_until is not None
-        await asyncio.to_thread(self.mirror.want, _less(found.freight, unfit), backend, task=task, held_back=held_back)
+        await asyncio.to_thread(self.mirror.want, _less(due, unfit), backend, task=task, held_back=held_back)
         if not found.begun.is_set():
             blobs = list(found.freight.sizes())
             states = await asyncio.to_thread(lambda: [self.mirror.state(blob) for blob in blobs])
@@ -129,7 +143,40 @@ class Tasks:
             found.blob_failed(blob, error)
         return found
 
-    def _begin(self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None) -> Task:
+    def mind(self, task: Task, *, accepted: Iterable[str], first: Iterable[tuple[str, int]]) -> None:
+        """A node wants `accepted` blobs, of which a lazy task brings no others, and somebody there waits for segments."""
+        new = {blob for blob in accepted if blob in task.scheduler.blobs} - task.accepted
+        task.accepted |= new
+        due = _less(task.due, self._unfit(task.freight)) if task.lazy and new else None
+        hurried: dict[str, list[int]] = {}
+        for blob, index in first:
+            if blob in task.scheduler.blobs:
+                hurried.setdefault(blob, []).append(index)
+        if due is not None:
+            task.broadcast.log.forgive()
+            for blob, size in due.sizes().items():
+                if blob in new and not task.is_complete(blob):
+                    task.fetching.begin(blob, size)
+        if due is not None or hurried:
+            held_back = task.held_back_until is not None
+            self._errand(self._bring, task.id, due, task.backend, held_back, hurried)
+
+    def _bring(
+        self,
+        task: str,
+        due: Freight | None,
+        backend: Backend | None,
+        held_back: bool,  # noqa: FBT001 - an errand's argument
+        hurried: Mapping[str, Sequence[int]],
+    ) -> None:
+        if due is not None and backend is not None:
+            self.mirror.want(due, backend, task=task, held_back=held_back)
+        for blob, indices in hurried.items():
+            self.mirror.hurry(blob, indices)
+
+    def _begin(
+        self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None, lazy: bool
+    ) -> Task:
         blobs = frozenset(freight.sizes())
         found = Task(
             id=task,
@@ -139,6 +186,7 @@ class Tasks:
             fetching=Fetching(self._traces),
             answer=answer,
             freight=freight,
+            lazy=lazy,
             seals=self._seals,
             scheduler=Scheduler(task=task, blobs=blobs, clock=self._clock),
             held_back_until=None if wait is None else self._clock() + wait,
@@ -247,7 +295,7 @@ class Tasks:
     def _mind_carried(self, task: Task, now: float) -> None:
         if task.held_back_until is not None and now >= task.held_back_until:
             task.held_back_until = None
-            self._errand(self.mirror.let_go, task.freight)
+            self._errand(self.mirror.let_go, task.due)
         for carried in task.carried():
             if self._puller.room <= 0:
                 break

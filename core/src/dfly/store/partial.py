@@ -150,6 +150,10 @@ class Partial:
         """Whether every byte is there."""
         return self.size is not None and self._arrived.complete
 
+    def has_piece(self, piece: int) -> bool:
+        """Whether this piece is there."""
+        return self._arrived.has_piece(piece)
+
     def there(self, offset: int) -> int:
         """The end of the bytes that are there without a gap from `offset` on; `offset` where that byte is not."""
         return self._arrived.there(offset)

@@ -25,6 +25,7 @@ class Ask:
     """What a node wants: `url` and the choice of files below it (`dfly.globs`).
 
     `known` is what another seed peer, or this one before it was restarted, has answered: its seal spares the hub a question.
+    `lazy`: fetch nothing but what reports accept; a listing alone is no wish for the files.
     `fallback`: a seed peer that comes first for this repository did not answer, and its nodes may be on their way here too.
     """
 
@@ -34,6 +35,7 @@ class Ask:
     exclude: tuple[str, ...] = ()
     known: "Resolved | None" = None
     fallback: bool = False
+    lazy: bool = False
     version: int = WIRE_VERSION
 
     def encode(self) -> bytes:
@@ -55,6 +57,7 @@ class Ask:
             include=strings(d, "include"),
             exclude=strings(d, "exclude"),
             fallback=get(d, "fallback", bool, False),
+            lazy=get(d, "lazy", bool, False),
             version=get(d, "version", int, 1),
         )
 
@@ -102,8 +105,9 @@ class Report:
     """What a node tells, once a second or when it has something to say.
 
     `held` maps a blob to the segments finished since the last report that was answered; `declined` are blobs of the task
-    that this node does not take part in, because it has them in another way or does not want them, `accepted` those of them that
-    it wants after all; `stalled` are (blob, segment) without progress;
+    that this node does not take part in, because it has them in another way or does not want them, `accepted` those that it
+    wants, be they declined before or of a lazy task; `first` are (blob, segment) that somebody there waits to read; `stalled` are
+    (blob, segment) without progress;
     `bad_peers` are addresses that sent so many wrong pieces that they are shut out, `silent_peers` those that were
     asked and sent nothing; `doubts` are single wrong pieces, as (blob, segment, host, port); `bad_segments` are (blob, segment)
     of which the web seed itself sent wrong bytes; `sources` are bytes by source since the start; `opened` are the numbers of
@@ -114,6 +118,7 @@ class Report:
     held: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     declined: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
+    first: tuple[tuple[str, int], ...] = ()
     stalled: tuple[tuple[str, int], ...] = ()
     bad_peers: tuple[Address, ...] = ()
     silent_peers: tuple[Address, ...] = ()
@@ -138,6 +143,7 @@ class Report:
             held=_held(held),
             declined=strings(d, "declined"),
             accepted=strings(d, "accepted"),
+            first=tuple((is_a(b, str), is_a(i, int)) for b, i in pairs(d, "first")),
             stalled=tuple((is_a(b, str), is_a(i, int)) for b, i in pairs(d, "stalled")),
             bad_peers=addresses(d, "bad_peers"),
             silent_peers=addresses(d, "silent_peers"),

@@ -1,0 +1,140 @@
+"""A file is read through a daemon's endpoint while it arrives, and nobody waits for more of it than they read."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dfly.plugins import Plugins
+from dfly.testing.hub import bodies
+from dfly.testing.swarm import small_swarm
+from dfly_hf.testing import FixtureHub
+
+from .daemons import daemon
+
+MIB = 1 << 20
+SIZE = 96 * MIB
+LONG = 60.0
+
+
+class Gate:
+    """Lets a hub's storage send bytes up to `limit` and from `beyond` on, and holds back the others until `open`ed."""
+
+    def __init__(self, limit: int, beyond: int) -> None:
+        self.limit, self.beyond = limit, beyond
+        self.held = threading.Event()
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    async def passes(self, at: int) -> None:
+        while self.limit <= at < self.beyond and not self._opened.is_set():
+            self.held.set()
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large"
+    block = hashlib.sha256(b"x").digest() * (MIB // 32)
+    with path.open("wb") as file:
+        for number in range(SIZE // MIB):
+            file.write(number.to_bytes(4, "big") + block[4:])
+    return path
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Gate]]:
+    gates: list[Gate] = []
+
+    def make(limit: int, beyond: int = SIZE) -> Gate:
+        made = Gate(limit, beyond)
+        gates.append(made)
+
+        async def send(self: bodies.Body, file, start: int, stop: int) -> None:
+            loop = asyncio.get_running_loop()
+            for at in range(start, stop, MIB // 4):
+                await made.passes(at)
+                if self.request.transport is None or self.request.transport.is_closing():
+                    raise ConnectionResetError("gone")
+                count = min(MIB // 4, stop - at)
+                self.call.bytes += count
+                await loop.sendfile(self.request.transport, file, at, count)
+
+        monkeypatch.setattr(bodies.Body, "_sendfile", send)
+        return made
+
+    yield make
+    for made in gates:
+        made.open()
+
+
+@pytest.fixture(params=["alone", "swarm"])
+def endpoint(
+    request: pytest.FixtureRequest, hub: FixtureHub, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    hub.repo("owner/name", {"model.safetensors": large, "config.json": b"{}"})
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    if request.param == "alone":
+        with daemon(tmp_path / "node") as url:
+            yield f"{url}/owner/name/resolve/main/model.safetensors"
+        return
+    with (
+        small_swarm(tmp_path, plugins=Plugins()) as swarm,
+        daemon(tmp_path / "node", seed_peers=(swarm.url,)) as url,
+    ):
+        yield f"{url}/owner/name/resolve/main/model.safetensors"
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False, timeout=LONG) as opened:
+        yield opened
+
+
+def test_the_first_bytes_come_while_the_hub_holds_back_the_rest(
+    gate: Callable[..., Gate], endpoint: str, client: httpx.Client, large: Path
+) -> None:
+    shut = gate(24 * MIB)
+    content, got = large.read_bytes(), bytearray()
+    with client.stream("GET", endpoint) as response:
+        assert response.headers["Content-Length"] == str(SIZE)
+        for chunk in response.iter_raw():
+            got += chunk
+            if len(got) >= 16 * MIB:
+                shut.open()
+    assert shut.held.is_set()
+    assert bytes(got) == content
+
+
+def test_a_footer_is_answered_before_the_middle_has_been_fetched(
+    gate: Callable[..., Gate], endpoint: str, client: httpx.Client, large: Path, hub: FixtureHub
+) -> None:
+    shut = gate(8 * MIB, SIZE - 16 * MIB)
+    footer = client.get(endpoint, headers={"Range": "bytes=-1000"})
+    assert footer.content == large.read_bytes()[-1000:]
+    stretch = client.get(endpoint, headers={"Range": f"bytes={SIZE - 9 * MIB}-{SIZE - 9 * MIB + 99}"})
+    assert stretch.content == large.read_bytes()[SIZE - 9 * MIB :][:100]
+    assert hub.records.bytes_sent("model.safetensors") < SIZE
+    shut.open()
+
+
+def test_whoever_reads_the_same_file_shares_what_is_fetched(
+    endpoint: str, client: httpx.Client, large: Path, hub: FixtureHub
+) -> None:
+    got: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(httpx.get(endpoint, trust_env=False, timeout=LONG).content))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {hashlib.sha256(each).digest() for each in got} == {hashlib.sha256(large.read_bytes()).digest()}
+    assert hub.records.bytes_sent("model.safetensors") == SIZE
