@@ -81,17 +81,9 @@ class Imported:
         self, records: Sequence[Remembered], backend: Backend, ask: Ask, caller: CallerOptions
     ) -> _Answer | None:
         """A thousand nodes ask for one thing: it is looked up once, until something else is imported or removed."""
-        imports = tuple(sorted((record.task, *record.urls.items()) for record in records))
-        key = (
-            imports,
-            type(backend),
-            ask.url,
-            ask.recursive,
-            ask.include,
-            ask.exclude,
-            caller.content,
-            caller.endpoints,
-        )
+        imports = tuple(sorted((record.task, record.revisions, *record.urls.items()) for record in records))
+        asked = (type(backend), ask.url, ask.recursive, ask.include, ask.exclude)
+        key = (imports, asked, caller.content, caller.endpoints)
         with self._lock:
             if key in self._answers:
                 return self._answers[key]
@@ -118,7 +110,7 @@ def _answers(records: Sequence[Remembered], backend: Backend, ask: Ask, caller: 
                 raise
             continue
         except UsageError:
-            # a URL that is wrong is the hub's way to say so, and so is one of another plugin's
+            # what is wrong with the URL is said where a hub is asked; what is wrong with a name, the archive's, is no matter
             continue
         if found is not None and (chosen := _chosen(found, record, ask)) is not None:
             yield chosen
