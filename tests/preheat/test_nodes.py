@@ -4,6 +4,7 @@ import attrs
 import httpx
 import pytest
 
+from dfly.errors import AccessDenied
 from dfly.layout import Layout
 from dfly.packs import Freight
 from dfly.plugins import Plugins
@@ -226,3 +227,29 @@ def test_what_nodes_said_they_hold_is_fetched_after_all_when_they_have_left(seed
     done = dfctl(MODEL, "-r", "--seed-peer", second.url, "--timeout", "40s", "--json")
     assert (done.code, done.seed_peer["sources"]) == (0, {"hub": DISTINCT}), done.err
     assert origin.total == DISTINCT
+
+
+def test_what_is_secret_in_a_link_is_not_handed_to_nodes(seed, node, dfctl, stand, origin):
+    class Keyed(origin.backend):
+        """Opens to links with a key in them."""
+
+        def list(self, url):
+            bare, _, key = url.partition("?")
+            if key != "key=0123456789abcdef":
+                raise AccessDenied(f"{bare} asks for a key")
+            return attrs.evolve(super().list(bare), public=False)
+
+        def authorize(self, snapshot):
+            return True
+
+    plugins = Plugins(extra=[Keyed])
+    peer = seed(plugins=plugins)
+    one = node("one", peer, plugins=plugins)
+    stand(peer, 1)
+    argv = (f"{MODEL}?key=0123456789abcdef", "-r", "--seed-peer", peer.url, "--json")
+    refused = dfctl(*argv, "--nodes", "all", plugins=plugins)
+    alone = dfctl(*argv, plugins=plugins)
+    assert (refused.code, "secrets are not handed to nodes" in refused.err) == (5, True), refused.err
+    assert (alone.code, alone.seed_peer["bytes"]) == (0, DISTINCT), alone.err
+    assert one.blobs() == 0
+    assert "0123456789abcdef" not in "".join((refused.out, refused.err, alone.out, alone.err))

@@ -198,3 +198,36 @@ def test_one_that_is_forgotten_is_not_found(seed, operator):
 def test_an_order_in_other_words_is_refused(seed, operator, order):
     answer = operator(seed()).post("preheat", json=order)
     assert (answer.status_code, answer.json()["error"]) == (400, "WireError")
+
+
+def test_the_report_has_the_fields_that_are_promised(seed, node, dfctl, stand):
+    peer = seed()
+    node("one", peer)
+    stand(peer, 1)
+    argv = ("memory://nothing", MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
+    refused, model = dfctl(*argv).json["preheats"]
+    assert model.keys() == {"url", "source", "files", "ok", "error", "seed_peer", "nodes"} == refused.keys()
+    progress = {"state", "bytes", "total", "seconds", "sources", "error"}
+    assert model["seed_peer"].keys() == progress
+    assert model["nodes"][0].keys() == progress | {"node", "location"}
+    assert refused["error"].keys() == {"type", "message", "hint"}
+    assert (refused["source"], refused["seed_peer"], refused["nodes"]) == ("", None, [])
+
+
+def test_who_presses_ctrl_c_is_told_that_it_goes_on(seed, dfctl, monkeypatch):
+    def pressed(*_args, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dfly.cli.desk.Desk.lines", pressed)
+    done = dfctl(MODEL, "-r", "--seed-peer", seed().url)
+    assert (done.code, "goes on" in done.err) == (130, True)
+
+
+def test_a_hub_that_lists_nothing_in_time_is_not_waited_for(seed, dfctl, origin):
+    held = threading.Event()
+    before, origin.ask = origin.ask, lambda what: (held.wait(30), before(what))
+    try:
+        done = dfctl(MODEL, "-r", "--seed-peer", seed().url, "--timeout", "0.5s")
+    finally:
+        held.set()
+    assert (done.code, "was not listed within 0.5 s" in done.err) == (13, True), done.err

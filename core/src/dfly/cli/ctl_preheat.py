@@ -52,10 +52,10 @@ Nodes = Annotated[
     Any,
     typer.Option(
         "--nodes",
-        metavar="all|N|location=ZONE/RACK",
+        metavar="WHICH",
         parser=flags.checked(Choice.parse),
-        help="Have node daemons fetch it too: all that stand by at the seed peer, N of them (each time the same), or those at "
-        "a location. Sources that open only to a secret stay on the seed peer.",
+        help="Have node daemons fetch it too: all that stand by at the seed peer; a number of them, each time the same; or "
+        "those at location=ZONE/RACK. Sources that open only to a secret stay on the seed peer.",
     ),
 ]
 Pin = Annotated[bool, typer.Option("--pin", help="Keep it there, whatever else needs room.")]

@@ -169,7 +169,7 @@ class Errands:
 
     def came(self, standing: Standing) -> None:
         """A node stands by, again perhaps: send it for what it has not done."""
-        for job in self._jobs.values():
+        for job in self._under_way():
             for errand, progress in job.errands.values():
                 if progress.node == standing.node and not progress.over:
                     progress.heard = self._clock()
@@ -178,7 +178,7 @@ class Errands:
 
     def went(self, node: str) -> None:
         """A node's connection has ended."""
-        for job in self._jobs.values():
+        for job in self._under_way():
             for _, progress in job.errands.values():
                 if progress.node == node:
                     job.note(progress, state=AWAY)
@@ -207,6 +207,9 @@ class Errands:
         """Let everybody who follows a job look at it again."""
         for job in self._jobs.values():
             job.wake()
+
+    def _under_way(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.ended is None]
 
     def _make_room(self) -> None:
         if len(self._jobs) < MOST:
