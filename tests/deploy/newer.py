@@ -21,11 +21,15 @@ _OWN = ("host", "connection", "transfer-encoding", "content-length", "keep-alive
 
 
 class Newer:
-    """In front of the seed peer at `upstream`. `node`, `seed_peer`: who sounds newer; `added` counts what was put in."""
+    """In front of the seed peer at `upstream`. `node`, `seed_peer`: who sounds newer.
+
+    `added` counts what was put in, `refused` are the requests that the seed peer would not have.
+    """
 
     def __init__(self, upstream: str, *, node: bool, seed_peer: bool) -> None:
         self.upstream, self.node, self.seed_peer = upstream, node, seed_peer
         self.added: Counter[str] = Counter()
+        self.refused: list[str] = []
 
     @contextlib.contextmanager
     def running(self) -> Iterator[str]:
@@ -51,6 +55,8 @@ class Newer:
         async with self._session.request(
             request.method, self.upstream + request.path, params=query, data=body, headers=headers
         ) as answer:
+            if answer.status >= 400:
+                self.refused.append(f"{answer.status} {request.method} {request.path}")
             if not self.seed_peer or "json" not in answer.headers.get("Content-Type", ""):
                 return await _as_it_is(request, answer)
             if request.path.endswith("/events"):

@@ -94,3 +94,9 @@ def test_make_has_the_target_that_is_shown():
     shown = [line.split()[1] for line in SHOWN if line.startswith("make ")]
     assert shown
     assert set(shown) <= set(targets)
+
+
+def test_every_alert_is_explained_and_no_other():
+    groups = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())["groups"]
+    alerts = {rule["alert"]: rule["labels"]["severity"] for group in groups for rule in group["rules"]}
+    assert dict(re.findall(r"^\| `(Dfly\w+)` \| (\w+) \|", TEXT, re.MULTILINE)) == alerts

@@ -39,6 +39,7 @@ def test_a_transfer_completes_across_one_version_of_the_wire(swarm, node, seed_p
     assert all(report.sources.keys() <= {"seed-peer", "peer"} for report in reports)
     wanted = {"field"} | ({"version"} if node else set()) | ({"message", "column"} if seed_peer else set())
     assert wanted <= newer.added.keys()
+    assert newer.refused == []
 
 
 def test_nodes_of_two_releases_are_in_one_ring(swarm):
