@@ -159,6 +159,25 @@ def test_the_latest_import_is_the_branch_until_it_is_removed(carried, closed, se
     assert hub.calls() == []
 
 
+def test_an_older_revision_does_not_take_the_branch_s_name_along(hub, seed_peer, closed, dfctl, tmp_path):
+    beside, repo = seed_peer("beside"), hub.site.repos["models", REPO]
+    first = repo.refs["refs/heads/main"]
+    named = {"options": {"hf": {"revision": "main"}}}
+    for turn, url, fetch in ((0, MODEL, {}), (1, f"{MODEL}@main", {}), (2, MODEL, named)):
+        beside.node(url, f"old-{turn}", **fetch).done()
+    repo.commit({"config.json": b"{2}"})
+    for turn, url, fetch in ((0, MODEL, {}), (1, f"{MODEL}@main", {}), (2, MODEL, named)):
+        beside.node(url, f"new-{turn}", **fetch).done()
+    old, new = tmp_path / "old.tar", tmp_path / "new.tar"
+    assert dfctl("export", f"{MODEL}@{first}", "-o", old, "--seed-peer", beside.url).code == 0
+    assert dfctl("export", f"{MODEL}@main", "-o", new, "--seed-peer", beside.url).code == 0
+    swarm = closed(new, old)
+    for url, files in ((f"{MODEL}@main", {"config.json": b"{2}"}), (f"{MODEL}@{first}", FILES)):
+        node = swarm.node(url, joining=ALONE)
+        node.done()
+        assert tree(node.output) == files
+
+
 def test_what_is_no_archive_is_refused_though_more_of_it_is_to_come(closed, dfctl, tmp_path):
     with open(tmp_path / "junk.tar", "wb") as file:
         file.write(b"junk" * 256)

@@ -23,12 +23,14 @@ from dfly.seed.faces import OPERATOR
 from dfly.seed.remembered import Remembered, shareable
 from dfly.store import archive
 from dfly.store.blobs import Committed
-from dfly.store.manifest import Archived, ArchivedBlob, Manifest
+from dfly.store.manifest import MOST_NAMES, Archived, ArchivedBlob, Manifest
 from dfly.values import Digest, Entry, bare_url
 
 _log = structlog.get_logger(__name__)
 
 _MOST_SNAPSHOTS = 1000
+
+_Choice = tuple[bool, tuple[str, ...], tuple[str, ...]]
 
 
 class Holdings(Protocol):
@@ -95,12 +97,11 @@ class Export:
             raise NotFound(
                 f"{bare_url(name)} is not known here", kind="snapshot", hint="dfctl ls shows what is; fetch it first"
             )
-        latest: dict[object, Remembered] = {}
+        latest: dict[_Choice, Remembered] = {}
         for record in found:
-            choice = (record.ask.recursive, record.ask.include, record.ask.exclude)
-            before = latest.get(choice)
+            before = latest.get(_choice(record))
             if before is None or record.urls.get(name, 0.0) >= before.urls.get(name, 0.0):
-                latest[choice] = record
+                latest[_choice(record)] = record
         whole = latest.get((True, (), ()))
         return list(latest.values()) if whole is None else [whole]
 
@@ -132,13 +133,18 @@ class Export:
                 f"missing, {missing[0].path} first",
                 hint="fetch it once more with dfctl preheat or dfget, then export it",
             )
+        rivals = [other for other in self.remembered() if _same_place(other, record)]
         return Archived(
             snapshot=attrs.evolve(record.snapshot, entries=entries, public=False),
             recursive=record.ask.recursive,
             include=record.ask.include,
             exclude=record.ask.exclude,
-            names=self._names(record),
-            revisions=record.revisions,
+            names=[name for name in self._names(record) if not any(_means_later(r, name, record) for r in rivals)],
+            revisions=[
+                name
+                for name in record.revisions
+                if not any(name in r.revisions and _came(r) > _came(record) for r in rivals)
+            ],
         )
 
     def _held(self, blob: str) -> Committed | None:
@@ -161,12 +167,30 @@ class Export:
                     yield url
 
 
+def _choice(record: Remembered) -> _Choice:
+    return record.ask.recursive, record.ask.include, record.ask.exclude
+
+
+def _same_place(one: Remembered, other: Remembered) -> bool:
+    """Whether these are two revisions of one thing: a branch means only the later one."""
+    here, there = (r.snapshot.source.replace(r.snapshot.revision or "\0", "") for r in (one, other))
+    return one.task != other.task and here == there and _choice(one) == _choice(other)
+
+
+def _means_later(rival: Remembered, name: str, record: Remembered) -> bool:
+    return rival.urls.get(name, 0.0) > record.urls[name]
+
+
+def _came(record: Remembered) -> float:
+    return max(record.urls.values(), default=record.resolved)
+
+
 def _joined(one: Archived, other: Archived) -> Archived:
     """The same files, remembered twice: for private and for public, or chosen by other patterns."""
     return attrs.evolve(
         one if one.recursive and not (one.include or one.exclude) else other,
-        names=(*one.names, *other.names),
-        revisions=(*one.revisions, *other.revisions),
+        names=sorted({*one.names, *other.names})[:MOST_NAMES],
+        revisions=sorted({*one.revisions, *other.revisions})[:MOST_NAMES],
     )
 
 

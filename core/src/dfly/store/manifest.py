@@ -21,7 +21,7 @@ FORMAT, VERSION = "dfly archive", 1
 #: Bytes of the largest manifest that is written or read: some 300,000 files.
 LARGEST = 128 << 20
 #: Names of one snapshot, and patterns that chose from it.
-_MOST_NAMES, _MOST_PATTERNS = 32, 1000
+MOST_NAMES, _MOST_PATTERNS = 32, 1000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -157,8 +157,8 @@ def _snapshot_from_json(said: Mapping[str, Any]) -> Archived:
         names=strings(said, "names"),
         revisions=strings(said, "revisions"),
     )
-    if max(len(archived.names), len(archived.revisions)) > _MOST_NAMES:
-        raise WireError(f"a snapshot has more than {_MOST_NAMES} names")
+    if max(len(archived.names), len(archived.revisions)) > MOST_NAMES:
+        raise WireError(f"a snapshot has more than {MOST_NAMES} names")
     if len(archived.include) + len(archived.exclude) > _MOST_PATTERNS:
         raise WireError(f"a snapshot was chosen by more than {_MOST_PATTERNS} patterns")
     return archived
