@@ -94,7 +94,8 @@ class Swarm:
             task = Resolved.decode(answer.content).task
             query = {"node": "mute", "port": "1"}
             with client.stream("GET", f"/v1/snapshots/{task}/events", params=query) as stream:
-                next(stream.iter_lines())
+                lines = stream.iter_lines()  # kept: the stream ends with it
+                next(lines)
                 yield lambda **told: client.post(
                     f"/v1/snapshots/{task}/report", content=Told(node="mute", **told).encode()
                 ).raise_for_status()
