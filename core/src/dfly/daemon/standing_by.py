@@ -53,6 +53,11 @@ class _Run:
     said_at: float = 0.0
     stop: threading.Event = attrs.field(factory=threading.Event)
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to do."""
+        return self.report.state in (DONE, FAILED)
+
 
 class StandingBy:
     """At all of `seed_peers`, as `node` at `location`. `admissions` and `means` must not go back to the source.
@@ -143,9 +148,7 @@ class StandingBy:
                 run = _Run(sent=sent, peer=peer, report=ErrandReport(node=self._node, state=WAITING))
                 self._runs[sent.id] = run
                 while len(self._runs) > _MOST:
-                    over = next(
-                        (name for name, run in self._runs.items() if run.report.state in (DONE, FAILED)), sent.id
-                    )
+                    over = next((name for name, run in self._runs.items() if run.over), sent.id)
                     del self._runs[over]
                 if sent.id in self._runs and not self._closing.is_set():
                     self._pool.submit(self._run, run)
@@ -207,15 +210,16 @@ class StandingBy:
 
     def _say(self, run: _Run, **news: Any) -> None:
         run.report = attrs.evolve(run.report, **news)
-        if run.report.state in (DONE, FAILED):
+        if run.over:
             self._news.set()
 
     # What the seed peer is told
 
     def _tell(self) -> None:
-        """Tell how far everything is, until there is nothing that was not told."""
+        """Tell how far everything is, whenever there is something that was not told."""
+        pause: float | None = None
         while not self._closing.is_set():
-            self._news.wait(NEWS)
+            self._news.wait(pause)
             self._news.clear()
             with self._lock:
                 runs = list(self._runs.values())
@@ -223,12 +227,15 @@ class StandingBy:
             for run in runs:
                 if run.peer.url not in unreached and not self._closing.is_set() and not self._told(run):
                     unreached.add(run.peer.url)
+            if unreached:
+                pause = min(2 * (pause or NEWS), LONGEST)
+            else:
+                pause = NEWS if any(run.report != run.said or not run.over for run in runs) else None
 
     def _told(self, run: _Run) -> bool:
         """Whether the seed peer could be told, if there was something to tell."""
         report, now = run.report, time.monotonic()
-        over = report.state in (DONE, FAILED)
-        if report == run.said and (over or now - run.said_at < SIGN_OF_LIFE):
+        if report == run.said and (run.over or now - run.said_at < SIGN_OF_LIFE):
             return True
         try:
             run.peer.report_errand(run.sent.id, report)

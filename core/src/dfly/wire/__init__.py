@@ -10,10 +10,13 @@ are ignored (a newer peer may send them), missing ones are an error that names t
     GET  /v1/snapshots/{task}/hashes/{blob}            → 20 bytes a piece, of a complete blob
     GET  /v1/blobs/{grant}/{blob}                      → the web seed
 
+What a node is sent for before anyone asks it is in `dfly.wire.errands`.
+
 A *task* is a selection of a snapshot's entries: all nodes that ask for the same selection meet in one ring. Its id is the id of
 the selected snapshot, with a random tail where its content is not pinned.
 """
 
+from dfly.wire.errands import Choice, Errand, ErrandReport, Preheat, decode_errand
 from dfly.wire.events import (
     LONGEST_LINE,
     Blob,
@@ -56,20 +59,25 @@ __all__ = [
     "Advice",
     "Ask",
     "Blob",
+    "Choice",
     "Doubted",
     "EntryDuty",
+    "Errand",
+    "ErrandReport",
     "Failed",
     "Have",
     "Heartbeat",
     "Hello",
     "Message",
     "Outsider",
+    "Preheat",
     "Released",
     "Report",
     "Resolved",
     "Ring",
     "Segment",
     "WireError",
+    "decode_errand",
     "decode_message",
     "snapshot_from_json",
     "snapshot_to_json",
