@@ -9,8 +9,11 @@ import httpx
 import pytest
 
 from dfly.config import Joining
+from dfly.daemon.underway import Progress
+from dfly.events import BytesArrived, Retrying, Stalled
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
+from dfly.values import Snapshot
 from tests.daemon.conftest import FILES, MIB, Borrowing, some_bytes, tree
 from tests.swarm_e2e.origin import Origin
 
@@ -184,6 +187,30 @@ def test_status_tells_what_an_errand_has_and_waits_for(start, tmp_path):
         assert said["tasks"] == []
         assert said["cache"]["blobs"] == 4
         assert (said["role"], said["rings"], said["seed_peers"]) == ("node", 0, [])
+
+
+def test_an_errands_rate_is_that_of_the_last_seconds_and_a_byte_ends_a_stall():
+    now = [0.0]
+    progress = Progress(task="t-seal", snapshot=Snapshot("hub://s", "s", ()), clock=lambda: now[0])
+    told = []
+    hear = progress.before(told.append)
+    for second in range(1, 31):
+        now[0] = float(second)
+        hear(BytesArrived(path="f", bytes=1000, source="peer" if second % 2 else "seed-peer"))
+    row = progress.row()
+    assert row["task"] == "t"
+    assert row["rate"] == pytest.approx(1000, rel=0.01)
+    assert (row["arrived"], row["received"]) == (30_000, {"peer": 15_000, "seed-peer": 15_000})
+    now[0] = 60.0
+    hear(Stalled(path="f", seconds=30.0, cause="nobody sends"))
+    row = progress.row()
+    assert (row["idle"], row["seconds"], row["stalls"], row["waiting_for"]) == (30.0, 60.0, 1, "nobody sends")
+    assert row["rate"] == pytest.approx(0, abs=1)
+    hear(Retrying(path="f", cause="a broken link", after=1.0))
+    assert progress.row()["waiting_for"] == "a broken link"
+    hear(BytesArrived(path="f", bytes=1, source="hub"))
+    assert progress.row()["waiting_for"] == ""
+    assert len(told) == 33
 
 
 def test_what_an_errand_needs_is_not_removed_even_by_force(start, tmp_path):

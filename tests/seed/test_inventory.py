@@ -1,10 +1,13 @@
 """What operators see of a seed peer is what is on its disk, and what they remove is gone, and nothing else."""
 
+import asyncio
 import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,6 +16,7 @@ from dfly.backend import Secret
 from dfly.config import Network
 from dfly.plugins import Plugins
 from dfly.seed.effective import effective
+from dfly.seed.inventory import Inventory
 from dfly.seed.peer import SeedPeerConfig
 from dfly.testing.swarm import small_swarm
 from dfly.wire import Ask, Hello, Report, Resolved, decode_message
@@ -337,6 +341,25 @@ def test_status_counts_what_is_published(desk, origin):
     assert task["bytes"] == sum(blob["bytes"] for blob in task["blobs"]) == said["moved"]["hub"]
     assert said["role"] == "seed-peer"
     assert set(said["rates"]) == set(said["moved"])
+
+
+def test_rates_are_those_of_the_last_seconds():
+    mirror, egress = SimpleNamespace(hub_bytes=0), Counter()
+    tasks = SimpleNamespace(mirror=mirror, all=list, waiting_for="")
+    inventory = Inventory(tasks=tasks, memory=None, egress=egress, config=None)
+
+    def rates():
+        return json.loads(asyncio.run(inventory.status(None)).body)["rates"]
+
+    assert rates() == {"hub": 0, "web seed": 0, "control": 0}
+    for second in range(30):
+        mirror.hub_bytes += 1000
+        egress["web seed"] += 50
+        inventory.look(float(second))
+    assert rates() == {"hub": pytest.approx(1000, rel=0.01), "web seed": pytest.approx(50, rel=0.02), "control": 0}
+    for second in range(30, 60):
+        inventory.look(float(second))
+    assert rates() == {"hub": 0, "web seed": 0, "control": 0}
 
 
 def test_peers_are_shown_in_the_order_of_the_ring_with_what_they_told(desk):

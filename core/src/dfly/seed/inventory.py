@@ -64,10 +64,13 @@ class Inventory:
     async def run_clock(self) -> None:
         """Watch how fast bytes move, until cancelled."""
         while True:
-            now = time.monotonic()
-            for kind, count in self._moved().items():
-                self._rates.setdefault(kind, Rate()).seen(count, now)
+            self.look(time.monotonic())
             await asyncio.sleep(PACE)
+
+    def look(self, now: float) -> None:
+        """Take note of how much has moved by `now`, in seconds."""
+        for kind, count in self._moved().items():
+            self._rates.setdefault(kind, Rate()).seen(count, now)
 
     async def snapshots(self, request: web.Request) -> web.Response:
         """GET snapshots."""
