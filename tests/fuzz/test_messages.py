@@ -15,6 +15,7 @@ from dfly.errors import Cancelled, DflyError, UsageError
 from dfly.node.control import SeedPeer, revive
 from dfly.seed.joining import Join
 from dfly.seed.options import caller_options
+from dfly.seed.remembered import Remembered
 from dfly.testing.memory import memory_backend
 from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import WireError
@@ -207,3 +208,25 @@ def test_a_daemons_record_is_one_or_of_no_use(said):
     except UNREADABLE:
         return
     assert isinstance(record.brought, frozenset)
+
+
+REMEMBERED = {
+    "ask": RECORD["ask"],
+    "resolved": RECORD["resolved"],
+    "revisions": ["main"],
+    "urls": {"hub://o/r@main": 1.0},
+    "options": {"revision": ["x"]},
+    "since": 1.0,
+    "pinned": False,
+    "imported": True,
+}
+
+
+@fuzz(spoilt(REMEMBERED))
+def test_what_a_seed_peer_remembers_is_that_or_of_no_use(said):
+    try:
+        found = Remembered.from_json(said, used=0.0)
+    except UNREADABLE:
+        return
+    assert found.names
+    assert all(0 <= at < float("inf") for at in found.urls.values())

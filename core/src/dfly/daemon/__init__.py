@@ -26,11 +26,13 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     session       the libtorrent session as several tasks see it
     serving       a task's place in its ring once everything is here: others take it from this node
     neighbours    all places: a task brings its blobs by the ring, keeps its place, and takes it again after a restart
+    underway      the errands that go on, as an operator sees them
     errand        one caller's wishes: brings what is missing, hands out what is there
     repair        looks whether blobs are still what they were, and mends them with errands of its own
     visit         one connection of a dfget
     front         the unix socket: who may connect, and whether it is a dfget or HTTP
-    app           the HTTP face: health, status, verify, pins
+    inventory     what operators ask and change: snapshots, rings, settings; pins, removals
+    app           the HTTP face: health, status, and the parts with routes of their own
     process       builds all of it, and takes it down in order
     client        the other end of the socket: what `dfly.fetch` borrows from (imports `finding` and `protocol` only)
 
