@@ -91,8 +91,9 @@ class Inventory:
         going = self._named(url)
         names = {found.task for found in going}
         blobs = await asyncio.to_thread(self._only_in, names)
-        self._check(going, blobs, force=force)
         rows = await self._rows(going)
+        # nothing is awaited from here on until they are gone: nobody joins meanwhile
+        self._check(going, blobs, force=force)
         for found in going:
             task = self.tasks.get(found.task)
             if task is not None:
