@@ -6,7 +6,7 @@
     tasks       where nodes meet: freight, ring, stream; what the mirror does is told here
     stream      the event log and its listeners
     scheduler   who neighbours whom, and where segments enter: `ring`, `chords`, `members`, `holdings`, `duties`, `accusations`
-    remembered  what was resolved, on disk; `inventory` what operators ask and change, `shown` the rows of it, `effective` the settings
+    remembered  what was resolved, on disk; `inventory` what operators ask and change, `shown` its rows, `effective` the settings
     webseed     published bytes for libtorrent; `grants` and `keys` are the permission in its path
     mirroring   what is asked of the mirror
     mirror      fetches each blob once
