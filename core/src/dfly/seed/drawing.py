@@ -94,25 +94,31 @@ def _path(kind: str, present: list[bool]) -> str:
 
 
 def _totals(picture: Picture) -> str:
+    sent = sum(rate for name, rate in picture.rates.items() if name.startswith("out "))
     rows = [
-        ("from the hub", picture.received.get("hub", 0), picture.rates.get("in hub", 0)),
-        (
-            "sent to nodes",
-            sum(picture.sent.values()),
-            sum(rate for name, rate in picture.rates.items() if name.startswith("out ")),
-        ),
-        ("nodes took from here", picture.nodes_received.get("seed-peer", 0), picture.rates.get("nodes seed-peer", 0)),
-        ("nodes took from nodes", picture.nodes_received.get("peer", 0), picture.rates.get("nodes peer", 0)),
-        ("nodes took from the hub", picture.nodes_received.get("hub", 0), picture.rates.get("nodes hub", 0)),
+        ("", "from the hub", picture.received.get("hub", 0), picture.rates.get("in hub", 0)),
+        ("", "sent to nodes", sum(picture.sent.values()), sent),
     ]
-    cells = [f"<div><dt>{name}</dt><dd>{readable(count)}{_rate(rate)}</dd></div>" for name, count, rate in rows]
+    rows += [
+        (
+            f"from-{kind}",
+            f"nodes took {what}",
+            picture.nodes_received.get(source, 0),
+            picture.rates.get(f"nodes {source}", 0),
+        )
+        for source, kind, what in _SOURCES
+    ]
+    shown = [
+        f'<div><dt class="{kind}">{name}</dt><dd>{readable(count)}{_rate(rate)}</dd></div>'
+        for kind, name, count, rate in rows
+    ]
     taken = sum(picture.nodes_received.values())
     share = f"{100 * picture.nodes_received.get('peer', 0) / taken:.0f} %" if taken else "–"
-    cells.append(f"<div><dt>of it from each other</dt><dd>{share}</dd></div>")
+    shown.append(f"<div><dt>of it from each other</dt><dd>{share}</dd></div>")
     waiting = f'<p class="bad">waiting for {_name(picture.waiting_for)}</p>' if picture.waiting_for else ""
     nothing = "" if picture.tasks else '<p class="faint">no snapshot is open</p>'
     more = f'<p class="faint">and {picture.others} more snapshots</p>' if picture.others else ""
-    return f"<dl>{''.join(cells)}</dl>{waiting}{nothing}{more}"
+    return f"<dl>{''.join(shown)}</dl>{waiting}{nothing}{more}"
 
 
 def _task(task: TaskPicture) -> str:
