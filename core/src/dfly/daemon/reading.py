@@ -91,8 +91,9 @@ class Bringing:
         )
 
     def start(self) -> None:
-        """Begin, in a thread."""
-        self._thread.start()
+        """Begin, in a thread, unless it has begun."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def join(self, reading: "Reading") -> None:
         """Somebody reads."""
@@ -110,6 +111,11 @@ class Bringing:
             self._let_go()
         elif self._leaving is None:
             self._leaving = self._loop.call_later(LINGER, self.end)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is over, or will be soon: whoever comes now needs another."""
+        return self.ended or self._stop.is_set()
 
     def end(self) -> None:
         """Stop, whoever reads."""
@@ -197,6 +203,7 @@ class Reading:
 
     def follow(self, bringing: Bringing) -> None:
         """Take what arrives."""
+        self._wait_for(self.wanted.content.start)
         self._bringing = bringing
         bringing.join(self)
 

@@ -121,7 +121,9 @@ class Reads:
         means = self._means
         reading = Reading(wanted, cache=means.cache, records=means.records, readers=means.readers, pool=self._pool)
         if not await reading.find():
-            reading.follow(self._bring(wanted, source.rights))
+            bringing = self._bringing_of(wanted, source.rights)
+            reading.follow(bringing)
+            bringing.start()  # now that it is known where the reader begins
         return reading
 
     async def close(self) -> None:
@@ -133,11 +135,11 @@ class Reads:
             await asyncio.to_thread(bringing.wait)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _bring(self, wanted: Wanted, rights: str) -> Bringing:
+    def _bringing_of(self, wanted: Wanted, rights: str) -> Bringing:
         """The errand that brings a blob for everybody who reads it with the same rights."""
         key = (wanted.blob, wanted.content.entry.identity, rights)
         bringing = self._bringing.get(key)
-        if bringing is None or bringing.ended:
+        if bringing is None or bringing.ending:
             bringing = self._bringing[key] = Bringing(
                 wanted,
                 means=self._means,
@@ -145,7 +147,6 @@ class Reads:
                 loop=asyncio.get_running_loop(),
                 over=partial(self._over, key),
             )
-            bringing.start()
         return bringing
 
     def _over(self, key: tuple[str, ...], bringing: Bringing) -> None:

@@ -77,6 +77,8 @@ class Mirror:
         self._packs_asked: dict[str, tuple[Pack, Backend]] = {}
         self._repairs = Repairs(intake=self._intake, later=self._settle_later, lost=self._lost)
         self._waiting: list[tuple[int, int, _Line]] = []
+        #: Segments that are waited for of blobs that nobody wants yet.
+        self._hurried: dict[str, tuple[int, ...]] = {}
         self._queued = self._open = 0
 
     @property
@@ -129,9 +131,11 @@ class Mirror:
                 self._wake(blob)
 
     def hurry(self, blob: str, segments: Sequence[int]) -> None:
-        """Somebody waits for these segments: fetch them before everything else. Harmless where nobody wants the blob."""
+        """Somebody waits for these segments: fetch them before everything else, as soon as the blob is wanted."""
         with self._lock:
             line = self._blobs.get(blob)
+            if line is None:
+                self._hurried[blob] = tuple(segments)
             if line is None or line.phase == "done":
                 return
             place = next((place for place in self._waiting if place[2] is line), None)
@@ -345,6 +349,7 @@ class Mirror:
             parked=self._parked,
             stopped=self._stopped,
         )
+        inbound.first = self._hurried.pop(blob, ())
         line = self._blobs[blob] = _Line(inbound, backend)
         return line
 

@@ -57,7 +57,7 @@ class Mirror(Protocol):
         """
 
     def hurry(self, blob: str, segments: Sequence[int]) -> None:
-        """Somebody waits for these segments: fetch them before everything else."""
+        """Somebody waits for these segments: fetch them before everything else, as soon as the blob is wanted."""
 
     def let_go(self, freight: Freight) -> None:
         """Fetch now what was held back and was not adopted meanwhile."""

@@ -169,10 +169,11 @@ class Tasks:
         held_back: bool,  # noqa: FBT001 - an errand's argument
         hurried: Mapping[str, Sequence[int]],
     ) -> None:
-        if due is not None and backend is not None:
-            self.mirror.want(due, backend, task=task, held_back=held_back)
+        # first what comes first: else all connections have begun with something else
         for blob, indices in hurried.items():
             self.mirror.hurry(blob, indices)
+        if due is not None and backend is not None:
+            self.mirror.want(due, backend, task=task, held_back=held_back)
 
     def _begin(
         self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None, lazy: bool
