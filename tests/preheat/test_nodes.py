@@ -4,6 +4,7 @@ import attrs
 import httpx
 import pytest
 
+from dfly.config import Joining
 from dfly.errors import AccessDenied
 from dfly.layout import Layout
 from dfly.packs import Freight
@@ -253,3 +254,16 @@ def test_what_is_secret_in_a_link_is_not_handed_to_nodes(seed, node, dfctl, stan
     assert (alone.code, alone.seed_peer["bytes"]) == (0, DISTINCT), alone.err
     assert one.blobs() == 0
     assert "0123456789abcdef" not in "".join((refused.out, refused.err, alone.out, alone.err))
+
+
+def test_with_several_seed_peers_it_does_not_matter_which_one_sends_the_nodes(seed, node, dfctl, stand, origin):
+    peers = [seed(), seed("other")]
+    urls = tuple(peer.url for peer in peers)
+    joining = Joining(seed_peers=urls, interface="127.0.0.1", settle=0.5)
+    one = node("one", peers[0], joining=joining)
+    for peer in peers:
+        stand(peer, 1)
+        done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
+        assert (done.code, done.nodes[one.name]["state"]) == (0, "done"), done.err
+    assert one.fetch().sources == {"cache": DISTINCT}
+    assert origin.total == 2 * DISTINCT

@@ -131,14 +131,16 @@ class Errands:
         ask: Ask,
         options: Mapping[str, tuple[str, ...]],
         pin: bool,
+        waited: float = 0.0,
     ) -> Job:
-        """Send `nodes` for `ask`. Raises SwarmError where too much is going on."""
+        """Send `nodes` for `ask`, of whose time `waited` is over. Raises SwarmError where too much is going on."""
         self._make_room()
         job = Job(id=secrets.token_hex(16), source=source, files=files, patience=patience, clock=self._clock)
-        job.began = job.seed.heard = self._clock()
+        now = self._clock()
+        job.began = now - waited
         for node in nodes:
             errand = Errand(id=secrets.token_hex(16), ask=ask, options=options, pin=pin)
-            progress = Progress(node=node.node, location=node.location, heard=job.began)
+            progress = Progress(node=node.node, location=node.location, heard=now)
             job.errands[errand.id] = errand, progress
             self._by_errand[errand.id] = job
             node.send(errand)

@@ -7,6 +7,7 @@ open it to everybody who knows the cluster token.
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -113,7 +114,7 @@ class Preheating:
     async def preheat(self, request: web.Request) -> web.Response:
         """POST /v1/operator/preheat."""
         order = Preheat.decode(await self._bodies.read(request, most=wire.LONGEST_BODY))
-        given = await self.given(request)
+        given, began = await self.given(request), time.monotonic()
         try:
             async with asyncio.timeout(order.timeout):
                 selected = await self.resolver.resolve(order.ask, given)
@@ -136,6 +137,7 @@ class Preheating:
             ask=ask,
             options=options,
             pin=order.pin,
+            waited=time.monotonic() - began,
         )
         _log.info("preheat.begun", task=task.name, source=bare_url(job.source), nodes=len(nodes))
         warming = asyncio.create_task(self._warm(job, task))
