@@ -285,7 +285,9 @@ class NodeDaemon:
             stack.callback(verifier.close)
             stack.callback(closing.set)
             neighbours = (
-                self._neighbours(stack, cache, records, backends, verifier, means.readers) if config.joining.seed_peers else None
+                self._neighbours(stack, cache, records, backends, verifier, means.readers)
+                if config.joining.seed_peers
+                else None
             )
             means = attrs.evolve(means, by_swarm=neighbours.bring if neighbours is not None else None)
             if neighbours is not None:
