@@ -251,3 +251,24 @@ def test_an_unknown_prefix_has_no_endpoint(endpoint: str, client: httpx.Client) 
     told = client.get(endpoint.removesuffix("hf") + "s3/bucket/key")
     assert told.status_code == 404
     assert "brings no endpoint" in told.text
+
+
+def test_a_daemon_that_comes_back_while_the_hub_is_gone_knows_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: httpx.Client
+) -> None:
+    with FixtureHub() as hub:
+        hub.repo("owner/name", FILES)
+        hub.repo("owner/private", FILES, private=True)
+        hub.token("hf_x", name="reader", grants=["owner/private"])
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        with daemon(tmp_path / "node") as url:
+            for name in FILES:
+                client.get(url + quoted(name)).raise_for_status()
+            token = {"Authorization": "Bearer hf_x"}
+            client.get(f"{url}/owner/private/resolve/main/config.json", headers=token).raise_for_status()
+    with daemon(tmp_path / "node") as url:
+        assert {name: client.get(url + quoted(name)).content for name in FILES} == FILES
+        commit = client.get(f"{url}/api/models/owner/name/revision/main").json()["sha"]
+        assert client.head(url + quoted("config.json").replace("main", commit)).status_code == 200
+        # who may read a private one is for the hub to say
+        assert client.get(f"{url}/owner/private/resolve/main/config.json", headers=token).status_code == 504

@@ -23,18 +23,24 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     claims        which blobs are being brought, by whom
     admission     a caller's ask, resolved with the caller's own options
     records       the snapshots that were brought, on disk: for the next start, and where each blob is known from
+    names         what branches were last, on disk: for when the hub cannot be asked
     session       the libtorrent session as several tasks see it
     serving       a task's place in its ring once everything is here: others take it from this node
+    rounds        one task's way round its ring, for all errands that want something of it
     neighbours    all places: a task brings its blobs by the ring, keeps its place, and takes it again after a restart
     underway      the errands that go on, as an operator sees them
     errand        one caller's wishes: brings what is missing, hands out what is there
     repair        looks whether blobs are still what they were, and mends them with errands of its own
     visit         one connection of a dfget
+    reading       one file, read while it arrives
+    passing       requests that a hub's facade passes on to the hub
+    reads         what facades are offered: sources resolved, files read
+    endpoints     the facades of hubs, as a web server sees them
     front         the unix socket: who may connect, and whether it is a dfget or HTTP
     inventory     what operators ask and change: snapshots, rings, settings; pins, removals
     app           the HTTP face: health, status, and the parts with routes of their own
     process       builds all of it, and takes it down in order
     client        the other end of the socket: what `dfly.fetch` borrows from (imports `finding` and `protocol` only)
 
-On disk, beside what the store keeps (`dfly.store.blobs`): `<data>/snapshots/<task>.json`, mode 0600.
+On disk, beside what the store keeps (`dfly.store.blobs`): `<data>/snapshots/<task>.json` and `<data>/names.json`, mode 0600.
 """

@@ -28,6 +28,7 @@ from dfly.daemon.exporting import export_from
 from dfly.daemon.front import Front
 from dfly.daemon.inventory import Inventory
 from dfly.daemon.metrics import NodeMetrics
+from dfly.daemon.names import Names
 from dfly.daemon.naming import node_name
 from dfly.daemon.notify import Notify
 from dfly.daemon.reads import Reads
@@ -163,6 +164,8 @@ class NodeDaemon:
                 settings=parts.settings,
                 client=parts.backends.clients.data,
                 closing=closing,
+                names=Names(os.path.join(self.config.data_dir, "names.json")),
+                reopen=partial(_remembered, backends=parts.backends, plugins=self._plugins),
                 ttl=self.config.revision_ttl,
             )
             stack.push_async_callback(reads.close)
@@ -420,6 +423,11 @@ def _open_swarm(
     opener: Callable[..., "Swarm"], joining: Joining, network: Network, on_event: "Callable[[SwarmEvent], None]"
 ) -> "Swarm":
     return opener(joining, network, urls=joining.seed_peers, on_event=on_event)
+
+
+def _remembered(record: Record, *, backends: Backends, plugins: Plugins) -> Admitted:
+    """A recorded source while nobody can be asked about it."""
+    return _reopened(record, None, backends, plugins)
 
 
 def _reopened(record: Record, neighbours: "Neighbours | None", backends: Backends, plugins: Plugins) -> Admitted:

@@ -25,9 +25,11 @@ import httpx
 from dfly.config import Fetch
 from dfly.daemon.admission import Admissions, Admitted, Caller, Declined
 from dfly.daemon.errand import Means
+from dfly.daemon.names import Names
 from dfly.daemon.passing import pass_on
 from dfly.daemon.reading import Bringing, Reading, Wanted
-from dfly.errors import AccessDenied, SourceError
+from dfly.daemon.records import Record
+from dfly.errors import AccessDenied, OriginUnavailable, RateLimited, SourceError, SwarmError
 from dfly.facade import Answer, Asked, Content, Options
 from dfly.values import Entry, Snapshot
 from dfly.wire import Ask
@@ -68,7 +70,8 @@ class Source:
 class Reads:
     """One for all facades of a daemon. Used from the event loop, blocking work is done in threads of its own.
 
-    `ttl` is for how many seconds an answer is as good as new. `client` passes on what is for the hub.
+    `names` and `reopen` (a record as anybody may open it) are for when neither hub nor seed peer answers. `ttl` is for how many
+    seconds an answer is as good as new. `client` passes on what is for the hub.
     """
 
     def __init__(
@@ -79,11 +82,14 @@ class Reads:
         settings: Fetch,
         client: httpx.Client,
         closing: threading.Event,
+        names: Names,
+        reopen: Callable[[Record], Admitted],
         ttl: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._admissions, self._means, self._settings = admissions, means, settings
         self._client, self._closing = client, closing
+        self._names, self._reopen = names, reopen
         self._ttl, self._clock = ttl, clock
         self._pool = ThreadPoolExecutor(32, thread_name_prefix="dfly-reads")
         self._known: OrderedDict[str, Source] = OrderedDict()
@@ -96,6 +102,7 @@ class Reads:
         known = self._known.get(key)
         if known is not None and self._clock() - known.at < self._ttl:
             return known
+        known = known or await self._in_pool(self._remembered, url, options)
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(key, url, dict(options), vouched=vouched))
@@ -106,7 +113,10 @@ class Reads:
             return await waiting
         try:
             return await asyncio.wait_for(waiting, PATIENCE)
-        except TimeoutError:
+        except (TimeoutError, OriginUnavailable, RateLimited, SwarmError):
+            # good for a moment, or every file would wait as long
+            known.at = self._clock()
+            self._known.setdefault(key, known)
             return known
 
     async def passed_on(self, asked: Asked, upstream: str) -> Answer:
@@ -166,11 +176,23 @@ class Reads:
             source = before
         else:
             source = Source(admitted=admitted, rights=_key("", options), at=self._clock())
+        if source.snapshot.public:
+            await self._in_pool(self._names.note, url, source.snapshot.source)
         self._known[key] = source
         self._known.move_to_end(key)
         while len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         return source
+
+    def _remembered(self, url: str, options: Options) -> Source | None:
+        """What `url` was when something of it was brought, in this process's life or before; None where that is not known."""
+        source = self._names.last(url)
+        for record in reversed(self._means.records.all()):
+            here = record.snapshot.source == source and record.snapshot.public and record.ask.recursive
+            chosen = record.ask.include or record.ask.exclude
+            if here and not chosen and all(options.get(name) == value for name, value in record.options.items()):
+                return Source(admitted=self._reopen(record), rights=_key("", options), at=-self._ttl)
+        return None
 
     def _asked(self, key: str, asking: "asyncio.Task[Source]") -> None:
         del self._asking[key]
