@@ -30,14 +30,13 @@ from dfly.seed.mirroring import MirrorListener, Verdict
 from dfly.seed.packing import Packing
 from dfly.seed.publication import BlobState, Publication
 from dfly.seed.repair import Repairs
+from dfly.seed.upkeep import Upkeep
 from dfly.store.blobs import BlobStore, Committed
 from dfly.values import Entry
 
 #: How many blobs may be open at once before a small file of a pack (0), or another blob (1), has to wait.
 _ROOM = {0: 64, 1: 32}
 _HASH_LENGTH = 20
-#: Seconds between looks whether a damaged blob is mended, and how many of them.
-_LOOK, _MENDING = 0.1, 6000
 
 _log = structlog.get_logger()
 
@@ -76,6 +75,14 @@ class Mirror:
         self._packing: dict[str, Packing] = {}
         self._packs_asked: dict[str, tuple[Pack, Backend]] = {}
         self._repairs = Repairs(intake=self._intake, later=self._settle_later, lost=self._lost)
+        self._upkeep = Upkeep(
+            store,
+            publication=self._publication,
+            recheck=self._recheck,
+            lost=self._lost,
+            busy=self.busy,
+            stopped=self._stopped,
+        )
         self._waiting: list[tuple[int, int, _Line]] = []
         #: Segments that are waited for of blobs that nobody wants yet.
         self._hurried: dict[str, tuple[int, ...]] = {}
@@ -257,39 +264,8 @@ class Mirror:
         return staying
 
     def verify(self, blob: str) -> Verdict | None:
-        """Read a committed blob, hold it against its digest, and mend what is damaged; None where there is none.
-
-        What cannot be mended is put aside. Takes as long as reading takes, and as the origin does.
-        """
-        if blob not in self._store:
-            return None
-        if self._store.intact(blob):
-            return "right"
-        _log.warning("blob.damaged", blob=blob)
-        publication = self._publication(blob)
-        if publication is not None:
-            self._mend(publication)
-        if blob in self._store and self._store.intact(blob):
-            return "mended"
-        error = OutputError(f"{self._store.path(blob)}: damaged on the disk")
-        if publication is not None and publication.complete:
-            self._lost(publication, error)
-        elif blob in self._store:
-            self._store.quarantine(blob)
-        return "lost"
-
-    def _mend(self, publication: Publication) -> None:
-        """Look at every segment of a complete blob, and wait for those that are being brought again."""
-        segments = list(self.state(publication.blob).segments)
-        for index in segments:
-            if publication.complete:
-                self._recheck(publication, index)
-        size = publication.size or 0
-        for _ in range(_MENDING):
-            if publication.complete and publication.readable(0, size):
-                return
-            if self._stopped.wait(_LOOK) or not (publication.complete or self.busy(publication.blob)):
-                return
+        """Read a committed blob, hold it against its digest, and mend what is damaged; None where there is none."""
+        return self._upkeep.verify(blob)
 
     def close(self) -> None:
         """Stop, keeping what has arrived. Returns within seconds; the listener hears nothing afterwards."""
