@@ -178,6 +178,18 @@ def test_an_older_revision_does_not_take_the_branch_s_name_along(hub, seed_peer,
         assert tree(node.output) == files
 
 
+def test_a_url_that_meant_it_by_an_option_only_does_not_mean_it_elsewhere(hub, seed_peer, closed, dfctl, tmp_path):
+    beside, repo = seed_peer("beside"), hub.site.repos["models", REPO]
+    repo.commit({"config.json": b"{dev}"}, branch="dev")
+    beside.node(MODEL, "dev", options={"hf": {"revision": "dev"}}).done()
+    assert dfctl("export", f"{MODEL}@dev", "-o", tmp_path / "dev.tar", "--seed-peer", beside.url).code == 0
+    swarm = closed(tmp_path / "dev.tar")
+    assert isinstance(swarm.node(MODEL, joining=ALONE).error(), dfly.OriginUnavailable)
+    node = swarm.node(f"{MODEL}@dev", joining=ALONE)
+    node.done()
+    assert tree(node.output) == {"config.json": b"{dev}"}
+
+
 def test_what_is_no_archive_is_refused_though_more_of_it_is_to_come(closed, dfctl, tmp_path):
     with open(tmp_path / "junk.tar", "wb") as file:
         file.write(b"junk" * 256)

@@ -2,8 +2,10 @@
 
 import attrs
 
+from dfly.backend import option_fields
 from dfly.daemon.cache import Cache
 from dfly.daemon.records import Record, Records
+from dfly.errors import DflyError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.export import Export
@@ -14,7 +16,7 @@ from dfly.store.blobs import Committed
 def export_from(cache: Cache, records: Records, *, plugins: Plugins, backends: Backends) -> Export:
     """The face that exports what is in `cache`; nothing of it is given up meanwhile."""
     return Export(
-        remembered=lambda: [_remembered(record) for record in records.all()],
+        remembered=lambda: [_remembered(record, plugins) for record in records.all()],
         store=_Kept(cache),
         plugins=plugins,
         backends=backends,
@@ -30,7 +32,7 @@ class _Kept:
         return self._cache.usable(blob)
 
 
-def _remembered(record: Record) -> Remembered:
+def _remembered(record: Record, plugins: Plugins) -> Remembered:
     url = shareable(record.ask.url, record.snapshot)
     options = {name: (value,) if isinstance(value, str) else value for name, value in record.options.items()}
     revision = revision_of(url, record.snapshot, options)
@@ -39,8 +41,18 @@ def _remembered(record: Record) -> Remembered:
         ask=attrs.evolve(record.ask, url=url),
         snapshot=record.snapshot,
         urls={url: record.used},
+        alone=(url,) if _means_it_alone(record, plugins) else (),
         revisions=(revision,) if revision else (),
         options=options,
         used=record.used,
         pinned=record.pinned,
     )
+
+
+def _means_it_alone(record: Record, plugins: Plugins) -> bool:
+    """Whether no option that was given with the URL may have changed what it means."""
+    try:
+        fields = option_fields(plugins.backend_for(record.snapshot.source)) if record.options else ()
+    except DflyError:  # the plugin is gone
+        return False
+    return not any(field.chooses and field.field in record.options for field in fields)

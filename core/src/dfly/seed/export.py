@@ -13,14 +13,14 @@ import attrs
 import structlog
 from aiohttp import web
 
-from dfly.backend import build_options, option_fields
+from dfly.backend import build_options
 from dfly.errors import NotFound, OutputError, UsageError
 from dfly.packs import entry_blob
 from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words
 from dfly.seed.catalog import Opener
 from dfly.seed.faces import OPERATOR
-from dfly.seed.remembered import Remembered, shareable
+from dfly.seed.remembered import Remembered
 from dfly.store import archive
 from dfly.store.blobs import Committed
 from dfly.store.manifest import MOST_NAMES, Archived, ArchivedBlob, Manifest
@@ -110,8 +110,7 @@ class Export:
         try:
             backend_class = self.plugins.backend_for(name)
             backend = self.backends.get(backend_class, build_options(backend_class, {}))
-            names = tuple(self._names(record))
-            found = backend.covers(name, record.snapshot, names=names, revisions=record.revisions)
+            found = backend.covers(name, record.snapshot, names=record.alone, revisions=record.revisions)
         except (UsageError, NotFound):
             return False
         return found is not None and found.entries == record.snapshot.entries
@@ -139,7 +138,7 @@ class Export:
             recursive=record.ask.recursive,
             include=record.ask.include,
             exclude=record.ask.exclude,
-            names=[name for name in self._names(record) if not any(_means_later(r, name, record) for r in rivals)],
+            names=[name for name in record.alone if not any(_means_later(r, name, record) for r in rivals)],
             revisions=[
                 name
                 for name in record.revisions
@@ -153,19 +152,6 @@ class Export:
         except ValueError:  # no id
             return None
 
-    def _names(self, record: Remembered) -> Iterator[str]:
-        """The URLs that mean this to whoever gives no option; with one, only the revision is sure."""
-        backend = self.plugins.backend_for(record.snapshot.source)
-        given = {name.lower() for name in record.options}
-        # a seed peer has them by their flags, a daemon by their fields
-        chooses = [
-            (x.field, *(f.removeprefix("--") for f in (x.flag, *x.flags))) for x in option_fields(backend) if x.chooses
-        ]
-        if all(given.isdisjoint(names) for names in chooses):
-            for url in record.urls:
-                if shareable(url, record.snapshot) == url:
-                    yield url
-
 
 def _choice(record: Remembered) -> _Choice:
     return record.ask.recursive, record.ask.include, record.ask.exclude
@@ -178,7 +164,7 @@ def _same_place(one: Remembered, other: Remembered) -> bool:
 
 
 def _means_later(rival: Remembered, name: str, record: Remembered) -> bool:
-    return rival.urls.get(name, 0.0) > record.urls[name]
+    return rival.urls.get(name, 0.0) > record.urls.get(name, 0.0)
 
 
 def _came(record: Remembered) -> float:

@@ -104,7 +104,7 @@ def _answers(records: Sequence[Remembered], backend: Backend, ask: Ask, caller: 
         if not _is_from(record.snapshot, caller.endpoints):
             continue
         try:
-            found = backend.covers(ask.url, record.snapshot, names=tuple(record.urls), revisions=record.revisions)
+            found = backend.covers(ask.url, record.snapshot, names=record.alone, revisions=record.revisions)
         except NotFound:
             if not _is_a_part(record):
                 raise

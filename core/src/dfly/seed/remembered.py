@@ -27,14 +27,16 @@ class Remembered:
     """A snapshot, and what led to it. Times are Unix time.
 
     `ask` is the first that did, its `url` among `urls`, which map each URL that was asked for to when it last began to mean
-    this snapshot and no other. `revisions` are the names of the revision in those ("main"), `options` those that are no secret.
-    `resolved` is when it was first; an `imported` one came from another seed peer's disk.
+    this snapshot and no other; `alone` are those of them that meant it by themselves, without an option. `revisions` are the
+    names of the revision in those ("main"), `options` those that are no secret. `resolved` is when it was first; an `imported`
+    one came from another seed peer's disk.
     """
 
     task: str
     ask: Ask
     snapshot: Snapshot
     revisions: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
     urls: Mapping[str, float] = attrs.field(factory=dict)
     options: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     resolved: float = 0.0
@@ -63,6 +65,7 @@ class Remembered:
             "ask": json.loads(self.ask.encode()),
             "resolved": Resolved(task=self.task, snapshot=self.snapshot).as_json(),
             "revisions": self.revisions,
+            "alone": self.alone,
             "urls": dict(self.urls),
             "options": dict(self.options),
             "since": self.resolved,
@@ -79,6 +82,7 @@ class Remembered:
             ask=Ask.decode(json.dumps(said["ask"]).encode()),
             snapshot=resolved.snapshot,
             revisions=tuple(map(str, said["revisions"])),
+            alone=tuple(map(str, said.get("alone", ()))),
             urls={str(url): seconds(said["urls"], url) for url in said["urls"]},
             options={str(name): tuple(map(str, values)) for name, values in said["options"].items()},
             resolved=seconds(said, "since"),
@@ -119,8 +123,11 @@ class Memory:
         ask: Ask,
         snapshot: Snapshot,
         options: Mapping[str, tuple[str, ...]] | None = None,
+        alone: bool = True,
     ) -> Remembered:
-        """Somebody was let in to `snapshot` by this `ask`. `options` are those given that are no secret."""
+        """Somebody was let in to `snapshot` by this `ask`. `options` are those given that are no secret; `alone`: none of them
+        may have changed what the URL means.
+        """
         now, options = self._clock(), options or {}
         ask = attrs.evolve(ask, known=None, fallback=False, url=shareable(ask.url, snapshot))
         with self._lock:
@@ -139,6 +146,7 @@ class Memory:
                 ask=before.ask if before else ask,
                 snapshot=snapshot,
                 revisions=_with(before.revisions if before else (), revision),
+                alone=_with(before.alone if before else (), ask.url if alone else ""),
                 urls=dict(list(urls.items())[-_MOST_NAMES:]),
                 options=dict(options) or (before.options if before else {}),
                 resolved=before.resolved if before else now,
@@ -164,6 +172,7 @@ class Memory:
                 ask=ask,
                 snapshot=snapshot,
                 revisions=tuple(revisions),
+                alone=tuple(urls),
                 urls=urls,
                 resolved=before.resolved if before else now,
                 used=now,

@@ -31,9 +31,11 @@ class Remembering:
     def _note(self, ask: Ask, given: Given, selected: Selected) -> None:
         fields = option_fields(self.plugins.backend_for(ask.url)) if given else ()
         plain = {f.removeprefix("--").lower() for x in fields if not x.secret for f in (x.flag, *x.flags)}
+        chooses = {f.removeprefix("--").lower() for x in fields if x.chooses for f in (x.flag, *x.flags)}
         self.memory.note(
             task=selected.task,
             ask=ask,
             snapshot=selected.snapshot,
             options={n: values for n, values in given.items() if n in plain and all(bare_url(v) == v for v in values)},
+            alone=chooses.isdisjoint(given),
         )
