@@ -134,16 +134,16 @@ def test_a_branch_that_was_a_folder_is_an_error(arranged, tmp_path):
 def test_a_place_outside_the_cache_is_refused(arranged, changes):
     good = arranged({"a": b"1"})
     with pytest.raises(UnsafePath):
-        LinkedCache(good.directory, attrs.evolve(good.arrangement, **changes))
+        LinkedCache(good.directory, attrs.evolve(good.plan, **changes))
 
 
 def test_a_layout_that_contradicts_itself_is_the_plugins_fault(arranged):
     good = arranged({"a": b"1"})
-    (kept,) = good.arrangement.files
+    (kept,) = good.plan.files
     for changes in ({"blob": "other/blob"}, {"link": "repo/a"}):
         files = (attrs.evolve(kept, **changes),)
         with pytest.raises(PluginError):
-            LinkedCache(good.directory, attrs.evolve(good.arrangement, files=files))
+            LinkedCache(good.directory, attrs.evolve(good.plan, files=files))
 
 
 def test_a_shared_content_is_found_inside_the_cache_only(tmp_path):

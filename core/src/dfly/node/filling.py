@@ -26,6 +26,8 @@ from dfly.store.hashing import hash_file
 from dfly.store.lock import Lock
 from dfly.values import Snapshot
 
+_MOST_LOCKS = 4096
+
 
 @attrs.define(kw_only=True, eq=False)
 class Filling:
@@ -101,7 +103,7 @@ class Filling:
 
     @property
     def _files(self) -> tuple[CachedFile, ...]:
-        return self._cache.arrangement.files
+        return self._cache.plan.files
 
     def _content(self, kept: CachedFile) -> str:
         """The file that has the content, or will have it."""
@@ -158,4 +160,5 @@ class Filling:
 
 def _most_locks() -> int:
     """Each is an open file, of which a process may have only so many."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MOST_LOCKS if files == resource.RLIM_INFINITY else min(files // 4, _MOST_LOCKS)

@@ -30,14 +30,14 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @attrs.frozen
 class LinkedCache:
-    """`arrangement` in the cache `directory`. Methods raise OutputError."""
+    """`plan` in the cache `directory`. Methods raise OutputError."""
 
     directory: str
-    arrangement: CachePlan
+    plan: CachePlan
 
     def __attrs_post_init__(self) -> None:
-        """Raises UnsafePath, and PluginError where the arrangement contradicts itself."""
-        places = self.arrangement
+        """Raises UnsafePath, and PluginError where the plan contradicts itself."""
+        places = self.plan
         refuse_unsafe([kept.link for kept in places.files])
         names = {places.root, places.view, places.aside, *places.notes, *places.refs}
         names.update(name for kept in places.files for name in (kept.blob, kept.lock) if name)
@@ -53,22 +53,22 @@ class LinkedCache:
     @property
     def root(self) -> str:
         """The repository's folder."""
-        return self.at(self.arrangement.root)
+        return self.at(self.plan.root)
 
     @property
     def view(self) -> str:
         """The revision's folder."""
-        return self.at(self.arrangement.view)
+        return self.at(self.plan.view)
 
     def at(self, name: str) -> str:
-        """Where something of the arrangement is on this machine."""
+        """Where something of the plan is on this machine."""
         return os.path.join(self.directory, name)
 
     def open(self) -> None:
         """Make the repository's folder; where it is new, in one step together with the folder for its revisions."""
         with _telling(self.root):
             if not os.path.lexists(self.root):
-                staged = os.path.join(self.at(self.arrangement.aside), f"{os.path.basename(self.root)}.{_word()}")
+                staged = os.path.join(self.at(self.plan.aside), f"{os.path.basename(self.root)}.{_word()}")
                 os.makedirs(os.path.join(staged, os.path.relpath(os.path.dirname(self.view), self.root)))
                 os.makedirs(os.path.dirname(self.root), exist_ok=True)
                 _move_folder(staged, self.root)
@@ -76,7 +76,7 @@ class LinkedCache:
 
     def stands(self, *, hash_file: HashFile) -> bool:
         """Whether all is visible already, as it should be: a cache that may only be read serves as well then."""
-        places = self.arrangement
+        places = self.plan
         return (
             all(os.path.lexists(self.at(name)) for name in places.notes)
             and os.path.isdir(self.view)
@@ -88,11 +88,11 @@ class LinkedCache:
         """Make everything visible; the blobs are in place. One process at a time, for one root."""
         self.open()
         with _telling(self.root):
-            for name, text in self.arrangement.notes.items():
+            for name, text in self.plan.notes.items():
                 if not os.path.lexists(self.at(name)):
                     self._write(name, text)
             self._show(hash_file)
-            for name, text in self.arrangement.refs.items():
+            for name, text in self.plan.refs.items():
                 if _text(self.at(name)) != text:
                     self._write(name, text)
         clean(self.root)
@@ -102,13 +102,13 @@ class LinkedCache:
             staged = os.path.join(waiting_place(self.root), "view")
             shutil.rmtree(staged, ignore_errors=True)  # of a run that was killed
             os.makedirs(staged)
-            for kept in self.arrangement.files:
-                inside = os.path.join(staged, os.path.relpath(kept.link, self.arrangement.view))
+            for kept in self.plan.files:
+                inside = os.path.join(staged, os.path.relpath(kept.link, self.plan.view))
                 os.makedirs(os.path.dirname(inside), exist_ok=True)
                 _symlink(self._target(kept), inside)
             if _move_folder(staged, self.view):
                 return
-        for kept in self.arrangement.files:
+        for kept in self.plan.files:
             if not self._is_linked(kept, hash_file):
                 self._link(kept)
 
@@ -144,8 +144,8 @@ class LinkedCache:
 
     def _hidden(self, name: str) -> str:
         """A free name on the file system of `name`, where no reader of the cache looks."""
-        inside = _is_below(name, self.arrangement.root)
-        folder = waiting_place(self.root) if inside else self.at(self.arrangement.aside)
+        inside = _is_below(name, self.plan.root)
+        folder = waiting_place(self.root) if inside else self.at(self.plan.aside)
         os.makedirs(folder, exist_ok=True)
         # within the root a killed run's is used up by the next; elsewhere others may write at the same moment
         hidden = os.path.join(folder, f"{_short(name)}.new" if inside else f"{_short(name)}.{_word()}.new")
