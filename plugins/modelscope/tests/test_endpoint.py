@@ -194,6 +194,26 @@ def test_the_bytes_leave_the_hub_once_for_four_nodes_at_once(
     assert filled.records.bytes_sent() == SIZE
 
 
+@pytest.mark.parametrize("repo", ["owner/private", "owner/gated"])
+@pytest.mark.parametrize("swarmed", [False, True], ids=["alone", "swarm"])
+def test_nobody_reads_by_the_token_of_a_daemon_or_a_seed_peer_or_of_who_came_before(
+    filled: FixtureHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swarmed: bool, repo: str
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", filled.url)
+    monkeypatch.setenv("MODELSCOPE_API_TOKEN", "ms-x")
+    shown = [{"Authorization": "Bearer ms-x"}, {"Cookie": "m_session_id=ms-x"}]
+    with contextlib.ExitStack() as stack:
+        peers = (stack.enter_context(small_swarm(tmp_path, plugins=Plugins())).url,) if swarmed else ()
+        url = stack.enter_context(daemon(tmp_path / "node", seed_peers=peers))
+        at = f"{url}/api/v1/models/{repo}/repo?Revision=master&FilePath=config.json"
+        for headers in ({}, *shown, {}, {"Authorization": "Bearer ms-y"}):
+            answer = httpx.get(at, headers=headers, trust_env=False, timeout=LONG_ENOUGH)
+            let_in = headers in shown
+            assert (answer.status_code, answer.content == FILES["config.json"]) == (
+                (200, True) if let_in else (404, False)
+            )
+
+
 @pytest.mark.parametrize("gone", ["out-of-order", "not-there"])
 def test_it_works_when_the_hub_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str) -> None:
     monkeypatch.setattr("dfly_modelscope.facade.ADMITTED", 0.0)
