@@ -158,7 +158,7 @@ def test_a_token_in_plain_text_from_another_machine_is_refused_and_a_plain_optio
 
 
 def test_insecure_takes_it(start, monkeypatch):
-    monkeypatch.setattr("dfly.seed.app.is_loopback", lambda remote: False)
+    monkeypatch.setattr("dfly.seed.given.is_loopback", lambda remote: False)
     assert start(insecure=True).ask(headers={"X-Dfly-Option-memory-token": "x"}).status_code == 200
 
 
