@@ -210,6 +210,10 @@ def _check(manifest: Manifest) -> None:
     unpinned = [e.path for archived in manifest.snapshots for e in archived.snapshot.entries if e.size and not e.blob]
     if unpinned:
         raise WireError(f"nothing pins the content of {unpinned[0][:80]!r}")
+    for archived in manifest.snapshots:
+        name, paths = archived.snapshot.name, [entry.path for entry in archived.snapshot.entries]
+        if "/" in name or any(map(_leads_away, (name, *paths))):
+            raise WireError(f"a name in {archived.snapshot.source[:200]!r} leads elsewhere")
     needed = manifest.entries()
     if [blob.id for blob in manifest.blobs] != sorted(needed):
         raise WireError("its blobs are not those of its files")
@@ -217,3 +221,9 @@ def _check(manifest: Manifest) -> None:
         for entry in needed[blob.id]:
             if entry.size != blob.size or entry.digest("sha256") not in (None, blob.sha256):
                 raise WireError(f"{entry.path[:80]!r} and its blob have different sizes or digests")
+
+
+def _leads_away(path: str) -> bool:
+    """Whether a name leaves the folder that it is written below: nodes refuse it, and none would look for it in an archive."""
+    parts = path.replace("\\", "/").split("/")
+    return not {"", ".", ".."}.isdisjoint(parts) or any(ord(c) < 32 or ord(c) == 127 for c in path)
