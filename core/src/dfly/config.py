@@ -1,5 +1,7 @@
 """Settings of a process, given once at the top and passed down. Sizes in bytes, times in seconds."""
 
+from collections.abc import Mapping, Sequence
+
 import attrs
 
 
@@ -66,3 +68,34 @@ class Joining:
     insecure: bool = False
     #: How long (seconds) a seed peer that was lost is given to come back before the next one is asked.
     settle: float = 3.0
+
+
+def joining_from(environ: Mapping[str, str], *, seed_peers: Sequence[str] | None = None) -> Joining:
+    """How the environment says to take part: the variables of dfget's flags. `seed_peers` counts for more than DFLY_SEED_PEERS.
+
+    >>> joining_from({"DFLY_SEED_PEERS": "http://one:7300 http://two:7300"}).seed_peers
+    ('http://one:7300', 'http://two:7300')
+    """
+    named = environ.get("DFLY_SEED_PEERS", "").split() if seed_peers is None else seed_peers
+    return Joining(
+        seed_peers=tuple(named),
+        cluster_token=environ.get("DFLY_CLUSTER_TOKEN", ""),
+        location=environ.get("DFLY_LOCATION", ""),
+        interface=environ.get("DFLY_INTERFACE", ""),
+        back_to_source=not _is_set(environ, "DFLY_NO_BACK_TO_SOURCE"),
+        insecure=_is_set(environ, "DFLY_INSECURE"),
+    )
+
+
+def network_from(environ: Mapping[str, str]) -> Network:
+    """How the environment says to speak HTTP: DFLY_CA_FILE, DFLY_CERT, DFLY_KEY and DFLY_PROXY, as for dfget.
+
+    >>> network_from({"DFLY_CA_FILE": "/company/ca.pem"}).ca_file
+    '/company/ca.pem'
+    """
+    ca_file, cert, key, proxy = (environ.get(f"DFLY_{name}") or None for name in ("CA_FILE", "CERT", "KEY", "PROXY"))
+    return Network(ca_file=ca_file, cert=cert, key=key, proxy=proxy)
+
+
+def _is_set(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "").lower() not in ("", "0", "false", "no", "off", "f", "n")

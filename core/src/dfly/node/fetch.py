@@ -5,46 +5,29 @@ It decides nothing about bytes: it builds what a task needs, resolves, and hands
 
 import os
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import BinaryIO
 
-import attrs
-import httpx
-
-from dfly.backend import Backend, build_options
-from dfly.caches import CacheOrder
-from dfly.config import Fetch, Joining, Network, Patience
-from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
-from dfly.events import Listener, Retrying, Warned, ignore
-from dfly.node.control import secret_options, travelling
-from dfly.node.filling import Filling
+from dfly.config import Fetch, Joining, Network, Patience, network_from
+from dfly.errors import UsageError
+from dfly.events import Listener, Retrying, ignore
 from dfly.node.hearsay import acquainted
-from dfly.node.lending import Lender, Loan, shown
+from dfly.node.lending import Lender
 from dfly.node.lent import Link
-from dfly.node.outputs import Outputs, Plain
 from dfly.node.resolve import expect
+from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, stop_signal
 from dfly.node.task import Planned, Report, Tally, Task
 from dfly.origin.backends import Backends
-from dfly.origin.client import open_clients
-from dfly.origin.resolve import resolve
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported
 from dfly.tracing import NO_TRACES, TaskSpans, Traces, within
 from dfly.values import Digest, Snapshot, bare_url
-from dfly.wire import Ask
-
-if TYPE_CHECKING:
-    from dfly.node.joining import Joined
-    from dfly.node.reserve import Source
 
 __all__ = ["Options", "Planned", "Report", "fetch"]
-
-Options = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 
 
 def fetch(
@@ -61,6 +44,7 @@ def fetch(
     max_files: int | None = None,
     timeout: float | None = None,
     settings: Fetch | None = None,
+    seed_peers: Sequence[str] | None = None,
     joining: Joining | None = None,
     network: Network | None = None,
     patience: Patience | None = None,
@@ -75,22 +59,30 @@ def fetch(
 ) -> Report:
     """Fetch one source URL (or several) to `output` and return when every file is verified and in place.
 
+    >>> report = dfly.fetch("memory://tiny", "models/", recursive=True, include=["*.bin"], plugins=plugins)
+    >>> (report.files, report.bytes, report.sources)
+    (1, 24, {'hub': 24})
+
     `output` is a file path, a directory (existing or with a trailing `/`), None for the source's own name in the current
     directory, or "-" to write one file to `stdout`. `options` are backend options by prefix and field
     (`{"gopher": {"token": "…"}}`); the environment is asked for the others. `timeout` is in seconds for the whole task.
-    With `joining.seed_peers` the bytes come from the swarm. `on_event` is called with frozen `dfly.events` values, one at a
-    time, from worker threads. Setting `cancel` stops the task. A `lender` (a node daemon) is asked first; its files become
-    outputs by `link`: "auto" shares blocks where the file system can and copies elsewhere, "hard" links this user's own files.
-    With `cache` they go, instead of to `output`, to the cache of the hub's own tools in that folder, or where those keep it if it
-    is "". `traces` (`dfly.tracing`) show the task to an operator.
+    With `seed_peers` (base URLs; None: those of `DFLY_SEED_PEERS`) the bytes come from the swarm; `joining`, `network`,
+    `settings` and `patience` (`dfly.config`) say the rest, and without the first two the environment, in dfget's variables.
+    `on_event` is called with frozen `dfly.events` values, the same as `dfget --json`, one at a time, from worker threads.
+    Setting `cancel` stops the task, which raises Cancelled. A `lender` (a node daemon) is asked first; its files become outputs
+    by `link`: "auto" shares blocks where the file system can and copies elsewhere, "hard" links this user's own files.
+    With `cache` they go, instead of to `output`, to the cache of the hub's own tools in that folder, or where those keep it if
+    it is "". `traces` (`dfly.tracing`) show the task to an operator.
+
+    Safe to call from any thread; from asyncio, through `asyncio.to_thread`. It sets no signal handlers and changes no logging.
 
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
     urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
     where = _output(urls, output, recursive=recursive)
-    wanted = _Wanted(tuple(include), tuple(exclude), recursive)
+    wanted = Wanted(tuple(include), tuple(exclude), recursive)
     demanded = _demanded(digest, recursive=recursive)
-    joining = joining or Joining()
+    joining, network = joining_as(joining, seed_peers, os.environ), network or network_from(os.environ)
     patience, plugins = patience or Patience(), plugins or Plugins()
     spans = TaskSpans(traces, traces.begin("dfly.fetch", source=" ".join(map(bare_url, urls))), on_event)
     said = Tally(spans)
@@ -100,17 +92,17 @@ def fetch(
 
     with (
         spans,
-        _stop_signal(timeout, cancel) as stop,
-        Backends(plugins, network=network or Network(), patience=patience, cancel=stop, on_retry=on_retry) as backends,
-        _control(backends, network or Network(), patience, joining) as control,
+        stop_signal(timeout, cancel) as stop,
+        Backends(plugins, network=network, patience=patience, cancel=stop, on_retry=on_retry) as backends,
+        control_client(backends, network, patience, joining) as control,
         ExitStack() as lenders,
     ):
         plugins = acquainted(plugins, urls, joining, client=control)
-        sources = [_Source.of(one, options or {}, plugins, backends) for one in urls]
+        sources = [SourceUrl.of(one, options or {}, plugins, backends) for one in urls]
         places = [source.outputs(where, cache, wanted, overwrite=overwrite) for source in sources]
         tasks = []
         for source, outputs in zip(sources, places, strict=True):
-            reserve = partial(source.in_reserve, wanted, plugins, network or Network(), settings or Fetch(), patience)
+            reserve = partial(source.in_reserve, wanted, plugins, network, settings or Fetch(), patience)
             join = partial(source.join, wanted, joining, said, reserve, control, stop)
             expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
             with within(traces.begin("dfly.resolve", source=bare_url(source.url))) as span:
@@ -148,170 +140,8 @@ def fetch(
         return reports[0] if len(reports) == 1 else _joined(reports)
 
 
-def _alone(source: "_Source", wanted: "_Wanted", expected: Callable[[Snapshot], Snapshot]) -> Snapshot:
+def _alone(source: "SourceUrl", wanted: "Wanted", expected: Callable[[Snapshot], Snapshot]) -> Snapshot:
     return expected(source.resolve(wanted))
-
-
-@attrs.frozen
-class _Wanted:
-    """Which files of a source. Raises UsageError for what contradicts itself."""
-
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    recursive: bool
-
-    def __attrs_post_init__(self) -> None:
-        if not self.recursive and (self.include or self.exclude):
-            raise UsageError("--include and --exclude choose among many files", hint="add -r")
-
-
-@attrs.frozen
-class _Source:
-    """A source URL with the backend that understands it."""
-
-    url: str
-    backend_class: type[Backend]
-    settings: Any
-    backends: Backends
-
-    @classmethod
-    def of(cls, url: str, options: Options, plugins: Plugins, backends: Backends) -> "_Source":
-        backend_class = plugins.backend_for(url)
-        given = options.get(backend_class.prefix or backend_class.schemes[0], {})
-        settings = backends.settled(backend_class, build_options(backend_class, given))
-        return cls(url, backend_class, settings, backends)
-
-    def backend(self) -> Backend:
-        return self.backends.get(self.backend_class, self.settings)
-
-    def resolve(self, wanted: _Wanted) -> Snapshot:
-        return resolve(
-            self.backend(),
-            self.url,
-            recursive=wanted.recursive,
-            include=wanted.include,
-            exclude=wanted.exclude,
-        )
-
-    def outputs(
-        self, where: str | None, cache: str | os.PathLike[str] | None, wanted: _Wanted, *, overwrite: bool
-    ) -> Outputs:
-        """Where the files go. Raises UsageError where `cache` is given and this hub's tools have none."""
-        if cache is None:
-            return Plain(where, wanted.recursive)
-        layout, scheme = self.backend_class.cache_layout, self.backend_class.schemes[0]
-        if layout is None:
-            raise UsageError(f"{scheme}:// has no cache that could be filled", hint="fetch it to a folder with -O")
-        if where is not None:
-            flag = f"--{self.backend_class.prefix or scheme}-cache"
-            raise UsageError(f"-O and {flag} are two places", hint="leave out one of them")
-        order = CacheOrder(
-            url=self.url,
-            settings=self.settings,
-            whole=wanted.recursive and not wanted.include and not wanted.exclude,
-        )
-        directory = os.path.abspath(os.path.expanduser(os.fspath(cache) or layout.directory(os.environ)))
-        return Filling(layout=layout, directory=directory, order=order, recursive=wanted.recursive, overwrite=overwrite)
-
-    @contextmanager
-    def borrowed(
-        self, lender: Lender | None, wanted: _Wanted, settings: Fetch, stop: threading.Event
-    ) -> Iterator[Loan | None]:
-        """What a daemon can lend of this; None where there is none, or it is not for it."""
-        loan = None
-        if lender is not None:
-            ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
-            loan = lender.resolve(ask, shown(self.backend_class, self.settings), settings=settings, stop=stop)
-        try:
-            yield loan
-        finally:
-            if loan is not None:
-                loan.close()
-
-    def in_reserve(
-        self, wanted: _Wanted, plugins: Plugins, network: Network, settings: Fetch, patience: Patience
-    ) -> "Source":
-        """What this process could serve others with, if every seed peer were gone."""
-        from dfly.node.reserve import Source
-
-        return Source(
-            backend=self.backend,
-            resolve=partial(self.resolve, wanted),
-            plugins=plugins,
-            network=network,
-            settings=settings,
-            patience=patience,
-        )
-
-    def join(
-        self,
-        wanted: _Wanted,
-        joining: Joining,
-        tell: Listener,
-        source: "Callable[[], Source]",
-        control: httpx.Client,
-        stop: threading.Event,
-    ) -> "Joined | None":
-        """The task at a seed peer; None without seed peers, and where none answers and back-to-source is allowed."""
-        if not joining.seed_peers:
-            return None
-        # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
-        from dfly.node.joining import join
-
-        ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
-        options = travelling(self.backend_class, self.settings)
-        try:
-            secret = secret_options(self.backend_class)
-            return join(ask, options, joining, client=control, source=source(), secret=secret, stop=stop)
-        except SwarmError as error:
-            if not joining.back_to_source:
-                raise
-            tell(Warned(message=f"{error.message}; going back to the source"))
-            return None
-
-
-@contextmanager
-def _control(backends: Backends, network: Network, patience: Patience, joining: Joining) -> Iterator[httpx.Client]:
-    """The client for seed peers, which the environment's proxies are not for: a web seed is not reached through them either.
-
-    It leaves by the session's interface: where a seed peer sees it, other nodes dial it.
-    """
-    if not joining.seed_peers:
-        yield backends.clients.data
-        return
-    pauses, interface = backends.pauses, joining.interface
-    with open_clients(network, patience=patience, pauses=pauses, interface=interface, direct=True) as clients:
-        yield clients.data
-
-
-@contextmanager
-def _stop_signal(timeout: float | None, cancel: threading.Event | None) -> Iterator[threading.Event]:
-    """An event of the task's own, set when the caller's `cancel` is, or after `timeout` seconds (then it means TimedOut).
-
-    The caller's event is only read: a task that stops its own workers must not look like a user who pressed Ctrl-C.
-    """
-    stop, done = threading.Event(), threading.Event()
-    deadline = None if timeout is None else time.monotonic() + timeout
-    expired = False
-
-    def watch() -> None:
-        nonlocal expired
-        while not done.wait(0.1):
-            expired = deadline is not None and time.monotonic() > deadline
-            if expired or (cancel is not None and cancel.is_set()):
-                stop.set()
-                return
-
-    if timeout is not None or cancel is not None:
-        threading.Thread(target=watch, name="dfly-stop", daemon=True).start()
-    try:
-        yield stop
-    except Cancelled as error:
-        if expired:
-            raise TimedOut(f"not done after {timeout:g} s", hint="run the same command again to go on") from error
-        raise
-    finally:
-        done.set()
 
 
 def _output(urls: Sequence[str], output: str | os.PathLike[str] | None, *, recursive: bool) -> str | None:

@@ -1,0 +1,251 @@
+"""`dfly.open` and `dfly.snapshot`: read of a source without fetching it. Who sends the bytes is decided here.
+
+an endpoint option names a node daemon's facade ──▶ the daemon, which asks cache and swarm
+else seed peers are given and one answers       ──▶ `published`: pieces, each checked
+else, or where the seed peer is lost            ──▶ the source itself, by ranges
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Self
+
+import attrs
+
+from dfly.backend import Secret
+from dfly.config import Joining, Network, Patience, network_from
+from dfly.errors import SwarmError
+from dfly.events import Listener, Retrying, Warned, ignore
+from dfly.node.control import Options as Travelling
+from dfly.node.control import SeedPeer, in_order, secret_options, travelling
+from dfly.node.hearsay import acquainted
+from dfly.node.published import Published, entry_of
+from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, stop_signal
+from dfly.node.streamed import RemoteFile, Source
+from dfly.node.ways import FromSource, Rather
+from dfly.origin.backends import Backends
+from dfly.origin.patience import Patient
+from dfly.plugins import Plugins
+from dfly.values import Entry, Snapshot
+from dfly.wire import Ask, Resolved
+
+
+def open(  # noqa: A001 - as `io.open`
+    url: str,
+    *,
+    options: Options | None = None,
+    seed_peers: Sequence[str] | None = None,
+    joining: Joining | None = None,
+    network: Network | None = None,
+    patience: Patience | None = None,
+    plugins: Plugins | None = None,
+    on_event: Listener = ignore,
+    cancel: threading.Event | None = None,
+) -> RemoteFile:
+    """Open one file of a source for reading: a seekable binary file, of which only what is read is fetched.
+
+    >>> with dfly.open("memory://tiny/model.bin", plugins=plugins) as file:
+    ...     _ = file.seek(-8, os.SEEK_END)
+    ...     file.read()
+    b'the end.'
+
+    `options` are backend options by prefix and field, as for `dfly.fetch`. The bytes come from the node daemon where the hub's
+    endpoint option (`HF_ENDPOINT`) names one; else from a seed peer, of `seed_peers` (base URLs) or, where that is None, of
+    `DFLY_SEED_PEERS`; else from the source itself. `joining`, `network` and `patience` (`dfly.config`) say the rest; without
+    them the environment does, in dfget's variables. `on_event` is called from other threads, with what goes wrong on the way.
+    Setting `cancel` ends every read with Cancelled, within a tenth of a second.
+
+    What is checked, and when: the URL is resolved once, so every read is of one revision. From a seed peer each piece (512 KiB
+    or more) is held against its SHA-1 before a byte of it is handed out. From the source or a daemon a read is what they sent
+    for the pinned revision; another ETag than before raises Changed. And where a file is read from its first byte to its last
+    in order, the last bytes come only if the whole has the digest that the source promised; else IntegrityError.
+
+    It holds at most 32 MiB in memory, or two pieces where those are larger (a file of more than 130 GB). Safe to call from any
+    thread; from asyncio, through `asyncio.to_thread`. It sets no signal handlers and changes no logging.
+
+    Raises a DflyError: NotAFile for a folder, NotFound, AccessDenied, SwarmError where back-to-source is not allowed.
+    """
+    with ExitStack() as stack:
+        asking = stack.enter_context(_Asking.begun(joining, seed_peers, network, patience, plugins, on_event, cancel))
+        wanted = Wanted((), (), recursive=False)
+        source = asking.as_given(url, options or {})
+        seated = asking.resolved(source, Ask(url=url, lazy=True))
+        if seated is not None:
+            peer, resolved = seated
+            entry = entry_of(resolved)
+        else:
+            (entry,) = source.resolve(wanted).entries
+        direct = partial(asking.direct, source, entry)
+        bytes_from: Source
+        if seated is None or not entry.size:
+            bytes_from = direct()
+        else:
+            published = Published(peer, resolved, stop=asking.stop, patience=asking.joining.patience)
+            stack.callback(published.close)
+            otherwise = direct if asking.joining.back_to_source else None
+            bytes_from = Rather(published, otherwise, tell=on_event)
+        return RemoteFile(entry, bytes_from, stop=asking.stop, closed=stack.pop_all().close)
+
+
+def snapshot(
+    url: str,
+    *,
+    recursive: bool = True,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    options: Options | None = None,
+    seed_peers: Sequence[str] | None = None,
+    timeout: float | None = None,
+    joining: Joining | None = None,
+    network: Network | None = None,
+    patience: Patience | None = None,
+    plugins: Plugins | None = None,
+    on_event: Listener = ignore,
+    cancel: threading.Event | None = None,
+) -> Snapshot:
+    """What a source URL means now: its pinned revision, and every file below it with size and digests. Fetches no content.
+
+    >>> found = dfly.snapshot("memory://tiny", include=["*.bin"], plugins=plugins)
+    >>> [(entry.path, entry.size) for entry in found.entries]
+    [('model.bin', 24)]
+
+    `include` and `exclude` are globs (`dfget --help`); not `recursive`, the URL must name one file. `timeout` is in seconds;
+    the other arguments are those of `dfly.open`. Seed peers answer from what they know, and are not made to fetch anything.
+
+    Raises a DflyError: NotFound, AccessDenied, OriginUnavailable, TimedOut, Cancelled.
+    """
+    wanted = Wanted(tuple(include), tuple(exclude), recursive)
+    ask = Ask(url=url, recursive=recursive, include=wanted.include, exclude=wanted.exclude, lazy=True)
+    with (
+        stop_signal(timeout, cancel) as stop,
+        _Asking.begun(joining, seed_peers, network, patience, plugins, on_event, stop) as asking,
+    ):
+        source = asking.as_given(url, options or {})
+        seated = asking.resolved(source, ask)
+        return source.resolve(wanted) if seated is None else seated[1].snapshot
+
+
+@attrs.define(kw_only=True, eq=False)
+class _Asking:
+    """What both need to ask with; a context manager. `stop` ends every wait."""
+
+    joining: Joining
+    network: Network
+    patience: Patience
+    plugins: Plugins
+    tell: Listener
+    stop: threading.Event
+    backends: Backends
+    _more: ExitStack = attrs.field(factory=ExitStack)
+
+    @classmethod
+    def begun(
+        cls,
+        joining: Joining | None,
+        seed_peers: Sequence[str] | None,
+        network: Network | None,
+        patience: Patience | None,
+        plugins: Plugins | None,
+        tell: Listener,
+        cancel: threading.Event | None,
+    ) -> "_Asking":
+        stack = ExitStack()
+        stop = stack.enter_context(stop_signal(None, cancel))
+        network, patience = network or network_from(os.environ), patience or Patience()
+        plugins = plugins or Plugins()
+
+        def on_retry(origin: str, cause: str, after: float) -> None:
+            tell(Retrying(path=origin, cause=cause, after=after))
+
+        backends = stack.enter_context(
+            Backends(plugins, network=network, patience=patience, cancel=stop, on_retry=on_retry)
+        )
+        return cls(
+            joining=joining_as(joining, seed_peers, os.environ),
+            network=network,
+            patience=patience,
+            plugins=plugins,
+            tell=tell,
+            stop=stop,
+            backends=backends,
+            more=stack,
+        )
+
+    def as_given(self, url: str, options: Options) -> "_Given":
+        control = self._more.enter_context(control_client(self.backends, self.network, self.patience, self.joining))
+        plugins = acquainted(self.plugins, [url], self.joining, client=control)
+        given = SourceUrl.as_given(url, options, plugins, self.backends)
+        settled = self.backends.settled(given.backend_class, given.settings)
+        return _Given(source=given, by_daemon=settled != given.settings, control=control)
+
+    def resolved(self, given: "_Given", ask: Ask) -> tuple[SeedPeer, Resolved] | None:
+        """What a seed peer says of it; None where none is to be asked, or none answers and the source may be."""
+        if given.by_daemon or not self.joining.seed_peers:
+            return None
+        backend_class, settings = given.source.backend_class, given.source.settings
+        try:
+            return _at_a_seed_peer(
+                ask,
+                travelling(backend_class, settings),
+                self.joining,
+                control=given.control,
+                secret=secret_options(backend_class),
+            )
+        except SwarmError as error:
+            if not self.joining.back_to_source:
+                raise
+            self.tell(Warned(message=f"{error.message}; going back to the source"))
+            return None
+
+    def direct(self, given: "_Given", entry: Entry) -> "FromSource":
+        """Its bytes from the source, or from the daemon that stands for it."""
+
+        def on_retry(path: str, cause: str, after: float) -> None:
+            self.tell(Retrying(path=path, cause=cause, after=after))
+
+        patient = Patient(
+            given.source.backend(),
+            patience=self.patience,
+            pauses=self.backends.pauses,
+            on_retry=on_retry,
+            cancel=self.stop,
+        )
+        return FromSource(patient, entry, way="daemon" if given.by_daemon else "hub")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._more.close()
+
+
+@attrs.frozen(kw_only=True)
+class _Given:
+    """A source, whether a node daemon answers for it, and the client for seed peers."""
+
+    source: SourceUrl
+    by_daemon: bool
+    control: Any
+
+    def resolve(self, wanted: Wanted) -> Snapshot:
+        return self.source.resolve(wanted)
+
+
+def _at_a_seed_peer(
+    ask: Ask, options: Travelling, joining: Joining, *, control: Any, secret: frozenset[str]
+) -> tuple[SeedPeer, Resolved]:
+    """The first that answers, in the order in which all nodes ask for this repository."""
+    token = Secret(joining.cluster_token) if joining.cluster_token else None
+    last: SwarmError | None = None
+    for number, url in enumerate(in_order(joining.seed_peers, ask.url.partition("@")[0])):
+        peer = SeedPeer(
+            url=url.rstrip("/"), client=control, cluster_token=token, secret=secret, insecure=joining.insecure
+        )
+        try:
+            return peer, peer.resolve(attrs.evolve(ask, fallback=number > 0), options)
+        except SwarmError as error:
+            last = error
+    assert last is not None, "asked without seed peers"
+    raise last

@@ -1,0 +1,214 @@
+"""What a caller asked for: which source, which of its files, for how long. `dfly.fetch`, `open` and `snapshot` begin here."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import httpx
+
+from dfly.backend import Backend, build_options
+from dfly.caches import CacheOrder
+from dfly.config import Fetch, Joining, Network, Patience, joining_from
+from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
+from dfly.events import Listener, Warned
+from dfly.node.control import secret_options, travelling
+from dfly.node.filling import Filling
+from dfly.node.lending import Lender, Loan, shown
+from dfly.node.outputs import Outputs, Plain
+from dfly.origin.backends import Backends
+from dfly.origin.client import open_clients
+from dfly.origin.resolve import resolve
+from dfly.plugins import Plugins
+from dfly.values import Snapshot
+from dfly.wire import Ask
+
+if TYPE_CHECKING:
+    from dfly.node.joining import Joined
+    from dfly.node.reserve import Source
+
+#: Backend options by prefix and field: `{"gopher": {"token": "…"}}`.
+Options = Mapping[str, Mapping[str, str | tuple[str, ...]]]
+
+
+@attrs.frozen
+class Wanted:
+    """Which files of a source. Raises UsageError for what contradicts itself."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    recursive: bool
+
+    def __attrs_post_init__(self) -> None:
+        if not self.recursive and (self.include or self.exclude):
+            raise UsageError("--include and --exclude choose among many files", hint="add -r")
+
+
+@attrs.frozen
+class SourceUrl:
+    """A source URL with the backend that understands it."""
+
+    url: str
+    backend_class: type[Backend]
+    settings: Any
+    backends: Backends
+
+    @classmethod
+    def of(cls, url: str, options: Options, plugins: Plugins, backends: Backends) -> "SourceUrl":
+        """The hub itself where an option names a daemon's facade of it. Raises UsageError, PluginError."""
+        found = cls.as_given(url, options, plugins, backends)
+        return attrs.evolve(found, settings=backends.settled(found.backend_class, found.settings))
+
+    @classmethod
+    def as_given(cls, url: str, options: Options, plugins: Plugins, backends: Backends) -> "SourceUrl":
+        """The same with the options just as they were given: by a daemon's facade where they name one."""
+        backend_class = plugins.backend_for(url)
+        given = options.get(backend_class.prefix or backend_class.schemes[0], {})
+        return cls(url, backend_class, build_options(backend_class, given), backends)
+
+    def backend(self) -> Backend:
+        """What reads it."""
+        return self.backends.get(self.backend_class, self.settings)
+
+    def resolve(self, wanted: Wanted) -> Snapshot:
+        """What the source itself says that it is now. Raises what the backend raises."""
+        return resolve(
+            self.backend(),
+            self.url,
+            recursive=wanted.recursive,
+            include=wanted.include,
+            exclude=wanted.exclude,
+        )
+
+    def outputs(
+        self, where: str | None, cache: str | os.PathLike[str] | None, wanted: Wanted, *, overwrite: bool
+    ) -> Outputs:
+        """Where the files go. Raises UsageError where `cache` is given and this hub's tools have none."""
+        if cache is None:
+            return Plain(where, wanted.recursive)
+        layout, scheme = self.backend_class.cache_layout, self.backend_class.schemes[0]
+        if layout is None:
+            raise UsageError(f"{scheme}:// has no cache that could be filled", hint="fetch it to a folder with -O")
+        if where is not None:
+            flag = f"--{self.backend_class.prefix or scheme}-cache"
+            raise UsageError(f"-O and {flag} are two places", hint="leave out one of them")
+        order = CacheOrder(
+            url=self.url,
+            settings=self.settings,
+            whole=wanted.recursive and not wanted.include and not wanted.exclude,
+        )
+        directory = os.path.abspath(os.path.expanduser(os.fspath(cache) or layout.directory(os.environ)))
+        return Filling(layout=layout, directory=directory, order=order, recursive=wanted.recursive, overwrite=overwrite)
+
+    @contextmanager
+    def borrowed(
+        self, lender: Lender | None, wanted: Wanted, settings: Fetch, stop: threading.Event
+    ) -> Iterator[Loan | None]:
+        """What a daemon can lend of this; None where there is none, or it is not for it."""
+        loan = None
+        if lender is not None:
+            ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
+            loan = lender.resolve(ask, shown(self.backend_class, self.settings), settings=settings, stop=stop)
+        try:
+            yield loan
+        finally:
+            if loan is not None:
+                loan.close()
+
+    def in_reserve(
+        self, wanted: Wanted, plugins: Plugins, network: Network, settings: Fetch, patience: Patience
+    ) -> "Source":
+        """What this process could serve others with, if every seed peer were gone."""
+        from dfly.node.reserve import Source
+
+        return Source(
+            backend=self.backend,
+            resolve=partial(self.resolve, wanted),
+            plugins=plugins,
+            network=network,
+            settings=settings,
+            patience=patience,
+        )
+
+    def join(
+        self,
+        wanted: Wanted,
+        joining: Joining,
+        tell: Listener,
+        source: "Callable[[], Source]",
+        control: httpx.Client,
+        stop: threading.Event,
+    ) -> "Joined | None":
+        """The task at a seed peer; None without seed peers, and where none answers and back-to-source is allowed."""
+        if not joining.seed_peers:
+            return None
+        # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
+        from dfly.node.joining import join
+
+        ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
+        options = travelling(self.backend_class, self.settings)
+        try:
+            secret = secret_options(self.backend_class)
+            return join(ask, options, joining, client=control, source=source(), secret=secret, stop=stop)
+        except SwarmError as error:
+            if not joining.back_to_source:
+                raise
+            tell(Warned(message=f"{error.message}; going back to the source"))
+            return None
+
+
+def joining_as(joining: Joining | None, seed_peers: Sequence[str] | None, environ: Mapping[str, str]) -> Joining:
+    """How to take part: as `joining` says, at `seed_peers` where they are given; the environment says what neither does."""
+    if joining is None:
+        return joining_from(environ, seed_peers=seed_peers)
+    return joining if seed_peers is None else attrs.evolve(joining, seed_peers=tuple(seed_peers))
+
+
+@contextmanager
+def control_client(
+    backends: Backends, network: Network, patience: Patience, joining: Joining
+) -> Iterator[httpx.Client]:
+    """The client for seed peers, which the environment's proxies are not for: a web seed is not reached through them either.
+
+    It leaves by the session's interface: where a seed peer sees it, other nodes dial it.
+    """
+    if not joining.seed_peers:
+        yield backends.clients.data
+        return
+    pauses, interface = backends.pauses, joining.interface
+    with open_clients(network, patience=patience, pauses=pauses, interface=interface, direct=True) as clients:
+        yield clients.data
+
+
+@contextmanager
+def stop_signal(timeout: float | None, cancel: threading.Event | None) -> Iterator[threading.Event]:
+    """An event of the task's own, set when the caller's `cancel` is, or after `timeout` seconds (then it means TimedOut).
+
+    The caller's event is only read: a task that stops its own workers must not look like a user who pressed Ctrl-C.
+    """
+    stop, done = threading.Event(), threading.Event()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    expired = False
+
+    def watch() -> None:
+        nonlocal expired
+        while not done.wait(0.1):
+            expired = deadline is not None and time.monotonic() > deadline
+            if expired or (cancel is not None and cancel.is_set()):
+                stop.set()
+                return
+
+    if timeout is not None or cancel is not None:
+        threading.Thread(target=watch, name="dfly-stop", daemon=True).start()
+    try:
+        yield stop
+    except Cancelled as error:
+        if expired:
+            raise TimedOut(f"not done after {timeout:g} s", hint="run the same command again to go on") from error
+        raise
+    finally:
+        done.set()
