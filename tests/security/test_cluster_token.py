@@ -8,7 +8,8 @@ from tests.security.conftest import CANARY
 
 from dfly.backend import Secret
 
-OPEN = {"/healthz", "/readyz"}
+#: Metrics name nobody and nothing, and are for this machine; tests/observe shows that others need the token.
+OPEN = {"/healthz", "/readyz", "/metrics"}
 #: Its path carries a grant, which is bound to a node, a task and a time.
 WITH_A_GRANT = {"/v1/blobs/{grant}/{blob}"}
 
