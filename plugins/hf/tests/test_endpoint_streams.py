@@ -17,7 +17,7 @@ from dfly_hf.testing import FixtureHub
 from .daemons import daemon
 
 MIB = 1 << 20
-SIZE = 96 * MIB
+SIZE = 48 * MIB
 LONG = 60.0
 
 

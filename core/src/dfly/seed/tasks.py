@@ -145,7 +145,8 @@ class Tasks:
 
     def mind(self, task: Task, *, accepted: Iterable[str], first: Iterable[tuple[str, int]]) -> None:
         """A node wants `accepted` blobs, of which a lazy task brings no others, and somebody there waits for segments."""
-        new = {blob for blob in accepted if blob in task.scheduler.blobs} - task.accepted
+        # those that failed before are tried again
+        new = {blob for blob in accepted if blob in task.scheduler.blobs}
         task.accepted |= new
         due = _less(task.due, self._unfit(task.freight)) if task.lazy and new else None
         hurried: dict[str, list[int]] = {}
