@@ -150,7 +150,7 @@ def test_a_token_in_plain_text_from_another_machine_is_refused_and_a_plain_optio
     start, monkeypatch, option, status
 ):
     # this machine is the only one a test has: let it look like another
-    for module in ("access", "app"):
+    for module in ("access", "given"):
         monkeypatch.setattr(f"dfly.seed.{module}.is_loopback", lambda remote: False)
     answer = start().ask(headers={"X-Dfly-Option-" + option: "s3cret"})
     assert answer.status_code == status
