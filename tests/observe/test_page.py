@@ -2,13 +2,22 @@
 
 import base64
 import json
+from types import SimpleNamespace
 
 import attrs
 import httpx
 import pytest
 
 from dfly.backend import Secret
-from dfly.seed.picture import BlobPicture, NodePicture, Paces, Picture, TaskPicture, cells, runs
+from dfly.packs import Freight
+from dfly.seed import drawing
+from dfly.seed.counts import Counts
+from dfly.seed.picture import MOST_NODES, BlobPicture, NodePicture, Paces, Picture, TaskPicture, cells, runs
+from dfly.seed.scheduler import Scheduler
+from dfly.seed.seals import ClusterSeals
+from dfly.seed.task import Task
+from dfly.values import Entry
+from dfly.wire import Report
 from tests.swarm_e2e.files import MIB, some_bytes
 from tests.swarm_e2e.origin import Origin
 
@@ -169,8 +178,6 @@ PICTURE = Picture(received={"hub": 0}, sent={}, nodes_received={}, waiting_for="
 
 
 def test_strangers_names_are_text_and_nothing_else():
-    from dfly.seed import drawing
-
     node = attrs.evolve(NODE, node=HOSTILE, location=HOSTILE, address="")
     task = attrs.evolve(TASK, source=HOSTILE, nodes=(node,))
     picture = attrs.evolve(PICTURE, tasks=(task,), waiting_for=HOSTILE)
@@ -187,8 +194,6 @@ def test_strangers_names_are_text_and_nothing_else():
 
 
 def test_a_message_to_browsers_is_one_line_whatever_is_in_it():
-    from dfly.seed import drawing
-
     task = attrs.evolve(TASK, source="memory://a\n\ndata: {}\r\nevent: x")
     sent = drawing.event(attrs.evolve(PICTURE, tasks=(task,)), {})
     assert sent.count(b"\n") == 3
@@ -196,8 +201,6 @@ def test_a_message_to_browsers_is_one_line_whatever_is_in_it():
 
 
 def test_nothing_is_sent_where_nothing_has_changed():
-    from dfly.seed import drawing
-
     known: dict[str, str] = {}
     assert drawing.event(PICTURE, known)
     assert drawing.event(PICTURE, known) == b""
@@ -231,3 +234,58 @@ def test_rates_are_what_came_since_over_the_time_it_took():
     assert paced.tasks[0].nodes[0].rates == {"peer": 10.0}
     # long after, only what is recent counts
     assert paces.of(later, 30.0).rates["in hub"] == 0.0
+
+
+# Taken from the scheduler
+
+
+class Rings:
+    """What a picture is taken of: one task, and nodes that join and report without a socket."""
+
+    def __init__(self, size=24 * MIB):
+        self.entry = Entry(path="model.bin", size=size, url="memory://m", identity="m", validator="1")
+        freight = Freight((), None, {"b": self.entry}, (("b", self.entry),))
+        self.scheduler = Scheduler(blobs={"b"}, clock=lambda: 0.0)
+        task = Task(
+            id="t", source="s", answer=b"", freight=freight, scheduler=self.scheduler, seals=ClusterSeals(keys=None)
+        )
+        self.mirror = SimpleNamespace(hub_bytes=0, size=lambda _: size)
+        self.counts, self.pulled_bytes, self.waiting_for, self.all = Counts(), 0, "", lambda: [task]
+
+    def join(self, name, port):
+        self.scheduler.join(name, [("127.0.0.1", port)])
+
+    def picture(self):
+        return Picture.of(self, {})
+
+
+def test_what_is_shown_of_a_node_is_what_the_scheduler_knows():
+    rings = Rings()
+    for number in range(3):
+        rings.join(f"n{number}", 1000 + number)
+    rings.scheduler.publish("b", 0, 8 * MIB)
+    rings.scheduler.report("n1", Report(node="n1", held={"b": (0, 2)}, sources={"peer": 5}, stalled=(("b", 1),)))
+    rings.scheduler.report("n2", Report(node="n2", done=True, goodbye=True, held={"b": (0, 1, 2)}))
+    (task,) = rings.picture().tasks
+    by_name = {node.node: node for node in task.nodes}
+    assert [node.node for node in task.nodes[:2]] == list(rings.scheduler.members)
+    for name, node in by_name.items():
+        (member,) = [m for m in rings.scheduler.everyone if m.node == name]
+        assert node.held == member.held
+        assert node.sources == member.sources
+        assert node.neighbours == rings.scheduler.neighbours(name)
+        assert node.bringing == (member.load if member.connected else 0)
+    assert by_name["n1"].held == {"b": 0b101}
+    assert by_name["n1"].stalled == 1
+    assert (by_name["n2"].state, by_name["n2"].place) == ("left, done", None)
+    assert task.segments == 3
+
+
+def test_a_crowd_is_counted_and_only_some_are_shown():
+    rings = Rings()
+    for number in range(MOST_NODES + 88):
+        rings.join(f"n{number}", 1 + number)
+    picture = rings.picture()
+    (task,) = picture.tasks
+    assert (len(task.nodes), task.others) == (MOST_NODES, 88)
+    assert "and 88 more nodes" in drawing.page(picture, nonce="n", operator=True)

@@ -19,8 +19,8 @@ from dfly.seed.mirroring import Mirror
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
 
-#: Tasks, and nodes of one, that are shown: a page is for a person.
-MOST_TASKS, MOST_NODES = 32, 256
+#: Tasks, and nodes of all of them together, that are shown: a page is for a person, and is drawn while others are served.
+MOST_TASKS, MOST_NODES = 32, 512
 #: Seconds over which rates are taken.
 WINDOW = 5.0
 
@@ -123,12 +123,16 @@ class Picture:
     def of(cls, tasks: Tasks, egress: Mapping[str, int]) -> "Picture":
         """As it is now, with the tasks used last first."""
         found = sorted(tasks.all(), key=lambda task: task.last_used, reverse=True)
+        shown, room = [], MOST_NODES
+        for task in found[:MOST_TASKS]:
+            shown.append(_task(task, tasks.mirror, room=room))
+            room -= len(shown[-1].nodes)
         return cls(
             received={"hub": tasks.mirror.hub_bytes, "peer": tasks.pulled_bytes},
             sent={kind: count for kind, count in egress.items() if kind != "control"},
             nodes_received=dict(tasks.counts.received),
             waiting_for=tasks.waiting_for,
-            tasks=tuple(_task(task, tasks.mirror) for task in found[:MOST_TASKS]),
+            tasks=tuple(shown),
             others=max(0, len(found) - MOST_TASKS),
         )
 
@@ -215,18 +219,21 @@ def runs(mask: int) -> list[list[int]]:
     return found
 
 
-def _task(task: Task, mirror: Mirror) -> TaskPicture:
+def _task(task: Task, mirror: Mirror, *, room: int) -> TaskPicture:
     order = {node: place for place, node in enumerate(task.scheduler.members)}
-    latest = task.scheduler.everyone[::-1]
+    here: list[Member] = []
+    gone: list[Member] = []
+    for member in reversed(task.scheduler.everyone):
+        (here if member.connected or member.node in order else gone).append(member)
     # the ring in its order, then who is here without a place, then who has left, the last first
-    shown = sorted(latest, key=lambda m: (not m.connected and m.node not in order, order.get(m.node, math.inf)))
+    here.sort(key=lambda member: order.get(member.node, math.inf))
     return TaskPicture(
         name=task.name,
         source=task.source,
         public=task.public,
         blobs=tuple(_blobs(task, mirror)),
-        nodes=tuple(_node(task, member, order) for member in shown[:MOST_NODES]),
-        others=max(0, len(shown) - MOST_NODES),
+        nodes=tuple(_node(task, member, order) for member in [*here, *gone][:room]),
+        others=max(0, len(here) + len(gone) - room),
     )
 
 
