@@ -29,6 +29,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     rounds        one task's way round its ring, for all errands that want something of it
     neighbours    all places: a task brings its blobs by the ring, keeps its place, and takes it again after a restart
     underway      the errands that go on, as an operator sees them
+    activity      what errands have done so far, in numbers
     errand        one caller's wishes: brings what is missing, hands out what is there
     repair        looks whether blobs are still what they were, and mends them with errands of its own
     visit         one connection of a dfget
@@ -38,6 +39,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     endpoints     the facades of hubs, as a web server sees them
     front         the unix socket: who may connect, and whether it is a dfget or HTTP
     inventory     what operators ask and change: snapshots, rings, settings; pins, removals
+    metrics       those numbers, and the cache's and the session's, for Prometheus
     app           the HTTP face: health, status, and the parts with routes of their own
     process       builds all of it, and takes it down in order
     client        the other end of the socket: what `dfly.fetch` borrows from (imports `finding` and `protocol` only)
