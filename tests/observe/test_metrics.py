@@ -9,10 +9,12 @@ from aiohttp.test_utils import make_mocked_request
 
 from dfly.backend import Secret
 from dfly.config import Joining
+from dfly.daemon.activity import Activity
 from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeConfig, NodeDaemon
 from dfly.durations import BOUNDS, Durations
 from dfly.errors import AccessDenied
+from dfly.events import BytesArrived
 from dfly.plugins import Plugins
 from dfly.seed.access import Access
 from dfly.seed.counts import believable
@@ -270,3 +272,13 @@ def test_durations_are_counted_up_to_each_bound():
 def test_what_a_node_says_it_took_is_believed_within_reason():
     said = {"peer": 1 << 62, "seed-peer": -5, "hub": 7, "<b>nonsense</b>": 5}
     assert dict(believable(Report(node="n", sources=said))) == {"hub": 7}
+
+
+def test_what_several_errands_hear_of_has_happened_once():
+    activity, heard = Activity(), []
+    listeners = [activity.before(heard.append) for _ in range(3)]
+    for event in (BytesArrived(path="a", bytes=5, source="peer"), BytesArrived(path="a", bytes=5, source="peer")):
+        for listener in listeners:
+            listener(event)
+    assert activity.received == {"peer": 10}
+    assert len(heard) == 6

@@ -30,6 +30,7 @@ class Activity:
     under_way: int = 0
     took: Durations = attrs.field(factory=Durations)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
+    _heard: threading.local = attrs.field(factory=threading.local)
 
     @contextmanager
     def errand(self, clock: Callable[[], float]) -> Iterator[None]:
@@ -66,6 +67,10 @@ class Activity:
             self.lookups["miss" if moved else "hit"] += 1
 
     def _count(self, event: Event) -> None:
+        # errands that want one thing together are told of it one after the other: it has happened once
+        if getattr(self._heard, "last", None) is event:
+            return
+        self._heard.last = event
         with self._lock:
             match event:
                 case BytesArrived():
