@@ -64,8 +64,12 @@ def fetch(
     (1, 24, {'hub': 24})
 
     `output` is a file path, a directory (existing or with a trailing `/`), None for the source's own name in the current
-    directory, or "-" to write one file to `stdout`. `options` are backend options by prefix and field
-    (`{"gopher": {"token": "…"}}`); the environment is asked for the others. `timeout` is in seconds for the whole task.
+    directory, or "-" to write one file to `stdout`. Not `recursive`, the URL names one file, which `digest` ("sha256:<hex>") may
+    be demanded of; `recursive`, it is all below it, chosen by the globs `include` and `exclude`, at most `max_files`. What is
+    there already and right is kept; another file of that name is an OutputError unless `overwrite`. `dry_run` transfers
+    nothing and reports what would be. `options` are backend options by prefix and field
+    (`{"gopher": {"token": "…"}}`), of those that are installed or `plugins`; the environment is asked for the
+    others. `timeout` is in seconds for the whole task.
     With `seed_peers` (base URLs; None: those of `DFLY_SEED_PEERS`) the bytes come from the swarm; `joining`, `network`,
     `settings` and `patience` (`dfly.config`) say the rest, and without the first two the environment, in dfget's variables.
     `on_event` is called with frozen `dfly.events` values, the same as `dfget --json`, one at a time, from worker threads.

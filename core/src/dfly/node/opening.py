@@ -51,11 +51,12 @@ def open(  # noqa: A001 - as `io.open`
     ...     file.read()
     b'the end.'
 
-    `options` are backend options by prefix and field, as for `dfly.fetch`. The bytes come from the node daemon where the hub's
-    endpoint option (`HF_ENDPOINT`) names one; else from a seed peer, of `seed_peers` (base URLs) or, where that is None, of
-    `DFLY_SEED_PEERS`; else from the source itself. `joining`, `network` and `patience` (`dfly.config`) say the rest; without
-    them the environment does, in dfget's variables. `on_event` is called from other threads, with what goes wrong on the way.
-    Setting `cancel` ends every read with Cancelled, within a tenth of a second.
+    `options` are backend options by prefix and field, as for `dfly.fetch`; `plugins` those that are installed where not given.
+    The bytes come from the node daemon where the hub's endpoint option (`--gopher-endpoint`, or its variable) names one; else
+    from a seed peer, of `seed_peers` (base URLs) or, where that is None, of `DFLY_SEED_PEERS`; else from the source itself.
+    `joining`, `network` and `patience` (`dfly.config`) say the rest; without them the environment does, in dfget's variables.
+    `on_event` is called from other threads, with what goes wrong on the way. Setting `cancel` ends every read with Cancelled,
+    within a tenth of a second.
 
     What is checked, and when: the URL is resolved once, so every read is of one revision. From a seed peer each piece (512 KiB
     or more) is held against its SHA-1 before a byte of it is handed out. From the source or a daemon a read is what they sent

@@ -1,8 +1,8 @@
 """The hub behind an endpoint that turns out to be the facade of a node daemon (`dfly.facade`).
 
-With `HF_ENDPOINT` set to a daemon's facade for everybody on the machine, dfget and the daemon itself inherit it. Asking the
-facade would go round in a circle, and its loopback address, sent to a seed peer, would mean another machine. So an endpoint
-that looks like a facade, because its path ends in the backend's scheme or prefix, is asked once whether it is one.
+With a hub's endpoint variable set to a daemon's facade for everybody on the machine, dfget and the daemon itself inherit it.
+Asking the facade would go round in a circle, and its loopback address, sent to a seed peer, would mean another machine. So an
+endpoint that looks like a facade, because its path ends in the backend's scheme or prefix, is asked once whether it is one.
 """
 
 import threading
