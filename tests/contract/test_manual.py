@@ -56,7 +56,7 @@ def test_the_index_that_is_shown_is_one_that_the_example_reads():
 
 def test_every_hook_and_entry_point_group_is_documented():
     hooks = {name for name, value in vars(hookspecs).items() if hasattr(value, "dfly_spec")}
-    assert documented("The hook", "hook") == hooks == {"dfly_backends"}
+    assert documented("The hook", "hook") == hooks == {"dfly_backends", "dfly_endpoints"}
     assert documented("The hook", "entry-point group") == {discovery.SCHEMES, discovery.HOSTS}
 
 
