@@ -1,5 +1,7 @@
 """`/metrics` tells what happened, by the names that are written down, to those who may know."""
 
+import json
+import os
 import re
 from pathlib import Path
 
@@ -21,7 +23,8 @@ from dfly.seed.counts import believable
 from dfly.seed.families import FAMILIES, told_by
 from dfly.seed.metrics import scrapers
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from dfly.testing.swarm import Node
+from dfly.testing.swarm import Node, Telling
+from dfly.version import VERSION
 from dfly.wire import Report
 from tests.swarm_e2e.files import MIB, some_bytes
 from tests.swarm_e2e.origin import Origin
@@ -282,3 +285,18 @@ def test_what_several_errands_hear_of_has_happened_once():
             listener(event)
     assert activity.received == {"peer": 10}
     assert len(heard) == 6
+
+
+@pytest.mark.parametrize("role", ["seed-peer", "node"])
+def test_dfdaemon_takes_the_address_as_a_flag(tmp_path, web, role):
+    argv = ["--metrics-listen", "127.0.0.1:0", "--data-dir", tmp_path / "data"]
+    argv += ["--seed-peer", "--listen", "127.0.0.1:0"] if role == "seed-peer" else ["--socket", tmp_path / "run" / "s"]
+    daemon = Telling("dfdaemon", *argv, env=os.environ)
+    try:
+        assert daemon.stderr is not None
+        said = map(json.loads, daemon.stderr)
+        where = next(url for line in said if (url := line.get("metrics" if role == "node" else "url")))
+        daemon.lines_until(lambda line: line.startswith("dfdaemon:"))
+        assert value(web(where).get("/metrics").text, "dfly_build_info", version=VERSION, role=role) == 1
+    finally:
+        daemon.end()
