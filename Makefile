@@ -8,7 +8,7 @@ UV := PYTHONPATH=.uv UV_SYSTEM_CERTS=1 $(PYTHON) -m uv
 RUN := $(VENV)/bin
 MEMBERS := $(foreach member,core $(wildcard plugins/*),-e ./$(member))
 
-.PHONY: demo test test-all bench bench-full lint docs pins clean
+.PHONY: demo test test-all bench bench-full lint docs site pins clean
 
 $(VENV)/.ready: constraints.txt pyproject.toml $(wildcard core/pyproject.toml plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("dfly needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
@@ -44,6 +44,14 @@ bench-full: $(VENV)/.bench
 
 docs: $(VENV)/.ready
 	$(RUN)/python -m docs.generate
+
+$(VENV)/.docs: $(VENV)/.ready
+	@$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group docs
+	@touch $@
+
+# docs/ as pages, into build/site
+site: $(VENV)/.docs
+	@$(RUN)/python -m mkdocs build --quiet --strict
 
 # writes the versions that are installed now; for newer ones, empty constraints.txt and `make clean pins`
 pins: $(VENV)/.ready

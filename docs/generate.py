@@ -1,6 +1,7 @@
-"""Writes `docs/reference.md` from the code: every flag, exit code, error and event. `python -m docs.generate`, or `make docs`.
+"""Writes what is in docs/ from the code: `python -m docs.generate`, or `make docs`.
 
-A test compares the page with what this would write, so the page cannot fall behind.
+`reference.md` has every flag, exit code, error, event and setting; `http-api.md` and `openapi/` every route (`docs.routes`).
+A test compares them with what this would write, so they cannot fall behind.
 """
 
 import inspect
@@ -12,6 +13,7 @@ from typing import Any
 
 import attrs
 import typer.main
+from docs import routes
 
 from dfly import errors, events
 from dfly.cli import dfctl, dfdaemon, dfget, output
@@ -31,8 +33,9 @@ _LINE_BREAKS = re.compile(r"\s+")
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the pages."""
     PAGE.write_text(page(), encoding="utf-8")
+    routes.main()
 
 
 def page() -> str:
@@ -44,7 +47,7 @@ def page() -> str:
         "dfctl": dfctl._app(plugins, []),
     }
     parts = [_HEAD, *(_program(name, typer.main.get_command(app)) for name, app in programs.items())]
-    return "\n".join([*parts, _exit_codes(), _errors(), _events(), _settings()])
+    return "\n".join([*parts, _config_file(programs["dfdaemon"]), _exit_codes(), _errors(), _events(), _settings()])
 
 
 def _program(name: str, command: Any) -> str:
@@ -74,6 +77,34 @@ def _flag(parameter: Any) -> str:
     told, _, variables = (parameter.help or "").replace("\\[", "[").partition(" env: ")
     env = [parameter.envvar] if isinstance(parameter.envvar, str) else variables.split(", ") if variables else []
     return f"| {names} | {value} | {', '.join(f'`{name}`' for name in env)} | {_text(told)} |"
+
+
+def _config_file(app: Any) -> str:
+    intro = (
+        "`dfdaemon --config FILE`, else `~/.config/dfly/dfdaemon.toml` or `/etc/dfly/dfdaemon.toml` where there is one: TOML,\n"
+        "one key a flag, without its dashes; a flag that may be given often is a list. The command line counts first, then the\n"
+        "environment, then the file, then the default. A key that is no flag is an error.\n"
+    )
+    known = sorted(
+        (name.removeprefix("--"), parameter)
+        for parameter in typer.main.get_command(app).params
+        for name in parameter.opts
+        if name.startswith("--") and name not in ("--config", "--version", "--install-completion", "--show-completion")
+    )
+    rows = [f"| `{key}` | {_kind(parameter)} | {_env(parameter)} |" for key, parameter in known]
+    table = ["| key | value | environment |", "| --- | --- | --- |"]
+    return "\n".join(["## Config file", "", intro, *table, *rows, ""])
+
+
+def _kind(parameter: Any) -> str:
+    if parameter.is_flag:
+        return "true or false"
+    return f"`{parameter.metavar or ''}`" + (", a list" if parameter.multiple else "")
+
+
+def _env(parameter: Any) -> str:
+    names = [parameter.envvar] if isinstance(parameter.envvar, str) else parameter.envvar or []
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _exit_codes() -> str:

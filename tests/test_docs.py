@@ -1,5 +1,6 @@
-"""Every flag, error, event and field is in the docs, and the generated page is what the code would write now."""
+"""Every flag, option, key, error, event and route is in the docs, and the generated pages are what the code would write now."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from docs import routes
 
 from dfly import errors, events
 from dfly.backend import option_fields
@@ -28,6 +30,57 @@ def test_the_reference_is_what_the_code_says_now():
     code = "import docs.generate; print(docs.generate.page(), end='')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == REFERENCE, "run: make docs"
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, str]:
+    """What would be written of the routes of a seed peer and a daemon."""
+    return routes.written()
+
+
+def test_the_http_api_is_what_the_processes_answer_now(written):
+    for name, text in written.items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"{name}: run: make docs"
+
+
+def test_every_route_says_what_it_does(written):
+    rows = re.findall(r"^\| `(.*?)` \| (.*?) \|", written["http-api.md"], re.MULTILINE)
+    assert len(rows) > 30
+    assert not [route for route, told in rows if not re.fullmatch(r".{8,}\.", told)], (
+        "say it in the handler's docstring"
+    )
+
+
+def test_nothing_is_said_of_a_route_that_is_gone(written):
+    known = set(re.findall(r"^\| `(.*?)` \|", written["http-api.md"], re.MULTILINE))
+    assert not set(routes.SAID) - known
+
+
+def test_openapi_names_every_parameter_of_a_path_and_no_operation_twice(written):
+    for name in ("openapi/seed-peer.json", "openapi/node.json"):
+        document = json.loads(written[name])
+        operations = [(path, each) for path, found in document["paths"].items() for each in found.values()]
+        assert len({each["operationId"] for _, each in operations}) == len(operations)
+        for path, each in operations:
+            assert [p["name"] for p in each.get("parameters", ())] == re.findall(r"\{(\w+)\}", path)
+
+
+def test_every_key_of_the_config_file_is_described():
+    section = REFERENCE.partition("\n## Config file\n")[2].partition("\n## ")[0]
+    keys = set(re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE))
+    flags = re.findall(r"`--([\w-]+)`", REFERENCE.partition("\n## dfdaemon")[2].partition("\n## ")[0])
+    assert set(flags) - {"config", "version", "install-completion", "show-completion", "help"} <= keys
+
+
+def test_every_page_is_in_the_index():
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert pages == set(re.findall(r"\]\((\w[\w-]*\.md)\)", (ROOT / "docs/index.md").read_text(encoding="utf-8")))
+
+
+def test_every_link_of_a_page_leads_somewhere():
+    for page in (ROOT / "docs").glob("*.md"):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_every_flag_of_dfget_is_described():

@@ -5,12 +5,15 @@ import enum
 import importlib
 import inspect
 import os
+import re
 import typing
+from pathlib import Path
 
 import pytest
 
 import dfly
 
+GUIDE = (Path(__file__).parents[2] / "docs/python.md").read_text(encoding="utf-8")
 #: Whose names are public: what a user or a plugin author imports from.
 PUBLIC = (
     "dfly",
@@ -70,6 +73,20 @@ def test_every_example_is_true(name, plugins):
     for example in finder.find(module, globs=vars(module) | given):
         runner.run(example)
     assert not runner.failures
+
+
+def test_every_example_of_the_guide_is_true(plugins):
+    test = doctest.DocTestParser().get_doctest(
+        GUIDE.replace("```", "\n"), {"plugins": plugins}, "python.md", "docs/python.md", 0
+    )
+    runner = doctest.DocTestRunner()
+    runner.run(test)
+    assert test.examples
+    assert not runner.failures
+
+
+def test_every_name_of_the_package_is_in_the_guide():
+    assert not [name for name in dfly.__all__ if not re.search(rf"\bdfly\.{name}\b", GUIDE)]
 
 
 @pytest.mark.parametrize("name", ["fetch", "open", "snapshot"])

@@ -202,6 +202,9 @@ def stop_signal(timeout: float | None, cancel: threading.Event | None) -> Iterat
                 stop.set()
                 return
 
+    if cancel is not None and cancel.is_set():
+        # who gave up before it began waits for no look
+        stop.set()
     if timeout is not None or cancel is not None:
         threading.Thread(target=watch, name="dfly-stop", daemon=True).start()
     try:
