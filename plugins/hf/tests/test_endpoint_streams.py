@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -32,9 +34,11 @@ class Gate:
     def open(self) -> None:
         self._opened.set()
 
-    async def passes(self, at: int) -> None:
+    async def passes(self, at: int, *, gone: Callable[[], bool]) -> None:
         while self.limit <= at < self.beyond and not self._opened.is_set():
             self.held.set()
+            if gone():
+                raise ConnectionResetError("gone")
             await asyncio.sleep(0.01)
 
 
@@ -57,14 +61,18 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Gate]]:
         gates.append(made)
 
         async def send(self: bodies.Body, file, start: int, stop: int) -> None:
-            loop = asyncio.get_running_loop()
+            loop, request = asyncio.get_running_loop(), self.request
+
+            def gone() -> bool:
+                return request.transport is None or request.transport.is_closing()
+
             for at in range(start, stop, MIB // 4):
-                await made.passes(at)
-                if self.request.transport is None or self.request.transport.is_closing():
+                await made.passes(at, gone=gone)
+                if gone():
                     raise ConnectionResetError("gone")
                 count = min(MIB // 4, stop - at)
                 self.call.bytes += count
-                await loop.sendfile(self.request.transport, file, at, count)
+                await loop.sendfile(request.transport, file, at, count)
 
         monkeypatch.setattr(bodies.Body, "_sendfile", send)
         return made
@@ -123,6 +131,29 @@ def test_a_range_is_answered_before_the_middle_has_been_fetched(
     start, _, stop = got.headers["Content-Range"].removeprefix("bytes ").partition("/")[0].partition("-")
     assert got.content == large.read_bytes()[int(start) : int(stop) + 1]
     assert hub.records.bytes_sent("model.safetensors") < SIZE
+
+
+def under_way(daemon_socket: Path) -> list[object]:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(daemon_socket)), timeout=LONG) as asking:
+        found: list[object] = asking.get("http://node/v1/operator/status").json()["tasks"]
+        return found
+
+
+def test_when_the_last_reader_leaves_the_fetch_ends(
+    gate: Callable[..., Gate], hub: FixtureHub, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.repo("owner/name", {"model.safetensors": large})
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    shut = gate(0)
+    with daemon(tmp_path / "node") as url:
+        with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as reader:
+            place = "/hf/owner/name/resolve/main/model.safetensors"
+            reader.sendall(f"GET {place} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+            assert shut.held.wait(LONG)
+            assert under_way(tmp_path / "node/s")
+        deadline = time.monotonic() + LONG
+        while under_way(tmp_path / "node/s"):
+            assert time.monotonic() < deadline
 
 
 def test_whoever_reads_the_same_file_shares_what_is_fetched(

@@ -118,7 +118,8 @@ class Endpoints:
     ) -> web.StreamResponse:
         content = reading.wanted.content
         at = content.start
-        stop = await reading.until(at)
+        gone = partial(_has_gone, request)
+        stop = await reading.until(at, gone=gone)
         response = web.StreamResponse(status=status, headers=headers)
         with no_more_words(request):
             await response.prepare(request)
@@ -127,12 +128,17 @@ class Endpoints:
                 if at >= content.stop:
                     break
                 try:
-                    stop = await reading.until(at)
+                    stop = await reading.until(at, gone=gone)
                 except DflyError as error:
                     _log.warning("reading.cut", path=content.entry.path, at=at, cause=error.message)
                     raise ConnectionResetError(error.message) from error
             await response.write_eof()
         return response
+
+
+def _has_gone(request: web.Request) -> bool:
+    # nothing ends a handler that has nothing to write
+    return request.transport is None or request.transport.is_closing()
 
 
 async def _send(request: web.Request, reading: Reading, at: int, stop: int) -> int:

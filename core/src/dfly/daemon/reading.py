@@ -207,10 +207,10 @@ class Reading:
         self._bringing = bringing
         bringing.join(self)
 
-    async def until(self, at: int) -> int:
+    async def until(self, at: int, *, gone: Callable[[], bool]) -> int:
         """How far the bytes from `at` on can be sent now: beyond `at`, which may take a while.
 
-        Raises what bringing them met; Changed where those sent so far were wrong.
+        Raises what bringing them met, Changed where those sent so far were wrong, ConnectionResetError once the reader is `gone`.
         """
         content = self.wanted.content
         while not self._whole:
@@ -226,6 +226,8 @@ class Reading:
                 return min(stop, content.stop)
             if ended:
                 raise self._failure(bringing)
+            if gone():
+                raise ConnectionResetError("the reader has gone")
             self._wait_for(at)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.changed.wait(), _LOOK)
