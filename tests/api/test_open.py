@@ -1,6 +1,7 @@
 """`dfly.open`: what is read arrives, and nothing else; from whoever is nearest, and right."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import logging
@@ -18,6 +19,7 @@ from dfly.node import published
 from dfly.node.streamed import MEMORY, SMALLEST
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
+from dfly.testing.swarm import small_swarm
 from dfly_hf.testing.content import File
 from tests.swarm_e2e.files import some_bytes
 from tests.swarm_e2e.origin import Origin
@@ -140,6 +142,21 @@ def test_where_the_seed_peer_is_lost_the_source_goes_on(swarm, origin, tmp_path)
     with dfly.open("memory://model/big.bin", joining=joining, plugins=plugins, on_event=said.append) as file:
         assert file.read(4) == BIG[:4]
         assert file.way == "hub"
+    assert [event.name for event in said] == ["warning"]
+
+
+def test_a_seed_peer_that_ends_in_the_middle_costs_no_byte(origin, tmp_path):
+    plugins = Plugins(extra=[origin.backend])
+    said = []
+    with contextlib.ExitStack() as running:
+        peer = running.enter_context(small_swarm(tmp_path, plugins=plugins))
+        joining = Joining(seed_peers=(peer.url,), patience=0.5)
+        with dfly.open("memory://model/big.bin", joining=joining, plugins=plugins, on_event=said.append) as file:
+            first = file.read(MIB)
+            assert file.way == "seed-peer"
+            running.close()
+            assert first + file.read() == BIG
+            assert file.way == "hub"
     assert [event.name for event in said] == ["warning"]
 
 

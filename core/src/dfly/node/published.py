@@ -19,7 +19,7 @@ from contextlib import suppress
 import httpx
 
 from dfly import wire
-from dfly.errors import Cancelled, DflyError, SwarmError
+from dfly.errors import Cancelled, DflyError, NotFound, SwarmError
 from dfly.layout import Layout
 from dfly.node.control import SeedPeer, Whereabouts, revive
 from dfly.packs import entry_blob
@@ -28,7 +28,7 @@ from dfly.wire import Resolved
 
 #: Seconds between looks at what has changed, and between signs of life: a silent member is forgotten.
 _LOOK, _SIGN_OF_LIFE = 0.25, 5.0
-#: Attempts in a row at a stretch of bytes, and at the event stream, without any success.
+#: Attempts in a row at a stretch of bytes without any success.
 _TRIES = 4
 
 #: Segments, each with its blob.
@@ -136,11 +136,14 @@ class Published:
                     self._changed.wait(_LOOK)
 
     def _raise_for_end(self) -> None:
-        if self._stop.is_set() or self._left.is_set():
+        if self._stop.is_set():
             raise Cancelled
+        if self._left.is_set():
+            # another read has given the seed peer up
+            raise SwarmError("the seed peer was left")
         if self._error is not None:
             raise self._error
-        if self._lost_at is not None and time.monotonic() > self._lost_at + self._patience:
+        if self._is_gone():
             raise SwarmError("the seed peer is gone")
 
     def _pause(self) -> None:
@@ -171,26 +174,34 @@ class Published:
     # What is heard
 
     def _listen(self) -> None:
-        failures = 0
-        while not self._left.is_set() and failures < _TRIES:
-            failures += 1
+        while not self._left.is_set() and not self._is_gone():
             try:
-                with self._peer.events(self._resolved.task, self._me, ticket=self._resolved.ticket) as stream:
-                    self._cut = stream.cut
-                    for message in stream.messages:
-                        if self._left.is_set():
-                            break
-                        failures = 0
-                        self._hear(message)
+                self._listen_once()
             except SwarmError:
                 pass  # it may come back
+            except NotFound:
+                # it was started anew, or has waited for too long
+                self._end(SwarmError("the seed peer knows nothing of the task any more"))
+                return
             except DflyError as error:
                 self._end(error)
                 return
             with self._changed:
-                self._told_at, self._lost_at = 0.0, time.monotonic()
+                self._told_at = 0.0
+                self._lost_at = self._lost_at or time.monotonic()
             self._left.wait(_LOOK)
         self._end(SwarmError("the seed peer is gone"))
+
+    def _listen_once(self) -> None:
+        with self._peer.events(self._resolved.task, self._me, ticket=self._resolved.ticket) as stream:
+            self._cut = stream.cut
+            for message in stream.messages:
+                if self._left.is_set():
+                    return
+                self._hear(message)
+
+    def _is_gone(self) -> bool:
+        return self._lost_at is not None and time.monotonic() > self._lost_at + self._patience
 
     def _end(self, error: DflyError) -> None:
         with self._changed:
