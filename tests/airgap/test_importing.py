@@ -8,8 +8,8 @@ import pytest
 
 from dfly.errors import IntegrityError, InUse, OutputError, UnknownScheme, UsageError
 from dfly.plugins import Plugins
-from dfly.seed.importing import Import
-from dfly.seed.remembered import Memory
+from dfly.seed.operators.importing import Import
+from dfly.seed.operators.remembered import Memory
 from dfly.store import archive
 from dfly.store.blobs import BlobStore
 from dfly.values import Digest, Snapshot
@@ -148,7 +148,7 @@ def test_other_content_under_an_id_that_is_here_is_refused(place):
 def test_room_is_looked_for_first(place, monkeypatch):
     full = os.statvfs(place.store.directory)
     none = os.statvfs_result([*full[:4], 0, *full[5:]])
-    monkeypatch.setattr("dfly.seed.importing.os.statvfs", lambda _: none)
+    monkeypatch.setattr("dfly.seed.operators.importing.os.statvfs", lambda _: none)
     with pytest.raises(OutputError, match="needs 1,502,002 bytes more"):
         place.take(WHOLE)
     assert place.contents() == {}

@@ -14,8 +14,8 @@ from dfly.daemon.records import Record
 from dfly.errors import Cancelled, DflyError, UsageError
 from dfly.node.control import SeedPeer, revive
 from dfly.seed.joining import Join
+from dfly.seed.operators.remembered import Remembered
 from dfly.seed.options import caller_options
-from dfly.seed.remembered import Remembered
 from dfly.testing.memory import memory_backend
 from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import WireError

@@ -11,9 +11,9 @@ from dfly.errors import SwarmError
 from dfly.layout import Layout
 from dfly.node import outsiders as at_node
 from dfly.node.reporting import Reports
-from dfly.seed import outsiders as at_seed
-from dfly.seed.members import Member
-from dfly.seed.outsiders import Outsiders, Wanted
+from dfly.seed.stock import outsiders as at_seed
+from dfly.seed.stock.outsiders import Outsiders, Wanted
+from dfly.seed.topology.members import Member
 from dfly.swarm import WholeKey
 
 LAYOUT = Layout(5)

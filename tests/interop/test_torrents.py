@@ -11,7 +11,7 @@ from dfly.backend import Secret
 from dfly.cli.dfctl import run
 from dfly.layout import Layout
 from dfly.seed.keys import Keys
-from dfly.seed.passes import Pass
+from dfly.seed.stock.passes import Pass
 from dfly.swarm import info_hash, piece_hash, whole_info
 from dfly.testing.memory import memory_backend
 from tests.interop.conftest import FILES

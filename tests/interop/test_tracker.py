@@ -11,8 +11,8 @@ from dfly.backend import Secret
 from dfly.errors import UsageError
 from dfly.seed.grants import Grant
 from dfly.seed.keys import Keys
-from dfly.seed.passes import Pass
-from dfly.seed.tracker import Announce
+from dfly.seed.stock.passes import Pass
+from dfly.seed.stock.tracker import Announce
 from tests.interop.conftest import FILES, announce, peers
 
 ELSEWHERE = "10.9.8.7"

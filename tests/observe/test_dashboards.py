@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dfly.seed.families import FAMILIES
+from dfly.seed.watching.families import FAMILIES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dfly.json").read_text())

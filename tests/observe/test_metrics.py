@@ -19,10 +19,10 @@ from dfly.errors import AccessDenied
 from dfly.events import BytesArrived
 from dfly.plugins import Plugins
 from dfly.seed.access import Access
-from dfly.seed.counts import believable
-from dfly.seed.families import FAMILIES, told_by
-from dfly.seed.metrics import scrapers
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.watching.counts import believable
+from dfly.seed.watching.families import FAMILIES, told_by
+from dfly.seed.watching.metrics import scrapers
 from dfly.testing.swarm import Node, Telling
 from dfly.version import VERSION
 from dfly.wire import Report

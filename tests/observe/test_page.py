@@ -10,12 +10,12 @@ import pytest
 
 from dfly.backend import Secret
 from dfly.packs import Freight
-from dfly.seed import drawing
-from dfly.seed.counts import Counts
-from dfly.seed.picture import MOST_NODES, BlobPicture, NodePicture, Paces, Picture, TaskPicture, cells, runs
-from dfly.seed.scheduler import Scheduler
 from dfly.seed.seals import ClusterSeals
 from dfly.seed.task import Task
+from dfly.seed.topology.scheduler import Scheduler
+from dfly.seed.watching import drawing
+from dfly.seed.watching.counts import Counts
+from dfly.seed.watching.picture import MOST_NODES, BlobPicture, NodePicture, Paces, Picture, TaskPicture, cells, runs
 from dfly.values import Entry
 from dfly.wire import Report
 from tests.swarm_e2e.files import MIB, some_bytes

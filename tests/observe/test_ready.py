@@ -10,7 +10,7 @@ import pytest
 
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from dfly.seed.readiness import Readiness, try_to_write
+from dfly.seed.watching.readiness import Readiness, try_to_write
 
 
 def serving(**settings):

@@ -47,7 +47,7 @@ def hub(monkeypatch, tmp_path):
 def test_a_node_that_is_killed_is_lost_and_the_others_are_not_kept_waiting(
     seed, node, operator, stand, hub, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dfly.seed.errands.LOST_AFTER", 0.5)
+    monkeypatch.setattr("dfly.seed.operators.errands.LOST_AFTER", 0.5)
     plugins = Plugins()
     peer = seed(plugins=plugins)
     stays = node("stays", peer, plugins=plugins)

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from dfly.errors import NotFound, SwarmError
-from dfly.seed import errands as book
-from dfly.seed.errands import Errands
-from dfly.seed.standing import Roster
+from dfly.seed.operators import errands as book
+from dfly.seed.operators.errands import Errands
+from dfly.seed.operators.standing import Roster
 from dfly.wire import Ask, Heartbeat, WireError
 from dfly.wire.errands import Choice, Errand, ErrandReport, Preheat, decode_errand
 from tests.seed.clocks import Clock

@@ -168,7 +168,7 @@ def test_the_revision_is_that_of_the_nodes_option(seed, node, dfctl, stand, orig
 
 
 def test_an_old_seed_peer_that_sends_nobody_is_no_trouble(seed, node, monkeypatch, origin):
-    monkeypatch.setattr("dfly.seed.preheating.Preheating.add_routes", lambda self, router: None)
+    monkeypatch.setattr("dfly.seed.operators.preheating.Preheating.add_routes", lambda self, router: None)
     peer = seed()
     one = node("one", peer)
     assert one.fetch().sources == {"seed-peer": DISTINCT}

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from dfly.seed.members import BENCH
-from dfly.seed.scheduler import Scheduler
+from dfly.seed.topology.members import BENCH
+from dfly.seed.topology.scheduler import Scheduler
 from dfly.wire import Doubted, Report
 
 from .clocks import Clock

@@ -15,8 +15,8 @@ import pytest
 from dfly.backend import Secret
 from dfly.config import Network
 from dfly.plugins import Plugins
-from dfly.seed.effective import effective
-from dfly.seed.inventory import Inventory
+from dfly.seed.operators.effective import effective
+from dfly.seed.operators.inventory import Inventory
 from dfly.seed.peer import SeedPeerConfig
 from dfly.testing.swarm import small_swarm
 from dfly.wire import Ask, Hello, Report, Resolved, decode_message

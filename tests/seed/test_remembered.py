@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from dfly.errors import OutputError
-from dfly.seed.remembered import Memory, shareable
+from dfly.seed.operators.remembered import Memory, shareable
 from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import Ask, Resolved
 

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfly.seed.holdings import Holdings, mask_of, segments_of
-from dfly.seed.ring import Ring
+from dfly.seed.topology.holdings import Holdings, mask_of, segments_of
+from dfly.seed.topology.ring import Ring
 
 
 def ring_of(names, location=lambda name: ""):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from dfly.seed.scheduler import GRACE, Scheduler
+from dfly.seed.topology.scheduler import GRACE, Scheduler
 from dfly.wire import EntryDuty, Released, Report, Ring
 
 from .clocks import Clock

@@ -1,7 +1,7 @@
 """Who may take the seed peer's place: told to every node alike, and told again when it changes."""
 
 from dfly.seed.joining import Join
-from dfly.seed.scheduler import Scheduler
+from dfly.seed.topology.scheduler import Scheduler
 from dfly.wire import Report, Ring
 
 from .clocks import Clock

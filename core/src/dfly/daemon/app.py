@@ -19,7 +19,7 @@ from dfly.daemon.front import caller_of
 from dfly.errors import AccessDenied
 from dfly.seed.answers import in_words
 from dfly.seed.faces import OPERATOR, Face
-from dfly.seed.readiness import Readiness
+from dfly.seed.watching.readiness import Readiness
 from dfly.version import VERSION
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

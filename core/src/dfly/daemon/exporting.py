@@ -1,4 +1,6 @@
-"""What a node daemon has, as the export of seed peers reads it (`dfly.seed.export`): the same archive, from a node's cache."""
+"""What a node daemon has, as the export of seed peers reads it (`dfly.seed.operators.export`): the same
+archive, from a node's cache.
+"""
 
 import attrs
 
@@ -8,8 +10,8 @@ from dfly.daemon.records import Record, Records
 from dfly.errors import DflyError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
-from dfly.seed.export import Export
-from dfly.seed.remembered import Remembered, revision_of, shareable
+from dfly.seed.operators.export import Export
+from dfly.seed.operators.remembered import Remembered, revision_of, shareable
 from dfly.store.blobs import Committed
 
 

@@ -1,6 +1,6 @@
 """What operators ask a node daemon: what is in its cache, what is under way, whose neighbour it is; and what they have changed.
 
-The paths and fields are a seed peer's (`dfly.seed.inventory`), as far as a daemon has them.
+The paths and fields are a seed peer's (`dfly.seed.operators.inventory`), as far as a daemon has them.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from dfly.daemon.repair import Verifier
 from dfly.daemon.underway import UnderWay
 from dfly.errors import NotFound, SwarmError, UsageError
 from dfly.packs import Freight
-from dfly.seed.asked import flag, json_body, text, texts
-from dfly.seed.effective import effective
 from dfly.seed.faces import OPERATOR
-from dfly.seed.shown import snapshot_row
+from dfly.seed.operators.asked import flag, json_body, text, texts
+from dfly.seed.operators.effective import effective
+from dfly.seed.operators.shown import snapshot_row
 from dfly.version import VERSION
 
 _log = structlog.get_logger(__name__)

@@ -8,11 +8,11 @@ from aiohttp import web
 
 from dfly.daemon.activity import Activity
 from dfly.daemon.cache import Cache, Stock
-from dfly.seed import families as f
-from dfly.seed.exposition import Exposition
-from dfly.seed.families import Sample
-from dfly.seed.metrics import Requests, free_bytes
-from dfly.seed.readiness import Readiness
+from dfly.seed.watching import families as f
+from dfly.seed.watching.exposition import Exposition
+from dfly.seed.watching.families import Sample
+from dfly.seed.watching.metrics import Requests, free_bytes
+from dfly.seed.watching.readiness import Readiness
 from dfly.swarm.traffic import SwarmStats
 from dfly.version import VERSION
 

@@ -41,9 +41,9 @@ from dfly.node.control import SeedPeer
 from dfly.node.readers import Readers
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
-from dfly.seed.metrics import Requests
-from dfly.seed.readiness import Readiness
 from dfly.seed.running import listening
+from dfly.seed.watching.metrics import Requests
+from dfly.seed.watching.readiness import Readiness
 from dfly.store.blobs import BlobStore
 from dfly.swarm import raise_file_limit
 from dfly.tracing import NO_TRACES, Traces

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from dfly.events import BytesArrived, Event, Listener, Retrying, Stalled
-from dfly.seed.members import Rate
+from dfly.seed.topology.members import Rate
 from dfly.values import Snapshot
 
 

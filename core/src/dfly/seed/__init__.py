@@ -5,11 +5,13 @@
     catalog     a source URL → a snapshot, once for all who ask; `options` whose rights count, `flights` one question for many
     tasks       where nodes meet: freight, ring, stream; what the mirror does is told here
     stream      the event log and its listeners
-    scheduler   who neighbours whom, and where segments enter: `ring`, `chords`, `members`, `holdings`, `duties`, `accusations`
-    remembered  what was resolved, on disk; `inventory` what operators ask and change, `shown` its rows, `effective` the settings
+    topology    who neighbours whom, and where segments enter
     webseed     published bytes for libtorrent; `grants` and `keys` are the permission in its path
     mirroring   what is asked of the mirror
     mirror      fetches each blob once
 
-Reading order: `scheduler` (pure), `stream`, `tasks`, `catalog`, `webseed`, `app`, `peer`.
+What else it answers comes as `faces`: `operators` (what is kept, preheating, archives), `stock` (.torrent files and their
+tracker), `watching` (metrics, readiness, the live page).
+
+Reading order: `topology.scheduler` (pure), `stream`, `tasks`, `catalog`, `webseed`, `app`, `peer`.
 """

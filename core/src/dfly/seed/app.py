@@ -22,12 +22,12 @@ from dfly.seed.faces import OPEN, OPERATOR, WATCHED, Face
 from dfly.seed.given import given_in
 from dfly.seed.joining import Join
 from dfly.seed.options import schema
-from dfly.seed.readiness import Readiness
 from dfly.seed.stream import FLUSH, HEARTBEAT
 from dfly.seed.streams import Streams
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
-from dfly.seed.watched import below_the_callers_span
+from dfly.seed.watching.readiness import Readiness
+from dfly.seed.watching.watched import below_the_callers_span
 from dfly.seed.webseed import WebSeed
 from dfly.wire import Ask, Have, Report, WireError
 

@@ -27,10 +27,10 @@ from dfly.seed.inbound import Inbound
 from dfly.seed.intake import Intake
 from dfly.seed.mending import Suspect
 from dfly.seed.mirroring import MirrorListener, Verdict
+from dfly.seed.operators.upkeep import Upkeep
 from dfly.seed.packing import Packing
 from dfly.seed.publication import BlobState, Publication
 from dfly.seed.repair import Repairs
-from dfly.seed.upkeep import Upkeep
 from dfly.store.blobs import BlobStore, Committed
 from dfly.values import Entry
 

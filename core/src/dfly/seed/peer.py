@@ -26,28 +26,28 @@ from dfly.plugins import Plugins
 from dfly.seed.access import Access, plain_ip
 from dfly.seed.app import App
 from dfly.seed.catalog import Catalog
-from dfly.seed.export import Export
-from dfly.seed.files import Files
 from dfly.seed.given import given_in
-from dfly.seed.imported import Imported
-from dfly.seed.importing import Import
-from dfly.seed.inventory import Inventory
 from dfly.seed.keys import Keys
-from dfly.seed.metrics import Requests, SeedPeerMetrics
 from dfly.seed.mirror import Mirror as StoredMirror
 from dfly.seed.mirroring import Mirror, MirrorListener
-from dfly.seed.page import Page
-from dfly.seed.preheating import Preheating
+from dfly.seed.operators.export import Export
+from dfly.seed.operators.imported import Imported
+from dfly.seed.operators.importing import Import
+from dfly.seed.operators.inventory import Inventory
+from dfly.seed.operators.preheating import Preheating
+from dfly.seed.operators.remembered import Memory
+from dfly.seed.operators.remembering import Remembering
 from dfly.seed.pulling import Puller
-from dfly.seed.readiness import Readiness
-from dfly.seed.remembered import Memory
-from dfly.seed.remembering import Remembering
 from dfly.seed.running import in_thread, listening
 from dfly.seed.seals import ClusterSeals
+from dfly.seed.stock.files import Files
+from dfly.seed.stock.torrents import Torrents
+from dfly.seed.stock.tracker import Tracker
 from dfly.seed.tasks import Tasks
-from dfly.seed.torrents import Torrents
-from dfly.seed.tracker import Tracker
-from dfly.seed.watched import Watched
+from dfly.seed.watching.metrics import Requests, SeedPeerMetrics
+from dfly.seed.watching.page import Page
+from dfly.seed.watching.readiness import Readiness
+from dfly.seed.watching.watched import Watched
 from dfly.seed.webseed import WebSeed
 from dfly.store.blobs import BlobStore
 from dfly.tracing import NO_TRACES, Traces

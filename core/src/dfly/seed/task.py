@@ -13,16 +13,16 @@ from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.packs import Freight
-from dfly.seed.counts import Counts
-from dfly.seed.fetching import Fetching
 from dfly.seed.guests import Guests
-from dfly.seed.holdings import segments_of
 from dfly.seed.joining import Join
 from dfly.seed.mirroring import BlobState
-from dfly.seed.outsiders import Outsiders
-from dfly.seed.scheduler import Outbox, Scheduler
 from dfly.seed.seals import Seals
+from dfly.seed.stock.outsiders import Outsiders
 from dfly.seed.stream import Broadcast, Listener
+from dfly.seed.topology.holdings import segments_of
+from dfly.seed.topology.scheduler import Outbox, Scheduler
+from dfly.seed.watching.counts import Counts
+from dfly.seed.watching.fetching import Fetching
 from dfly.wire import Address, Advice, Blob, Failed, Report, Segment
 
 _log = structlog.get_logger(__name__)

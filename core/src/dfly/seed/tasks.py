@@ -18,13 +18,13 @@ import structlog
 from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.packs import Freight
-from dfly.seed.counts import Counts
-from dfly.seed.fetching import Fetching
 from dfly.seed.mirroring import Mirror, MirrorListener
 from dfly.seed.pulling import NoPuller, Pulls
-from dfly.seed.scheduler import Scheduler
 from dfly.seed.seals import Seals
 from dfly.seed.task import Task
+from dfly.seed.topology.scheduler import Scheduler
+from dfly.seed.watching.counts import Counts
+from dfly.seed.watching.fetching import Fetching
 from dfly.tracing import NO_TRACES, Traces
 from dfly.values import Snapshot
 from dfly.wire import Have, Heartbeat, Message, Resolved, Segment

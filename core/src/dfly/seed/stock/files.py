@@ -15,7 +15,7 @@ from aiohttp import web
 from dfly.errors import NotFound
 from dfly.seed.answers import no_more_words
 from dfly.seed.keys import Keys
-from dfly.seed.passes import Pass
+from dfly.seed.stock.passes import Pass
 from dfly.seed.tasks import Tasks
 from dfly.store.blobs import Committed
 

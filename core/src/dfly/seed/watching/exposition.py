@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 from dfly.durations import Durations
 from dfly.errors import AccessDenied
 from dfly.seed.answers import in_words, refuse
-from dfly.seed.families import Family, Sample
-from dfly.seed.readiness import Readiness
+from dfly.seed.watching.families import Family, Sample
+from dfly.seed.watching.readiness import Readiness
 
 #: Reads all values of now.
 Read = Callable[[], Awaitable[Sequence[Sample]]]

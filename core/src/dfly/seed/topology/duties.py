@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from dfly.seed.members import SUSPECT, Member
+from dfly.seed.topology.members import SUSPECT, Member
 
 Segment = tuple[str, int]
 

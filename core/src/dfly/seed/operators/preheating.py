@@ -22,16 +22,16 @@ from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words
 from dfly.seed.bodies import Bodies
 from dfly.seed.catalog import Resolver, Selected
-from dfly.seed.errands import Errands, Job
 from dfly.seed.faces import OPERATOR
 from dfly.seed.joining import Join
+from dfly.seed.operators.errands import Errands, Job
+from dfly.seed.operators.remembered import Memory, shareable
+from dfly.seed.operators.standing import Roster
+from dfly.seed.operators.warming import Warming
 from dfly.seed.options import Given
-from dfly.seed.remembered import Memory, shareable
-from dfly.seed.standing import Roster
 from dfly.seed.stream import HEARTBEAT
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
-from dfly.seed.warming import Warming
 from dfly.values import bare_url
 from dfly.wire import Ask, Heartbeat
 from dfly.wire.errands import DONE, FAILED, RUNNING, Errand, ErrandReport, Preheat

@@ -12,7 +12,7 @@ from html import escape
 from importlib import resources
 
 from dfly.output.preflight import readable
-from dfly.seed.picture import NodePicture, Picture, TaskPicture, cells
+from dfly.seed.watching.picture import NodePicture, Picture, TaskPicture, cells
 
 #: Cells of a strip: with no more segments, each has its own.
 CELLS = 128
@@ -211,4 +211,4 @@ def _text(text: str) -> str:
 
 @cache
 def _part(name: str) -> str:
-    return (resources.files("dfly.seed") / "ui" / name).read_text("utf-8")
+    return (resources.files("dfly.seed.watching") / "ui" / name).read_text("utf-8")

@@ -9,9 +9,9 @@ from typing import Any
 
 from dfly.layout import Layout
 from dfly.packs import Freight
-from dfly.seed.members import QUIET, Member
-from dfly.seed.remembered import Remembered
+from dfly.seed.operators.remembered import Remembered
 from dfly.seed.task import Task
+from dfly.seed.topology.members import QUIET, Member
 from dfly.values import Snapshot
 
 

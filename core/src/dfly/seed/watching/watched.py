@@ -9,8 +9,8 @@ from aiohttp import web
 from dfly.errors import DflyError
 from dfly.seed.answers import Handler
 from dfly.seed.catalog import Resolver, Selected
-from dfly.seed.counts import Counts
 from dfly.seed.options import Given
+from dfly.seed.watching.counts import Counts
 from dfly.tracing import HEADER, NO_TRACES, Traces, below, within
 from dfly.values import bare_url
 from dfly.wire import Ask

@@ -18,8 +18,8 @@ from dfly.globs import select
 from dfly.plugins import Plugins
 from dfly.seed.access import Access
 from dfly.seed.catalog import Opener, Resolver, Selected
+from dfly.seed.operators.remembered import Memory, Remembered
 from dfly.seed.options import CallerOptions, Given, caller_options
-from dfly.seed.remembered import Memory, Remembered
 from dfly.seed.seals import ClusterSeals, Content, content_of
 from dfly.values import Snapshot, bare_url
 from dfly.wire import Ask

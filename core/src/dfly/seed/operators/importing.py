@@ -17,7 +17,7 @@ from dfly.layout import SMALLEST_PIECE
 from dfly.plugins import Plugins
 from dfly.seed.faces import OPERATOR
 from dfly.seed.mirroring import Mirror
-from dfly.seed.remembered import Memory
+from dfly.seed.operators.remembered import Memory
 from dfly.store import archive
 from dfly.store.blobs import BlobStore
 from dfly.store.hashing import new_hash, supported

@@ -23,14 +23,14 @@ import structlog
 from aiohttp import web
 
 from dfly.errors import NotFound, SwarmError, UsageError
-from dfly.seed.asked import flag, json_body, text, texts
-from dfly.seed.effective import effective
 from dfly.seed.faces import OPERATOR
-from dfly.seed.members import Rate
-from dfly.seed.remembered import Memory, Remembered
-from dfly.seed.shown import node_rows, remembered_row, task_row
+from dfly.seed.operators.asked import flag, json_body, text, texts
+from dfly.seed.operators.effective import effective
+from dfly.seed.operators.remembered import Memory, Remembered
+from dfly.seed.operators.shown import node_rows, remembered_row, task_row
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
+from dfly.seed.topology.members import Rate
 from dfly.version import VERSION
 
 _log = structlog.get_logger(__name__)

@@ -2,7 +2,7 @@
 
 What a client says of itself is believed in nothing but its port: its address is that of its connection, never `ip=`, and it is
 named to others only there and only on a port that no system service has. It is let in by nodes that hold the blob
-(`dfly.seed.outsiders`); none of them dials it. Whatever is wrong is said as the format wants it, in `failure reason`.
+(`dfly.seed.stock.outsiders`); none of them dials it. Whatever is wrong is said as the format wants it, in `failure reason`.
 
 Not below `/v1/` as all else is: on loopback libtorrent asks a tracker only where its path begins with `/announce`.
 """
@@ -21,13 +21,13 @@ from aiohttp import web
 from dfly.errors import DflyError, UsageError
 from dfly.layout import Layout
 from dfly.seed.access import plain_ip
-from dfly.seed.holdings import mask_of
 from dfly.seed.keys import Keys
-from dfly.seed.members import Member
-from dfly.seed.outsiders import Wanted
-from dfly.seed.passes import Pass
+from dfly.seed.stock.outsiders import Wanted
+from dfly.seed.stock.passes import Pass
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
+from dfly.seed.topology.holdings import mask_of
+from dfly.seed.topology.members import Member
 from dfly.swarm.bencode import Value, bencode
 from dfly.wire import Address
 

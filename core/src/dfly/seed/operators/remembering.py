@@ -7,8 +7,8 @@ import attrs
 from dfly.backend import option_fields
 from dfly.plugins import Plugins
 from dfly.seed.catalog import Resolver, Selected
+from dfly.seed.operators.remembered import Memory
 from dfly.seed.options import Given
-from dfly.seed.remembered import Memory
 from dfly.values import bare_url
 from dfly.wire import Ask
 

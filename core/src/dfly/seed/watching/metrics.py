@@ -11,12 +11,12 @@ import structlog
 from aiohttp import web
 
 from dfly.durations import Durations
-from dfly.seed import families as f
 from dfly.seed.access import Access, is_loopback
-from dfly.seed.exposition import Check, Exposition
-from dfly.seed.families import Sample
-from dfly.seed.readiness import Readiness
 from dfly.seed.tasks import Tasks
+from dfly.seed.watching import families as f
+from dfly.seed.watching.exposition import Check, Exposition
+from dfly.seed.watching.families import Sample
+from dfly.seed.watching.readiness import Readiness
 from dfly.store.stock import Stock
 from dfly.version import VERSION
 

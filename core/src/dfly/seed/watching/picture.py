@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 
 from dfly.layout import Layout
-from dfly.seed.holdings import mask_of
-from dfly.seed.members import Member
 from dfly.seed.mirroring import Mirror
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
+from dfly.seed.topology.holdings import mask_of
+from dfly.seed.topology.members import Member
 
 #: Tasks, and nodes of all of them together, that are shown: a page is for a person, and is drawn while others are served.
 MOST_TASKS, MOST_NODES = 32, 512

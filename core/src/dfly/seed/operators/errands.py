@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from dfly.errors import NotFound, SwarmError
-from dfly.seed.standing import Roster, Standing
+from dfly.seed.operators.standing import Roster, Standing
 from dfly.wire import Ask
 from dfly.wire.errands import AWAY, FAILED, FINAL, LATE, LOST, WAITING, Errand, ErrandReport
 

@@ -21,8 +21,8 @@ from dfly.layout import Layout
 from dfly.packs import Freight
 from dfly.seed.faces import OPERATOR
 from dfly.seed.keys import Keys
-from dfly.seed.passes import Pass
-from dfly.seed.remembered import Memory, Remembered
+from dfly.seed.operators.remembered import Memory, Remembered
+from dfly.seed.stock.passes import Pass
 from dfly.seed.tasks import Tasks
 from dfly.swarm.bencode import Encoded, Value, bencode
 from dfly.swarm.metainfo import info_hash, whole_info

@@ -20,7 +20,7 @@ from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words
 from dfly.seed.catalog import Opener
 from dfly.seed.faces import OPERATOR
-from dfly.seed.remembered import Remembered
+from dfly.seed.operators.remembered import Remembered
 from dfly.store import archive
 from dfly.store.blobs import Committed
 from dfly.store.manifest import MOST_NAMES, Archived, ArchivedBlob, Manifest

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 
 from dfly.errors import SwarmError
-from dfly.seed.members import Member
+from dfly.seed.topology.members import Member
 from dfly.wire import Address, Message
 from dfly.wire import Outsider as Line
 

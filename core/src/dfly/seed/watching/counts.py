@@ -8,7 +8,7 @@ import attrs
 from dfly.durations import Durations
 from dfly.errors import DflyError
 from dfly.events import SOURCES
-from dfly.seed.members import Member
+from dfly.seed.topology.members import Member
 from dfly.wire import Report
 
 #: What a node may say is beyond any real transfer; more is a lie, and would be no number in a table.

@@ -20,11 +20,11 @@ import attrs
 from aiohttp import web
 
 from dfly.errors import AccessDenied, SwarmError
-from dfly.seed import drawing
 from dfly.seed.access import Access, plain_ip
 from dfly.seed.answers import no_more_words, refuse
-from dfly.seed.picture import Paces, Picture
 from dfly.seed.tasks import Tasks
+from dfly.seed.watching import drawing
+from dfly.seed.watching.picture import Paces, Picture
 
 #: Seconds between pictures; where drawing takes long, so many times as long.
 EVERY, SPARE = 1.0, 10.0

@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 
-from dfly.seed.accusations import Accusations
-from dfly.seed.chords import Chords
-from dfly.seed.counts import believable
-from dfly.seed.duties import Duties
-from dfly.seed.holdings import Holdings, mask_of, segments_of
-from dfly.seed.members import BENCH, LONGEST_BENCH, SILENT, SUSPECT, Member, keeping_up
-from dfly.seed.ring import Ring
+from dfly.seed.topology.accusations import Accusations
+from dfly.seed.topology.chords import Chords
+from dfly.seed.topology.duties import Duties
+from dfly.seed.topology.holdings import Holdings, mask_of, segments_of
+from dfly.seed.topology.members import BENCH, LONGEST_BENCH, SILENT, SUSPECT, Member, keeping_up
+from dfly.seed.topology.ring import Ring
+from dfly.seed.watching.counts import believable
 from dfly.wire import Address, Doubted, EntryDuty, Message, Released, Report
 from dfly.wire import Ring as RingLine
 

@@ -1,0 +1,1 @@
+"""What operators ask and order: what is kept and what goes on, preheating, and archives for closed networks."""

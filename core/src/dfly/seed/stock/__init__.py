@@ -1,0 +1,1 @@
+"""Stock BitTorrent clients: .torrent files, the tracker and web seed behind them, what opens them, and who is let in."""

@@ -1,0 +1,1 @@
+"""How a seed peer is watched: counters, metrics, readiness, and the live page."""
