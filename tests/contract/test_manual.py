@@ -97,7 +97,7 @@ def test_everything_that_speaks_to_a_hub_is_documented():
         name for name, value in vars(dfly.Endpoint).items() if _is_a_method(value) and not name.startswith("_")
     }
     assert documented("Speaking to a hub", "Endpoint") == endpoint
-    others = {"fetch", "hookimpl", "option"}
+    others = {"fetch", "open", "snapshot", "hookimpl", "option"}
     functions = {name for name in dfly.__all__ if inspect.isfunction(getattr(dfly, name))} - others
     assert documented("Speaking to a hub", "function") == functions
 

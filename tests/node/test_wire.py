@@ -120,7 +120,7 @@ def refused(decode, body) -> WireError | None:
 
 def test_every_kind_of_line_is_tried_here():
     assert {kind.kind for kind in MESSAGES} == set(events.DECODERS)
-    assert set(MESSAGES) == set(wire.Message.__subclasses__())
+    assert set(MESSAGES) == {kind for kind in wire.Message.__subclasses__() if kind.__module__ == events.__name__}
 
 
 @pytest.mark.parametrize("kind", EVERYTHING, ids=lambda kind: kind.__name__)

@@ -120,4 +120,5 @@ def test_its_own_contract_test_passes(bare, project):
     bare.install("pytest")
     told = bare.run("python", "-m", "pytest", "-q", "-rs", "--rootdir", project, project / "tests")
     assert int(re.search(r"(\d+) passed", told)[1]) > 25
-    assert "skipped" not in told, told
+    left_out = set(re.findall(r"^SKIPPED .*?: (.*)$", told, re.MULTILINE))
+    assert left_out <= {"fills no cache of its hub's tools"}, told
