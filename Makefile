@@ -27,10 +27,10 @@ lint: $(VENV)/.ready
 	$(RUN)/lint-imports
 
 test: lint
-	$(RUN)/pytest -n 2 -m "not long and not real"
+	$(RUN)/pytest -n 3 --dist worksteal -m "not long and not real"
 
 test-all: lint
-	$(RUN)/pytest -n 2 -m "not real"
+	$(RUN)/pytest -n 2 -m "not real" --hypothesis-profile=default
 
 $(VENV)/.bench: $(VENV)/.ready
 	@$(UV) pip install --quiet --python $(RUN)/python --constraint constraints.txt --group bench

@@ -4,6 +4,11 @@ import logging
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# the same examples every time; `make test-all` looks at more
+settings.register_profile("quick", max_examples=40, deadline=None, derandomize=True)
+settings.load_profile("quick")
 
 
 @pytest.fixture(autouse=True)

@@ -52,6 +52,7 @@ def test_a_node_that_was_cut_off_catches_up_without_the_hub(running: Build) -> N
     assert swarm.hub_bytes() == SIZE
 
 
+@pytest.mark.long
 def test_a_slow_node_delays_nobody(running: Build) -> None:
     swarm = running(3, size=SIZE, rate=RATE, nic=12e6)
     swarm.cluster.nodes[1].set_rate(1.2e6)

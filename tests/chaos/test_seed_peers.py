@@ -14,6 +14,7 @@ pytestmark = pytest.mark.netns
 Build = Callable[..., Running]
 
 
+@pytest.mark.long
 def test_nodes_go_on_with_the_next_seed_peer_and_come_home_when_the_first_is_back(running: Build) -> None:
     swarm = running(2, size=48 * MIB, rate=4e6, seeds=2)
     urls = {f"http://{seed.address}:{commands.SEED_PORT}": seed for seed in swarm.cluster.seeds}

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from dfly.layout import MIB
 
 from .conftest import World
@@ -19,6 +21,7 @@ def test_a_peer_that_never_sends_is_named_and_loses_its_place(world: Build) -> N
     assert w.wait_logged("peer.silent")["address"].startswith(liar.address)
 
 
+@pytest.mark.long
 def test_two_silent_neighbours_do_not_stop_a_node(world: Build) -> None:
     w = world(24 * MIB)
     liars = [w.silent(address) for address in ("127.0.0.30", "127.0.0.31")]

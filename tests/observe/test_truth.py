@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from tests.swarm_e2e.files import MIB, some_bytes
 from tests.swarm_e2e.origin import Origin
 
@@ -75,5 +77,6 @@ def test_the_page_shows_the_truth_of_four_nodes(swarm, web):
     run(swarm, web, 4)
 
 
+@pytest.mark.long
 def test_the_page_shows_the_truth_of_sixteen_nodes(swarm, web):
     run(swarm, web, 16)
