@@ -1,7 +1,10 @@
 """The cache keeps to its size, gives up the longest unused first, and never what is in use."""
 
+import contextlib
+import hashlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +125,31 @@ def test_only_allocated_bytes_count(tmp_path):
         os.pwrite(partial.fd, b"x" * 4096, 0)
         cache.release("sha256-aa")
         assert cache.used_bytes < MIB
+        cache.close()
+
+
+def test_a_file_that_goes_while_bytes_are_counted_takes_no_blob_away(tmp_path, monkeypatch):
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(folder):
+        with real(folder) as found:
+            yield (_gone(each) for each in found)
+
+    def _gone(each):
+        if each.name == "going":
+            os.unlink(each.path)
+        return each
+
+    with BlobStore(str(tmp_path / "data")) as store:
+        cache = Cache(store)
+        blob = f"sha256-{hashlib.sha256(b'words').hexdigest()}"
+        cache.put(blob, b"words", sources=[])
+        (Path(cache.path(blob)).parent / "going").write_bytes(b"x")
+        monkeypatch.setattr("dfly.daemon.cache.os.scandir", scandir)
+        cache.release(blob)
+        assert blob in cache
+        assert not (Path(cache.path(blob)).parent / "going").exists()
         cache.close()
 
 

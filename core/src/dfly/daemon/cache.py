@@ -326,12 +326,13 @@ class Cache:
             self._bytes.pop(blob, None)
 
     def _allocated(self, blob: str) -> int:
-        folder = os.path.dirname(self._store.path(blob))
-        try:
-            with os.scandir(folder) as found:
-                return sum(each.stat(follow_symlinks=False).st_blocks for each in found) * 512
-        except OSError:
-            return 0
+        folder, blocks = os.path.dirname(self._store.path(blob)), 0
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
+            for each in found:
+                # a journal may go, or get its final name, while this looks: that makes the blob no less here
+                with contextlib.suppress(FileNotFoundError):
+                    blocks += each.stat(follow_symlinks=False).st_blocks
+        return blocks * 512
 
     def _touch(self, blob: str) -> None:
         if blob not in self._bytes:
