@@ -20,6 +20,7 @@ the hub behind it (`dfly.origin.upstream`), instead of asking the daemon in a ci
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -35,6 +36,8 @@ __all__ = ["IDENTITY", "WHO", "Answer", "Asked", "Content", "Facade", "Opened", 
 IDENTITY = "X-Dfly-Endpoint"
 #: Below the prefix: `{"endpoint": id, "upstream": the hub's URL as this daemon's environment has it, or null}`.
 WHO = "/_dfly"
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 #: Option values of a backend by field, as a user would give them; secrets in the clear, for one call.
 Options = Mapping[str, str]
@@ -60,6 +63,19 @@ class Asked:
         """The token of `Authorization: Bearer …`; "" without one."""
         kind, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if kind.lower() == "bearer" else ""
+
+    def part(self, size: int, tag: str) -> tuple[int, int] | None:
+        """The half-open range of a file of `size` bytes that is asked for: empty where the file has none of it.
+
+        None for everything: no range, several, one that ends before it begins, or one of other content (If-Range) than `tag`.
+        """
+        found = _RANGE.fullmatch(self.headers.get("range", "").strip())
+        if found is None or found[1] == found[2] == "" or self.headers.get("if-range", tag) != tag:
+            return None
+        if not found[1]:
+            return max(size - int(found[2]), 0), size
+        start, stop = int(found[1]), int(found[2]) + 1 if found[2] else size
+        return None if found[2] and stop <= start else (start, min(stop, size))
 
 
 class Opened(Protocol):

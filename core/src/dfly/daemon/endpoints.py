@@ -22,6 +22,7 @@ from dfly.facade import IDENTITY, WHO, Answer, Asked, Content, Facade
 from dfly.layout import MIB
 from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words, refuse
+from dfly.seed.sending import send_part
 
 _log = structlog.get_logger(__name__)
 
@@ -143,18 +144,10 @@ def _has_gone(request: web.Request) -> bool:
 
 async def _send(request: web.Request, reading: Reading, at: int, stop: int) -> int:
     """Send `[at, stop)` of the file; returns `stop`. Raises ConnectionResetError where that cannot be."""
-    loop = asyncio.get_running_loop()
     with open(reading.fd, "rb", buffering=0, closefd=False) as file:
         while at < stop:
-            transport = request.transport
-            if transport is None or transport.is_closing():
-                raise ConnectionResetError("the client has gone")
             count = min(stop - at, _STRETCH)
-            try:
-                async with asyncio.timeout(_DEAF):
-                    sent = await loop.sendfile(transport, file, at, count)
-            except TimeoutError as error:
-                raise ConnectionResetError("the client does not read") from error
+            sent = await send_part(request, file, at, count, patience=_DEAF)
             if sent != count:
                 raise ConnectionResetError("the file has been cut short")
             at += sent

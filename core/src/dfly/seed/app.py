@@ -22,6 +22,7 @@ from dfly.seed.faces import OPEN, OPERATOR, WATCHED, Face
 from dfly.seed.given import given_in
 from dfly.seed.joining import Join
 from dfly.seed.options import schema
+from dfly.seed.sending import write_part
 from dfly.seed.stream import FLUSH, HEARTBEAT
 from dfly.seed.streams import Streams
 from dfly.seed.task import Task
@@ -133,7 +134,7 @@ class App:
         with no_more_words(request):
             await response.prepare(request)
             for part in parts:
-                await _written(response, part)
+                await write_part(response, part, patience=_PATIENCE)
             await response.write_eof()
         self.egress["control"] += response.content_length
         return response
@@ -156,7 +157,7 @@ class App:
                 task.join(join)
                 listener.flush()
                 async for batch in listener.batches():
-                    await _written(response, batch)
+                    await write_part(response, batch, patience=_PATIENCE)
                     self.egress["control"] += len(batch)
                 await response.write_eof()
             finally:
@@ -250,15 +251,6 @@ class App:
     async def _end_streams(self, _app: web.Application) -> None:
         self.readiness.state = "stopping"
         self.tasks.close_streams()
-
-
-async def _written(response: web.StreamResponse, batch: bytes) -> None:
-    """Write a batch to a node that reads; one that does not holds on to nothing here."""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await response.write(batch)
-    except TimeoutError as error:
-        raise ConnectionResetError("the node does not read") from error
 
 
 def _checked(ask: Ask) -> Ask:

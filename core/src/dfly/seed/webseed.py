@@ -5,12 +5,11 @@ of range that it sends, always 206, a refusal for every byte that is not publish
 Sent with sendfile, a megabyte at a time, so that the scheduler sees a stalled entry node while it stalls.
 """
 
-import asyncio
 import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import BinaryIO
+from io import FileIO
 
 import attrs
 from aiohttp import web
@@ -19,6 +18,7 @@ from dfly.layout import MIB, Layout
 from dfly.seed.answers import no_more_words
 from dfly.seed.grants import Grant
 from dfly.seed.keys import Keys
+from dfly.seed.sending import send_part
 from dfly.seed.task import Task
 from dfly.seed.tasks import Tasks
 
@@ -91,19 +91,13 @@ class WebSeed:
         start, stop = wanted
         return _Wanted(task=task, node=grant.node, blob=blob, path=path, size=size, start=start, stop=stop)
 
-    async def _send(self, request: web.Request, wanted: _Wanted, file: BinaryIO | object) -> None:
-        layout, loop, at = Layout(wanted.size), asyncio.get_running_loop(), wanted.start
+    async def _send(self, request: web.Request, wanted: _Wanted, file: FileIO) -> None:
+        layout, at = Layout(wanted.size), wanted.start
         self._tell(wanted, layout.segment_of(at), 0)
         while at < wanted.stop:
             segment = layout.segment_of(at)
             end = min(wanted.stop, at + MIB, layout.segment_range(segment)[1])
-            if request.transport is None:
-                raise ConnectionResetError("the node has gone")
-            try:
-                async with asyncio.timeout(_PATIENCE):
-                    sent = await loop.sendfile(request.transport, file, at, end - at)  # type: ignore[arg-type]
-            except TimeoutError as error:
-                raise ConnectionResetError("the node does not read") from error
+            sent = await send_part(request, file, at, end - at, patience=_PATIENCE)
             self.egress["web seed"] += sent
             self._tell(wanted, segment, sent)
             if sent != end - at:

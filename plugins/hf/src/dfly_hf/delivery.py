@@ -7,13 +7,10 @@ once and as they are. Several ranges in one request are answered as its storage 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from urllib.parse import quote
 
 from dfly import Answer, Asked, Content, Entry, Opened
 from dfly_hf.listing import etag, is_lfs
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def deliver(asked: Asked, opened: Opened, entry: Entry) -> Answer:
@@ -35,30 +32,16 @@ def deliver(asked: Asked, opened: Opened, entry: Entry) -> Answer:
         return Answer(status=304, headers=headers)
     if asked.method == "HEAD":
         return Answer(headers={**headers, "Content-Length": str(size)})
-    start, stop, status = _range(asked.headers, size, tag)
-    if status == 416:
+    part = asked.part(size, tag)
+    start, stop = part or (0, size)
+    if part is not None and start >= stop:
         return Answer(status=416, headers={**headers, "Content-Range": f"bytes */{size}"})
-    if status == 206:
+    if part is not None:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     # who names no end downloads the file, or goes on with it; who does reads in it
     proven = stop == size and re.fullmatch(r"(bytes=\d+-)?", asked.headers.get("range", "")) is not None
     content = Content(opened=opened, entry=entry, start=start, stop=stop, proven=proven)
-    return Answer(status=status, headers=headers, body=content)
-
-
-def _range(headers: Mapping[str, str], size: int, tag: str) -> tuple[int, int, int]:
-    """Start, stop and status. What is no single range is answered with everything."""
-    found = _RANGE.fullmatch(headers.get("range", "").strip())
-    if found is None or found[1] == found[2] == "" or headers.get("if-range", tag) != tag:
-        return 0, size, 200
-    if not found[1]:
-        count = int(found[2])
-        return (max(size - count, 0), size, 206) if count and size else (0, 0, 416)
-    start = int(found[1])
-    if found[2] and int(found[2]) < start:
-        return 0, size, 200
-    stop = min(int(found[2]) + 1, size) if found[2] else size
-    return (start, stop, 206) if start < stop else (0, 0, 416)
+    return Answer(status=200 if part is None else 206, headers=headers, body=content)
 
 
 def _allows(condition: str | None, tag: str, *, weak: bool) -> bool:

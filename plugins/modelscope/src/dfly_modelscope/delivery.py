@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 from dfly import Answer, Asked, Content, Entry, Opened
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 def deliver(asked: Asked, opened: Opened, entry: Entry, size: int) -> Answer:
@@ -18,7 +14,7 @@ def deliver(asked: Asked, opened: Opened, entry: Entry, size: int) -> Answer:
         headers |= {"ETag": f'"{sha256}"', "X-Linked-ETag": sha256}
     if asked.method == "HEAD":
         return Answer(headers={**headers, "Content-Length": str(size)})
-    part = _part(asked, size, headers.get("ETag", ""))
+    part = asked.part(size, headers.get("ETag", ""))
     if part is None:
         content = Content(opened=opened, entry=entry, start=0, stop=size, proven=True)
         return Answer(headers=headers, body=content)
@@ -30,16 +26,3 @@ def deliver(asked: Asked, opened: Opened, entry: Entry, size: int) -> Answer:
     proven = asked.headers["range"].strip().endswith("-")
     content = Content(opened=opened, entry=entry, start=start, stop=stop, proven=proven)
     return Answer(status=206, headers=headers, body=content)
-
-
-def _part(asked: Asked, size: int, tag: str) -> tuple[int, int] | None:
-    """The one range that is asked for, empty where the file ends before it; None for everything."""
-    found = _RANGE.fullmatch(asked.headers.get("range", "").strip())
-    if found is None or not (found[1] or found[2]) or asked.headers.get("if-range", tag) != tag:
-        return None
-    if not found[1]:
-        return max(size - int(found[2]), 0), size
-    start, last = int(found[1]), int(found[2]) if found[2] else size - 1
-    if found[2] and last < start:
-        return None
-    return start, min(last + 1, size)

@@ -15,6 +15,7 @@ from aiohttp import web
 from dfly.errors import NotFound
 from dfly.seed.answers import no_more_words
 from dfly.seed.keys import Keys
+from dfly.seed.sending import send_part
 from dfly.seed.stock.passes import Pass
 from dfly.seed.tasks import Tasks
 from dfly.store.blobs import Committed
@@ -61,18 +62,11 @@ class Files:
         return response
 
     async def _send(self, request: web.Request, committed: Committed, start: int, stop: int) -> None:
-        loop = asyncio.get_running_loop()
         # unbuffered: sendfile reads by descriptor
         with open(committed.path, "rb", buffering=0) as file:
             for at in range(start, stop, _STEP):
                 count = min(_STEP, stop - at)
-                if request.transport is None:
-                    raise ConnectionResetError("the client has gone")
-                try:
-                    async with asyncio.timeout(_PATIENCE):
-                        sent = await loop.sendfile(request.transport, file, at, count)
-                except TimeoutError as error:
-                    raise ConnectionResetError("the client does not read") from error
+                sent = await send_part(request, file, at, count, patience=_PATIENCE)
                 self.egress["files"] += sent
                 if sent != count:
                     raise ConnectionResetError("the blob has been cut short")

@@ -22,6 +22,7 @@ from aiohttp import web
 from dfly.errors import AccessDenied, SwarmError
 from dfly.seed.access import Access, plain_ip
 from dfly.seed.answers import no_more_words, refuse
+from dfly.seed.sending import write_part
 from dfly.seed.tasks import Tasks
 from dfly.seed.watching import drawing
 from dfly.seed.watching.picture import Paces, Picture
@@ -131,11 +132,7 @@ class Page:
                 news = b": nothing new\n\n"
             if news:
                 said = time.monotonic()
-                try:
-                    async with asyncio.timeout(_PATIENCE):
-                        await response.write(news)
-                except TimeoutError as error:
-                    raise ConnectionResetError("the browser does not read") from error
+                await write_part(response, news, patience=_PATIENCE)
             try:
                 async with asyncio.timeout(self._pause):
                     await self._closed.wait()
