@@ -208,10 +208,11 @@ class World:
         liar.wait(lambda: liar.ring.members > 0)
         return liar
 
-    def wait_logged(self, event: str) -> dict[str, Any]:
-        """The seed peer's log line of that name."""
+    def wait_logged(self, event: str, *, meanwhile: Callable[[], object] = lambda: None) -> dict[str, Any]:
+        """The seed peer's log line of that name; `meanwhile` is called before each look."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
+            meanwhile()
             for line in list(self.logged):
                 if line["event"] == event:
                     return line
