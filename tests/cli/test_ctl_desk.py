@@ -103,3 +103,14 @@ def test_pin_and_unpin_say_which(desk, capsys):
     assert ran(capsys, "pin", "hub://o/r", "--seed-peer", desk.url).out == "pinned: hub://o/r@abc\n"
     assert ran(capsys, "unpin", "hub://o/r", "--seed-peer", desk.url).out == "unpinned: hub://o/r@abc\n"
     assert [asked.body["pinned"] for asked in desk.asked] == [True, False]
+
+
+@pytest.mark.parametrize("held", [b"", b" \n", b"\xff\xfe"], ids=["empty", "blank", "no text"])
+def test_a_token_file_without_a_token_is_said_before_anybody_is_asked(desk, capsys, tmp_path, held):
+    file = tmp_path / "token"
+    file.write_bytes(held)
+    shown = ran(capsys, "ls", "--seed-peer", desk.url, "--operator-token-file", file)
+    assert shown.code == 2
+    assert str(file) in shown.err
+    assert "bug" not in shown.err
+    assert not desk.asked

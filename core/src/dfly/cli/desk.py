@@ -11,13 +11,14 @@ import attrs
 import typer
 
 from dfly.cli.flags import checked
+from dfly.cli.secrets import secret_from
 from dfly.errors import UsageError
+from dfly.seed.faces import OPERATOR
 from dfly.values import bare_url
 
 if TYPE_CHECKING:
     import httpx
 
-OPERATOR = "/v1/operator/"
 #: Seconds for what reads a whole cache, or waits for a whole model.
 LONG = 86400.0
 
@@ -146,9 +147,9 @@ def written(said: Any) -> str:
 
 
 def _token(file: Path | None) -> str:
-    if file is not None:
-        return file.read_text().strip()
-    return os.environ.get("DFLY_OPERATOR_TOKEN") or os.environ.get("DFLY_CLUSTER_TOKEN") or ""
+    given = secret_from(file, "DFLY_OPERATOR_TOKEN", what="operator token")
+    given = given or secret_from(None, "DFLY_CLUSTER_TOKEN", what="cluster token")
+    return given.reveal().strip() if given else ""
 
 
 def _require_private(url: str, token: str) -> None:

@@ -5,7 +5,6 @@ With --seed-peer it is a seed peer, else a node. Standard output carries one lin
 """
 
 import ipaddress
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dfly.backend import Secret
 from dfly.cli import flags, node_role
 from dfly.cli.config_file import Config
 from dfly.cli.failures import Failures
+from dfly.cli.secrets import secret_from
 from dfly.cli.units import parse_duration
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
@@ -251,7 +250,7 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
     fetch = Fetch(concurrency=concurrency, limit_rate=limit_rate)
     network = Network(ca_file=_text(ca_file), cert=_text(cert), key=_text(key), proxy=proxy or None)
     if not seed_peer:
-        token = _secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token")
+        token = secret_from(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token")
         node_role.run_node(
             data_dir=data_dir,
             socket=socket,
@@ -286,9 +285,9 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
         data_dir=str(data_dir),
         listen=listen or ("127.0.0.1", 65001),
         metrics_listen=metrics_listen,
-        cluster_token=_secret(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token"),
-        cluster_secret=_secret(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="cluster secret"),
-        operator_token=_secret(operator_token_file, "DFLY_OPERATOR_TOKEN", what="operator token"),
+        cluster_token=secret_from(cluster_token_file, "DFLY_CLUSTER_TOKEN", what="cluster token"),
+        cluster_secret=secret_from(cluster_secret_file, "DFLY_CLUSTER_SECRET", what="cluster secret"),
+        operator_token=secret_from(operator_token_file, "DFLY_OPERATOR_TOKEN", what="operator token"),
         allow_source=tuple(allow_source),
         insecure=insecure,
         tls_cert=_text(tls_cert),
@@ -307,17 +306,6 @@ def _app() -> typer.Typer:
     app = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False)
     app.command(name="dfdaemon", context_settings={"help_option_names": ["-h", "--help"]})(dfdaemon)
     return app
-
-
-def _secret(file: Path | None, variable: str, *, what: str) -> Secret | None:
-    # no flag of its own: other users of the machine can read what is in argv
-    try:
-        text = file.read_text() if file is not None else os.environ.get(variable, "")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read as a {what}: {error}") from error
-    if file is not None and not text.strip():
-        raise UsageError(f"{file} is empty", hint=f"put the {what} there, one line")
-    return Secret(text) if text.strip() else None
 
 
 def _say(url: str) -> None:

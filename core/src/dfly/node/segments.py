@@ -76,6 +76,10 @@ class Segments:
         self.reports.hold(flow.blob, index)
         self._add_torrent(flow, index, have=True, web_seeds=())
 
+    def _add_with_web_seed(self, flow: Flow, index: int, *, have_pieces: Collection[int] = ()) -> None:
+        web_seeds = (self.circle.web_seed(flow.blob),)
+        self._add_torrent(flow, index, have=False, web_seeds=web_seeds, have_pieces=have_pieces)
+
     def _add_torrent(
         self, flow: Flow, index: int, *, have: bool, web_seeds: tuple[str, ...], have_pieces: Collection[int] = ()
     ) -> None:
@@ -159,7 +163,7 @@ class Segments:
             flow.journalled.discard(index)
             now = time.monotonic()
             flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=True, helped=now)
-            self._add_torrent(flow, index, have=False, web_seeds=(self.circle.web_seed(flow.blob),), have_pieces=right)
+            self._add_with_web_seed(flow, index, have_pieces=right)
         if settled:
             flow.arrival.spoiled()
         then = "no longer served" if settled else "fetched again"
@@ -210,7 +214,7 @@ class Segments:
             else:
                 # a torrent that begins with its web seed asks it at once, others at libtorrent's next tick, a second later
                 self.swarm.remove(key)
-                self._add_torrent(flow, index, have=False, web_seeds=(self.circle.web_seed(flow.blob),))
+                self._add_with_web_seed(flow, index)
 
     def begin_anew(self, flow: Flow, index: int) -> None:
         """Fetch a segment with a new torrent, from the web seed and everybody near: libtorrent never forgets whom it distrusts
@@ -225,8 +229,7 @@ class Segments:
             self.swarm.remove(SegmentKey(flow.blob, index))
             ongoing.counted, ongoing.said = ongoing.counted + sum(ongoing.said.values()), {}
             ongoing.web_seed, ongoing.again_at, ongoing.helped = True, None, time.monotonic()
-            urls = (self.circle.web_seed(flow.blob),)
-            self._add_torrent(flow, index, have=False, web_seeds=urls, have_pieces=right)
+            self._add_with_web_seed(flow, index, have_pieces=right)
 
         self.workers.hash(looked, flow.right_pieces, index)
 

@@ -4,9 +4,10 @@ Below `/v1/operator/` are those that name sources of others or change what is ke
 token because what opens them is in their path: an `OPEN` one looks at that itself, and at nothing else.
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from aiohttp import web
+if TYPE_CHECKING:  # dfctl reads the path, and needs no web server for that
+    from aiohttp import web
 
 #: The paths that only operators may ask.
 OPERATOR = "/v1/operator/"
@@ -19,5 +20,5 @@ OPEN = ("/announce/", "/v1/files/")
 class Face(Protocol):
     """A part with routes of its own."""
 
-    def add_routes(self, router: web.UrlDispatcher) -> None:
+    def add_routes(self, router: "web.UrlDispatcher") -> None:
         """Say what it answers."""
