@@ -6,7 +6,7 @@ import pytest
 
 from dfly.errors import OriginUnavailable
 from dfly.packs import Freight
-from dfly.wire import Blob, EntryDuty, Failed, Hello, Ring, Segment
+from dfly.wire import Blob, EntryDuty, Failed, Hello, Ring, Segment, decode_message
 
 from .conftest import FILES
 
@@ -76,6 +76,18 @@ def test_a_connection_cut_without_a_word_is_noticed(peer):
             two.next(Ring)
             assert one.next(Ring).neighbours
         assert one.next(Ring).neighbours == ()
+
+
+def test_a_stream_to_http_1_0_is_lines_and_nothing_else(peer):
+    resolved = peer.resolve()
+    where = (peer.client.base_url.host, peer.client.base_url.port)
+    with socket.create_connection(where, timeout=30) as connection, connection.makefile("rb") as stream:
+        connection.sendall(f"GET /v1/snapshots/{resolved.task}/events?node=n1 HTTP/1.0\r\n\r\n".encode())
+        assert b"chunked" not in b"".join(iter(stream.readline, b"\r\n"))
+        assert isinstance(decode_message(stream.readline()), Hello)
+        assert isinstance(decode_message(stream.readline()), Ring)
+        peer.mirror.publish(model_blob(resolved), 0)
+        assert decode_message(stream.readline()).index == 0
 
 
 def test_a_late_joiner_hears_one_line_for_a_complete_blob(peer):

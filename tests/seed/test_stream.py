@@ -1,4 +1,4 @@
-import asyncio
+import io
 
 import pytest
 from hypothesis import given
@@ -16,17 +16,42 @@ def messages(data):
     return [decode_message(line) for line in data.splitlines()]
 
 
-def never():
-    raise AssertionError("cut off")
+class Connection:
+    """An outlet that a test reads; `full` while the other end does not."""
+
+    def __init__(self):
+        self.full = self.cut = self.ended = False
+        self._sent = b""
+
+    def takes(self):
+        return not self.full
+
+    def write(self, *chunks):
+        self._sent += b"".join(chunks)
+
+    def end(self):
+        self.ended = True
+
+    def abort(self):
+        self.cut = True
+
+    def read(self):
+        """What was sent since the last time."""
+        body, left = b"", io.BytesIO(self._sent)
+        while size := left.readline():
+            body += left.read(int(size, 16))
+            assert left.readline() == b"\r\n"
+        self._sent = b""
+        return messages(body)
 
 
-def ready(listener):
-    """What the listener would write now."""
-
-    async def take():
-        return await anext(listener.batches())
-
-    return messages(asyncio.run(take()))
+def listening(broadcast, node="n1", after=""):
+    """A listener whose beginning is out, and its connection."""
+    connection = Connection()
+    listener = broadcast.listen(node, after=after, outlet=connection)
+    listener.begin()
+    listener.go()
+    return listener, connection
 
 
 def test_lines_are_numbered_from_one():
@@ -89,79 +114,105 @@ def test_resuming_anywhere_tells_exactly_the_rest(kinds, after):
 
 def test_own_lines_go_before_the_shared_ones_of_the_same_flush():
     broadcast = Broadcast()
-    listener = broadcast.listen("n1", after="", abort=never)
+    _, connection = listening(broadcast)
     broadcast.log.append(segment(0))
     broadcast.tell("n1", [EntryDuty(blob="b", index=0)])
-    assert [type(m) for m in ready(listener)] == [EntryDuty, Segment]
+    broadcast.flush()
+    assert [type(m) for m in connection.read()] == [EntryDuty, Segment]
 
 
 def test_own_lines_go_to_nobody_else():
     broadcast = Broadcast()
-    one, two = (broadcast.listen(n, after="", abort=never) for n in ("n1", "n2"))
+    (_, one), (_, two) = (listening(broadcast, node) for node in ("n1", "n2"))
     broadcast.tell("n1", [EntryDuty(blob="b", index=0)])
     broadcast.log.append(segment(0))
-    assert [type(m) for m in ready(two)] == [Segment]
-    assert len(ready(one)) == 2
+    broadcast.flush()
+    assert [type(m) for m in two.read()] == [Segment]
+    assert len(one.read()) == 2
 
 
 def test_of_two_rings_only_the_last_is_sent():
     broadcast = Broadcast()
-    listener = broadcast.listen("n1", after="", abort=never)
+    _, connection = listening(broadcast)
     broadcast.tell("n1", [Ring(members=1), EntryDuty(blob="b", index=0), Ring(members=2)])
-    assert ready(listener) == [EntryDuty(blob="b", index=0), Ring(members=2)]
+    broadcast.flush()
+    assert connection.read() == [EntryDuty(blob="b", index=0), Ring(members=2)]
 
 
 def test_who_cannot_follow_is_cut_off_and_nobody_else():
     broadcast = Broadcast(largest_lag=1000)
-    cut = []
-    slow = broadcast.listen("slow", after="", abort=lambda: cut.append("slow"))
-    quick = broadcast.listen("quick", after="", abort=never)
+    (slow, stuck), (quick, reads) = listening(broadcast, "slow"), listening(broadcast, "quick")
+    stuck.full = True
     for index in range(20):
         broadcast.log.append(segment(index))
-        ready(quick)
         broadcast.flush()
-    assert cut[:1] == ["slow"]
-    assert slow.closed
-    assert not quick.closed
+    assert (slow.closed, stuck.cut, stuck.read()) == (True, True, [])
+    assert (quick.closed, reads.cut, len(reads.read())) == (False, False, 20)
+
+
+def test_what_waits_goes_out_once_the_other_end_reads_again():
+    broadcast = Broadcast()
+    _, connection = listening(broadcast)
+    connection.full = True
+    broadcast.log.append(segment(0))
+    broadcast.flush()
+    broadcast.tell("n1", [EntryDuty(blob="b", index=0)])
+    broadcast.flush()
+    assert connection.read() == []
+    connection.full = False
+    broadcast.flush()
+    assert [type(m) for m in connection.read()] == [EntryDuty, Segment]
 
 
 def test_a_long_beginning_is_no_lag():
     broadcast = Broadcast(largest_lag=1000)
     for index in range(100):
         broadcast.log.append(segment(index))
-    listener = broadcast.listen("n1", after="", abort=never)
+    listener = broadcast.listen("n1", after="", outlet=Connection())
     broadcast.flush()
     assert not listener.closed
-    assert len(ready(listener)) == 100
+    own, beginning = listener.begin()
+    assert (own, len(messages(beginning))) == (b"", 100)
 
 
-def test_what_is_new_is_joined_once_for_all_that_stand_at_one_line():
+def test_nothing_is_sent_before_the_beginning_is_out():
+    broadcast, connection = Broadcast(), Connection()
+    broadcast.log.append(segment(0))
+    listener = broadcast.listen("n1", after="", outlet=connection)
+    broadcast.tell("n1", [Ring(members=1)])
+    own, beginning = listener.begin()
+    assert [type(m) for m in messages(own + beginning)] == [Ring, Segment]
+    broadcast.log.append(segment(1))
+    broadcast.flush()
+    assert connection.read() == []
+    listener.go()
+    assert [m.index for m in connection.read()] == [1]
+
+
+def test_newcomers_share_one_beginning():
     log = EventLog()
     log.append(segment(0))
-    assert log.since(0) is log.since(0)
+    assert log.begin("")[0] is log.begin("")[0]
 
 
-def test_a_closed_stream_sends_what_it_has_and_ends():
-    broadcast = Broadcast()
-    listener = broadcast.listen("n1", after="", abort=never)
+def test_what_is_new_is_framed_once_for_all_that_stand_at_one_line():
+    log = EventLog()
+    log.append(segment(0))
+    assert log.chunk_since(0) is log.chunk_since(0)
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "beginning"])
+def test_a_closed_stream_sends_what_it_has_and_ends(begun):
+    broadcast, connection = Broadcast(), Connection()
+    listener = broadcast.listen("n1", after="", outlet=connection)
+    listener.begin()
+    if begun:
+        listener.go()
     broadcast.log.append(segment(0))
     broadcast.close()
-
-    async def take():
-        return [batch async for batch in listener.batches()]
-
-    assert len(asyncio.run(take())) == 1
-
-
-def test_a_flush_wakes_a_waiting_listener():
-    async def scene():
-        broadcast = Broadcast()
-        listener = broadcast.listen("n1", after="", abort=never)
-        waiting = asyncio.create_task(anext(listener.batches()))
-        await asyncio.sleep(0)
-        broadcast.log.append(segment(7))
-        assert not waiting.done()
-        broadcast.flush()
-        return messages(await waiting)
-
-    assert asyncio.run(scene())[0].index == 7
+    if not begun:
+        listener.go()
+    assert connection.ended
+    broadcast.log.append(segment(1))
+    broadcast.flush()
+    assert [m.index for m in connection.read()] == [0]

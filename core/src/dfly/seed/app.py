@@ -14,7 +14,7 @@ from aiohttp.typedefs import Middleware
 from dfly import wire
 from dfly.errors import AccessDenied, NotFound, SwarmError
 from dfly.plugins import Plugins
-from dfly.seed.access import Access, plain_ip
+from dfly.seed.access import Access
 from dfly.seed.answers import Handler, in_words, no_more_words, refuse
 from dfly.seed.bodies import Bodies
 from dfly.seed.catalog import Resolver
@@ -22,7 +22,7 @@ from dfly.seed.faces import OPEN, OPERATOR, WATCHED, Face
 from dfly.seed.given import given_in
 from dfly.seed.joining import Join
 from dfly.seed.options import schema
-from dfly.seed.sending import write_part
+from dfly.seed.sending import StreamOutlet, write_part, write_parts
 from dfly.seed.stream import FLUSH, HEARTBEAT
 from dfly.seed.streams import Streams
 from dfly.seed.task import Task
@@ -36,6 +36,8 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds between looks at what is overdue.
 TICK = 0.25
+#: How many times as long as a flush takes there is none after it.
+_REST = 3
 #: Seconds that a node may leave a batch of its stream unread.
 _PATIENCE = 60.0
 #: A body of so many bytes is parsed in a thread.
@@ -93,8 +95,9 @@ class App:
     async def run_clocks(self) -> None:
         """Flush, tick and show signs of life until cancelled."""
         ticked = alive = time.monotonic()
+        pause = FLUSH
         while True:
-            await asyncio.sleep(FLUSH)
+            await asyncio.sleep(pause)
             now = time.monotonic()
             try:
                 if now - ticked >= TICK:
@@ -104,7 +107,10 @@ class App:
                 if now - alive >= HEARTBEAT:
                     alive = now
                     self.tasks.heartbeat()
+                began = time.monotonic()
                 self.tasks.flush()
+                # where thousands listen, fewer and longer batches: reports want their turn
+                pause = max(FLUSH, _REST * (time.monotonic() - began))
             except Exception:  # noqa: BLE001 - the log has it
                 # a clock that stops would leave every node without news, for the sake of one task
                 _log.exception("clock.failed")
@@ -145,20 +151,18 @@ class App:
         task.guests.check(ticket)
         join = Join.read(request.query, remote=request.remote)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the node has gone")
+        outlet = StreamOutlet.of(request, response, egress=self.egress, patience=_PATIENCE)
         with no_more_words(request):
             await response.prepare(request)
-            address = str(plain_ip(transport.get_extra_info("sockname")[0]))
-            listener = task.broadcast.listen(join.node, after=join.after, abort=transport.abort)
-            self._streams.begin(listener, task, address=address, ticket=ticket)
+            listener = task.broadcast.listen(join.node, after=join.after, outlet=outlet)
+            self._streams.begin(listener, task, address=outlet.address, ticket=ticket)
             try:
                 task.join(join)
-                listener.flush()
-                async for batch in listener.batches():
-                    await write_part(response, batch, patience=_PATIENCE)
-                    self.egress["control"] += len(batch)
+                for part in listener.begin():
+                    await write_parts(response, part, patience=_PATIENCE)
+                    self.egress["control"] += len(part)
+                listener.go()
+                await outlet.ended()
                 await response.write_eof()
             finally:
                 self._streams.end(listener)

@@ -1,14 +1,14 @@
 """The event stream of one task: lines that all nodes see alike, encoded once, and a few that only one node sees.
 
-A thousand nodes listen. What all of them get is one log of bytes, in which each listener is an index; what is new is joined once
-for all that stand at the same line, and written once per flush and stream. A listener's own lines (ring, entry duty) go out
-before the shared ones of the same flush, so that a node knows its duty when it hears of the segment. Who cannot follow is
-disconnected: it comes back and goes on after the last line it has.
+A thousand nodes listen. What all of them get is one log of bytes, in which each listener is an index; what is new is joined and
+framed once for all that stand at the same line, and written to each connection once per flush, without a task in between.
+A listener's own lines (ring, entry duty) go out before the shared ones of the same flush, so that a node knows its duty when it
+hears of the segment. Who cannot follow is disconnected: it comes back and goes on after the last line it has.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 import attrs
 
@@ -31,7 +31,8 @@ class EventLog:
         self._segments: dict[str, dict[int, int]] = {}
         self._complete: dict[str, int] = {}
         self._failed: dict[str, int] = {}
-        self._joined: dict[int, bytes] = {}
+        self._chunks: dict[int, bytes] = {}
+        self._beginning: bytes | None = None
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -42,7 +43,8 @@ class EventLog:
         line = attrs.evolve(message, seq=at + 1).encode()
         self._lines.append(line)
         self._ends.append(self._ends[-1] + len(line))
-        self._joined.clear()
+        self._chunks.clear()
+        self._beginning = None
         self._failed.pop(message.blob, None)
         if isinstance(message, Segment):
             self._segments.setdefault(message.blob, {})[message.index] = at
@@ -57,42 +59,75 @@ class EventLog:
     def forgive(self) -> None:
         """What failed is being tried again: newcomers need not hear of it."""
         self._failed.clear()
+        self._beginning = None
 
     def begin(self, after: str) -> tuple[bytes, int]:
         """The first bytes for a listener that has heard all up to `after` ("epoch.seq"), and the line at which it goes on."""
         epoch, _, seq = after.rpartition(".")
         if epoch == self.epoch and len(seq) < 16 and seq.isascii() and seq.isdigit():
-            return self.since(int(seq)), len(self._lines)
-        current = [at for segments in self._segments.values() for at in segments.values()]
-        current += [*self._complete.values(), *self._failed.values()]
-        return b"".join(self._lines[at] for at in sorted(current)), len(self._lines)
+            return b"".join(self._lines[int(seq) :]), len(self._lines)
+        if self._beginning is None:
+            current = [at for segments in self._segments.values() for at in segments.values()]
+            current += [*self._complete.values(), *self._failed.values()]
+            self._beginning = b"".join(self._lines[at] for at in sorted(current))
+        return self._beginning, len(self._lines)
 
-    def since(self, line: int) -> bytes:
-        """All lines from number `line` (from 0) on."""
+    def chunk_since(self, line: int) -> bytes:
+        """All lines from number `line` (from 0) on, as one chunk; empty where there are none."""
         if line >= len(self._lines):
             return b""
-        if line not in self._joined:
-            self._joined[line] = b"".join(self._lines[line:])
-        return self._joined[line]
+        if line not in self._chunks:
+            self._chunks[line] = chunk(b"".join(self._lines[line:]))
+        return self._chunks[line]
 
     def bytes_since(self, line: int) -> int:
         """How many bytes these are."""
         return self._ends[-1] - self._ends[line]
 
 
-class Listener:
-    """One node's end of the stream. `abort` cuts its connection."""
+class Outlet(Protocol):
+    """The connection of one listener. Nothing here waits."""
 
-    def __init__(self, *, node: str, log: EventLog, after: str, abort: Callable[[], None], largest_lag: int) -> None:
+    def takes(self) -> bool:
+        """Whether it takes more now, or has enough that the other end has not read."""
+
+    def write(self, *chunks: bytes) -> None:
+        """Send chunks (see `chunk`), one after the other; nothing where the other end has gone."""
+
+    def end(self) -> None:
+        """Nothing more will be written."""
+
+    def abort(self) -> None:
+        """Cut the connection."""
+
+
+def chunk(data: bytes) -> bytes:
+    r"""Some of a body as HTTP frames it. Framed here, so that it is done once for a thousand connections.
+
+    >>> chunk(b"hello")
+    b'5\r\nhello\r\n'
+    """
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def unframed(chunk: bytes) -> bytes:
+    """What is in a chunk."""
+    return chunk.partition(b"\r\n")[2][:-2]
+
+
+class Listener:
+    """One node's end of the stream. From `go` on each flush writes to its outlet by itself: a task for each would cost more."""
+
+    def __init__(self, *, node: str, log: EventLog, after: str, outlet: Outlet, largest_lag: int) -> None:
         self.node = node
         self._log = log
-        self._abort = abort
+        self._outlet = outlet
         self._largest_lag = largest_lag
         # the beginning may be long: it does not count as lag
         self._beginning, self._line = log.begin(after)
         self._own: list[bytes] = []
         self._ring_at: int | None = None
-        self._wake = asyncio.Event()
+        self._live = False
         self.closed = False
 
     def tell(self, messages: Iterable[Message]) -> None:
@@ -108,39 +143,50 @@ class Listener:
         """The same for a line that is encoded already."""
         self._own.append(line)
 
+    def begin(self) -> tuple[bytes, bytes]:
+        """What to write before `go`: the lines for this node so far, and what was said before it came."""
+        beginning, self._beginning = self._beginning, b""
+        return self._take_own(), beginning
+
+    def go(self) -> None:
+        """The beginning is out."""
+        self._live = True
+        if self.closed:
+            self._send()
+            self._outlet.end()
+        self.flush()
+
     def flush(self) -> bool:
-        """Send what has gathered. False where the node cannot follow and was cut off."""
-        lag = self._log.bytes_since(self._line) + sum(map(len, self._own))
-        if lag > self._largest_lag:
-            self.close()
-            self._abort()
-            return False
-        if lag or self._beginning:
-            self._wake.set()
-        return True
+        """Send what has gathered; False where it must wait. A node that cannot follow is cut off."""
+        if self.closed:
+            return True
+        if self._live and self._outlet.takes():
+            self._send()
+            return True
+        if self._log.bytes_since(self._line) + sum(map(len, self._own)) > self._largest_lag:
+            self.closed = True
+            self._outlet.abort()
+        return self.closed
 
     def close(self) -> None:
         """End the stream after what has gathered."""
+        if self._live and not self.closed:
+            self._send()
+            self._outlet.end()
         self.closed = True
-        self._wake.set()
 
-    async def batches(self) -> AsyncIterator[bytes]:
-        """What to write, flush by flush, until closed."""
-        while True:
-            batch = self._take()
-            if batch:
-                yield batch
-            elif self.closed:
-                return
-            else:
-                self._wake.clear()
-                await self._wake.wait()
+    def _send(self) -> None:
+        shared, self._line = self._log.chunk_since(self._line), len(self._log)
+        if self._own:
+            self._outlet.write(chunk(self._take_own()), shared)
+        elif shared:
+            self._outlet.write(shared)
 
-    def _take(self) -> bytes:
-        own, beginning, line = b"".join(self._own), self._beginning, self._line
+    def _take_own(self) -> bytes:
+        own = b"".join(self._own)
         self._own.clear()
-        self._ring_at, self._beginning, self._line = None, b"", len(self._log)
-        return own + beginning + self._log.since(line)
+        self._ring_at = None
+        return own
 
 
 class Broadcast:
@@ -156,11 +202,11 @@ class Broadcast:
     def __len__(self) -> int:
         return len(self._listeners)
 
-    def listen(self, node: str, *, after: str, abort: Callable[[], None]) -> Listener:
+    def listen(self, node: str, *, after: str, outlet: Outlet) -> Listener:
         """Open a stream; one that the same node has open is closed."""
         if node in self._listeners:
             self._listeners[node].close()
-        listener = Listener(node=node, log=self.log, after=after, abort=abort, largest_lag=self._largest_lag)
+        listener = Listener(node=node, log=self.log, after=after, outlet=outlet, largest_lag=self._largest_lag)
         self._listeners[node] = listener
         return listener
 
@@ -191,9 +237,7 @@ class Broadcast:
         grown = len(self.log) > self._flushed
         concerned = list(self._listeners.values()) if grown else list(self._dirty)
         self._flushed = len(self.log)
-        self._dirty.clear()
-        for listener in concerned:
-            listener.flush()
+        self._dirty = {listener: None for listener in concerned if not listener.flush()}
 
     def close(self) -> None:
         """End all streams."""

@@ -189,7 +189,7 @@ class Advice:
 
     def encode(self) -> bytes:
         """The JSON body."""
-        return dumps(attrs.asdict(self))
+        return dumps({"chords": self.chords})
 
     @classmethod
     def decode(cls, body: bytes) -> Self:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from dfly.layout import Layout
 from dfly.seed.mirroring import Mirror
+from dfly.seed.stream import unframed
 from dfly.seed.task import Task
 from dfly.wire import Blob, Failed, Message, Segment, decode_message
 
@@ -83,10 +84,12 @@ class Warming:
     async def _listen(self, changed: Callable[[], None]) -> None:
         broadcast = self._task.broadcast
         while self._missing:
-            listener = broadcast.listen(f"preheat-{secrets.token_hex(8)}", after="", abort=lambda: None)
-            listener.flush()
+            inbox = _Inbox()
+            listener = broadcast.listen(f"preheat-{secrets.token_hex(8)}", after="", outlet=inbox)
+            batch: bytes | None = b"".join(listener.begin())
+            listener.go()
             try:
-                async for batch in listener.batches():
+                while batch is not None and self._missing:
                     # in a thread: a large repository's beginning is long
                     for message in await asyncio.to_thread(_messages, batch):
                         self._hear(message)
@@ -95,8 +98,8 @@ class Warming:
                         start, stop = Layout(found.size).segment_range(found.index)
                         self._carried[found.blob, found.index] = stop - start
                     changed()
-                    if not self._missing:
-                        break
+                    if self._missing:
+                        batch = await inbox.read()
             finally:
                 broadcast.drop(listener)
 
@@ -122,6 +125,38 @@ class Warming:
                 for one in (blob,) if blob else tuple(self._missing):
                     self.failed[one] = message
                     self._missing.discard(one)
+
+
+class _Inbox:
+    """An `Outlet` that ends here."""
+
+    def __init__(self) -> None:
+        self._unread: list[bytes] = []
+        self._news = asyncio.Event()
+        self._over = False
+
+    def takes(self) -> bool:
+        return not self._unread
+
+    def write(self, *chunks: bytes) -> None:
+        self._unread += map(unframed, chunks)
+        self._news.set()
+
+    def end(self) -> None:
+        self._over = True
+        self._news.set()
+
+    def abort(self) -> None:
+        self.end()
+
+    async def read(self) -> bytes | None:
+        """What was written since the last time, once there is something; None after the end."""
+        await self._news.wait()
+        read = b"".join(self._unread)
+        self._unread.clear()
+        if not self._over:
+            self._news.clear()
+        return read or None
 
 
 def _messages(batch: bytes) -> list[Message]:

@@ -65,6 +65,11 @@ class Duties:
         """Segments that nobody was asked for yet, in order."""
         return tuple(self._waiting)
 
+    @property
+    def room(self) -> bool:
+        """Whether something waits, and as much as the web seed sends is not under way yet."""
+        return bool(self._waiting) and self._under_way < self._window
+
     def need(self, segment: Segment, size: int) -> None:
         """Nobody holds `segment`: somebody must bring it in."""
         self._largest = max(self._largest, size)
@@ -82,7 +87,7 @@ class Duties:
 
     def assign_waiting(self, able: Sequence[Member], now: float) -> Iterator[tuple[Segment, Member]]:
         """Find members for what waits, in order, as far as they have room."""
-        for segment in list(self._waiting) if self._waiting and self._under_way < self._window else ():
+        for segment in list(self._waiting) if self.room else ():
             willing = _willing(able, segment)
             if not willing:
                 continue

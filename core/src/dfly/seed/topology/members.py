@@ -54,13 +54,14 @@ class Member:
     """One node of a task. Times are seconds of the scheduler's clock, `held` maps a blob to a mask of its segments.
 
     `given` counts entry duties so far, `load` those not served yet. `known` are the nodes whose addresses it was told.
-    `sources` are the bytes it says it took so far, by source; `since` is when it first came.
+    `sources` are the bytes it says it took so far, by source; `since` is when it first came, `rank` its place among stand-ins.
     """
 
     node: str
     addresses: tuple[Address, ...]
     location: str
     last_seen: float
+    rank: bytes = b""
     #: Where it would stand in for the seed peer.
     control: Address | None = None
     connected: bool = True

@@ -8,6 +8,7 @@ reaches, where a random mesh has 0.72. It stands or falls with the entries, so t
 import hashlib
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
+from heapq import nsmallest
 
 import attrs
 
@@ -115,6 +116,7 @@ class Scheduler:
                 last_seen=now,
                 since=now,
                 given=self._average_given(),
+                rank=_rank(self.task, node),
             )
         self._members[node] = member
         moved = member.addresses != addresses
@@ -334,8 +336,8 @@ class Scheduler:
 
     def _name_stand_ins(self) -> set[str]:
         """Choose those who may take our place. Returns the nodes concerned: all, or none."""
-        able = sorted((m for m in self._those_able() if m.control), key=lambda m: _rank(self.task, m.node))
-        chosen = tuple(m.control for m in able[:_STAND_INS] if m.control)
+        able = nsmallest(_STAND_INS, (m for m in self._those_able() if m.control), key=lambda m: m.rank)
+        chosen = tuple(m.control for m in able if m.control)
         if chosen == self._stand_ins:
             return set()
         self._stand_ins = chosen
@@ -381,6 +383,9 @@ class Scheduler:
             self._silence.forget(node)
 
     def _give_duties(self, outbox: Outbox) -> Outbox:
+        # who is able is a question to all: a thousand that come or go at once must not each ask it for nothing
+        if not self.duties.room:
+            return outbox
         for (blob, index), member in self.duties.assign_waiting(self._those_able(), self.clock()):
             outbox.setdefault(member.node, []).append(EntryDuty(blob=blob, index=index))
         return outbox
