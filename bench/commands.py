@@ -2,9 +2,12 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from dfly.testing.process import Process
 
 HUB_PORT = 8000
 SEED_PORT = 65001
@@ -67,3 +70,16 @@ def events(out: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(event, dict) and "event" in event:
             yield event
+
+
+def said(process: Process, lines: int = 1, *, seconds: float = 120) -> list[str]:
+    """The first lines on a process's standard output, once they are there. Raises RuntimeError where they do not come."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = process.out.read_text().split("\n")[:-1]
+        if len(found) >= lines:
+            return found[:lines]
+        if process.returncode is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.argv[0]} does not speak:\n{process.tail()}")

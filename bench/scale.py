@@ -2,16 +2,15 @@
 
     python -m bench.scale --nodes 1000 5000 --rate 60 --seconds 20
 
-A real seed peer fetches one-segment files from a fixture hub at `--rate` a second and tells every stream of each; the simulated
-nodes say once a second that they hold what they heard of, as real ones do. Measured are the seed peer's CPU and memory, and
-how long it takes until the last node knows a segment that the first one knows.
+A real seed peer, whose mirror only says that segments are there (`bench.scale_seed`), tells every node of `--rate` segments a
+second; the simulated nodes (`bench.scale_nodes`) say once a second what they heard of, as real ones say what they hold. Measured
+are the seed peer's CPU and memory, and how long it takes from a segment's publication until the last node knows it.
 """
 
 import argparse
-import asyncio
-import contextlib
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -24,191 +23,153 @@ import attrs
 import httpx
 
 from bench import commands, machine
-from bench.case import MIB
 from bench.report import number, table
 from bench.results import RESULTS, save
+from bench.scale_nodes import Nodes
+from bench.scale_seed import SOURCE, Programme
 from dfly.testing.process import Process
-from dfly.wire import Ask, Report, Resolved, decode_message
-from dfly.wire import Segment as Announced
+from dfly.wire import Ask, Resolved
 
-REPO = "bench/segments"
-#: Connections over which all nodes' reports go.
-_REPORTERS = 32
-
-
-@attrs.define(eq=False)
-class Simulated:
-    """One node: what it has heard of and not told yet."""
-
-    name: str
-    untold: dict[str, list[int]] = attrs.field(factory=dict)
-    heard: int = 0
+#: What must hold for so many nodes at so many segments a second: cores, and bytes.
+MUST_NODES, MUST_RATE, MOST_CORES, MOST_MEMORY = 1000, 60.0, 1.0, 500e6
+#: Seconds for which nothing is published once all have joined: what listening costs by itself.
+_REST = 3.0
 
 
-@attrs.define(eq=False)
-class Cluster:
-    """All simulated nodes of a task at the seed peer at `host`:`port`."""
+def run(count: int, *, rate: float, seconds: float, root: Path, rest: float = _REST) -> dict[str, Any]:
+    """The raw result for `count` nodes, which wait for `rest` seconds before anything is published.
 
-    host: str
-    port: int
-    task: str
-    ticket: str
-    segments: int
-    nodes: list[Simulated] = attrs.field(factory=list)
-    first: dict[bytes, float] = attrs.field(factory=dict)
-    last: dict[bytes, float] = attrs.field(factory=dict)
-    reports: int = 0
-    _known: dict[bytes, tuple[str, int] | None] = attrs.field(factory=dict)
-    _done: asyncio.Event = attrs.field(factory=asyncio.Event)
-
-    async def run(self, count: int, *, seconds: float) -> None:
-        """Open `count` streams, and listen until all have heard of everything, or for `seconds`."""
-        self.nodes = [Simulated(f"node{number}") for number in range(count)]
-        listening = []
-        for at in range(0, count, 50):  # not all in one instant: a rack is switched on, not a stampede
-            some = [asyncio.create_task(self._listen(node)) for node in self.nodes[at : at + 50]]
-            listening += some
-            await asyncio.sleep(0.05)
-        reporting = [asyncio.create_task(self._report(self.nodes[k::_REPORTERS])) for k in range(_REPORTERS)]
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._done.wait(), seconds)
-        for task in (*listening, *reporting):
-            task.cancel()
-        await asyncio.gather(*listening, *reporting, return_exceptions=True)
-
-    async def _listen(self, node: Simulated) -> None:
-        query = f"node={node.name}&port=1&control=0&after=&advertise=&location=rack{hash(node.name) % 40}"
-        reader, writer = await asyncio.open_connection(self.host, self.port, limit=1 << 22)
-        ticket = f"X-Dfly-Ticket: {self.ticket}\r\n" if self.ticket else ""
-        head = f"GET /v1/snapshots/{self.task}/events?{query} HTTP/1.1\r\nHost: {self.host}\r\n{ticket}\r\n"
-        writer.write(head.encode())
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            while line := await reader.readline():
-                self._hear(node, line)
-        finally:
-            writer.close()
-
-    def _hear(self, node: Simulated, line: bytes) -> None:
-        # one line is the same bytes for all nodes, so it is parsed once
-        known = self._known.get(line)
-        if known is None:
-            if line in self._known:
-                return
-            message = decode_message(line.strip()) if line.startswith(b"{") else None
-            known = (message.blob, message.index) if isinstance(message, Announced) else None
-            self._known[line] = known
-            if known is None:
-                return
-        now = time.monotonic()
-        self.first.setdefault(line, now)
-        self.last[line] = now
-        node.untold.setdefault(known[0], []).append(known[1])
-        node.heard += 1
-        if node.heard == self.segments and all(other.heard >= self.segments for other in self.nodes):
-            self._done.set()
-
-    async def _report(self, nodes: Sequence[Simulated]) -> None:
-        """Tell for each of these once a second, one after the other on one connection."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
-        while True:
-            began = time.monotonic()
-            for node in nodes:
-                if not node.heard:
-                    continue
-                held, node.untold = node.untold, {}
-                body = Report(node=node.name, held={blob: tuple(told) for blob, told in held.items()}).encode()
-                head = (
-                    f"POST /v1/snapshots/{self.task}/report HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-                )
-                writer.write(head.encode() + body)
-                answer = await reader.readuntil(b"\r\n\r\n")
-                length = int(answer.lower().partition(b"content-length:")[2].partition(b"\r")[0])
-                await reader.readexactly(length)
-                self.reports += 1
-            await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - began)))
-
-
-def run(count: int, *, rate: float, seconds: float, root: Path) -> dict[str, Any]:
-    """The raw result for `count` nodes."""
-    repository = root / "repository"
-    repository.mkdir(parents=True)
-    segments = int(rate * seconds)
-    for index in range(segments):
-        (repository / f"{index:05}.bin").write_bytes(os.urandom(MIB + MIB // 2))
-    env = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {"HOME": str(root)}
-    hub_argv = commands.hub(repository, repo=REPO, host="127.0.0.1", port=0, rate=rate * 1.5 * MIB)
-    hub = Process(hub_argv, log=root / "hub.log", out=root / "hub.out", env=env, cwd=root)
-    endpoint = _said(hub)
-    argv = [str(Path(sys.executable).with_name("dfdaemon")), "--seed-peer", "--listen", "127.0.0.1:0"]
-    argv += ["--data-dir", str(root / "seed")]
-    seed = Process(
-        argv, log=root / "seed.log", out=root / "seed.out", env=env | commands.hf_environment(endpoint, root), cwd=root
-    )
-    url = _said(seed).rpartition(" ")[2]
-    idle = seed.usage
+    Raises RuntimeError where the seed peer does not start or breaks off.
+    """
+    programme = Programme(int(rate * seconds), rate)
+    argv = [sys.executable, "-m", "bench.scale_seed", "--data-dir", str(root / "seed")]
+    argv += ["--rate", str(rate), "--segments", str(programme.segments)]
+    place = Path(__file__).parents[1]
+    seed = Process(argv, log=root / "seed.log", out=root / "seed.out", env=os.environ | {"HOME": str(root)}, cwd=place)
     try:
-        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
-            body = Ask(url=f"hf://{REPO}", recursive=True).encode()
-            resolved = Resolved.decode(client.post("/v1/snapshots", content=body).content)
-        host, _, port = url.removeprefix("http://").partition(":")
-        cluster = Cluster(host, int(port), resolved.task, resolved.ticket, segments)
-        began = time.monotonic()
+        (url,) = commands.said(seed)
+        nodes = Nodes(*_address(url), _task(url), programme)
+        marks = [_Mark.now(seed)]
+        nodes.join(count)
+        marks.append(_Mark.now(seed))
+        nodes.listen(rest)
+        reports = len(nodes.report_times)
+        marks.append(_Mark.now(seed))
+        seed.kill(signal.SIGUSR1)
         with machine.CpuMeter() as cpu:
-            asyncio.run(cluster.run(count, seconds=3 * seconds + 60))
-        took = time.monotonic() - began
-        used = seed.usage
+            nodes.listen(2 * seconds + 60)
+        marks.append(_Mark.now(seed))
+        began = float(commands.said(seed, 2)[1])
+    except ConnectionError as error:
+        raise RuntimeError(f"{error}\n{seed.tail()}") from error
     finally:
         seed.kill()
-        hub.kill()
-    delays = sorted(1000 * (cluster.last[line] - cluster.first[line]) for line in cluster.first)
+    nodes.close()
     return {
         "kind": "scale",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.facts(),
         "nodes": count,
         "rate": rate,
-        "segments": segments,
-        "heard": [min(node.heard for node in cluster.nodes), max(node.heard for node in cluster.nodes)],
-        "seconds": took,
-        "reports": cluster.reports,
-        "seed_cpu": used.cpu - idle.cpu,
-        "seed_memory": used.peak_memory,
-        "seed_memory_idle": idle.peak_memory,
-        "delay_ms": {"median": delays[len(delays) // 2], "worst": delays[-1]} if delays else {},
+        "segments": programme.segments,
+        "heard": [min(node.heard for node in nodes.nodes), max(node.heard for node in nodes.nodes)],
+        "stream_bytes": [min(node.received for node in nodes.nodes), max(node.received for node in nodes.nodes)],
+        "phases": {
+            name: {"seconds": b.time - a.time, "seed_cpu": b.seed - a.seed, "simulator_cpu": b.own - a.own}
+            for name, a, b in zip(("join", "rest", "run"), marks, marks[1:], strict=False)
+        },
+        "seed_memory": [mark.memory for mark in marks],
+        "reports": len(nodes.report_times) - reports,
+        "reports_late": nodes.late,
+        "report_ms": _spread(nodes.report_times[reports:]),
+        "first_ms": _spread([at - began - k / rate for k, at in enumerate(nodes.first)]),
+        "last_ms": _spread([at - began - k / rate for k, at in enumerate(nodes.last)]),
         "cpu": [[round(r.time, 3), round(r.busy, 2), round(r.total, 2)] for r in cpu.readings],
     }
 
 
-def _said(process: Process, *, seconds: float = 120) -> str:
-    """The first line on its standard output."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.returncode is None:
-        lines = process.out.read_text().splitlines()
-        if lines:
-            return lines[0]
-        time.sleep(0.05)
-    raise RuntimeError(f"{process.argv[0]} does not start:\n{process.tail()}")
+@attrs.frozen
+class _Mark:
+    """A moment: its monotonic time, CPU seconds of the seed peer and our own, the seed peer's peak memory in bytes."""
+
+    time: float
+    seed: float
+    own: float
+    memory: int
+
+    @classmethod
+    def now(cls, seed: Process) -> "_Mark":
+        usage = seed.usage
+        return cls(time.monotonic(), usage.cpu, time.process_time(), usage.peak_memory)
+
+
+def _spread(seconds: Sequence[float]) -> dict[str, float]:
+    """Median, 95th of 100 and worst, in milliseconds."""
+    if not seconds:
+        return {}
+    found = sorted(1000 * second for second in seconds)
+    return {"median": found[len(found) // 2], "p95": found[len(found) * 95 // 100], "worst": found[-1]}
+
+
+def _task(url: str) -> str:
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        answer = client.post("/v1/snapshots", content=Ask(url=SOURCE, recursive=True).encode())
+        return Resolved.decode(answer.raise_for_status().content).task
+
+
+def _address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+def summary(raw: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one run: cores and bytes of the seed peer, and per node; `must` where the run is one that it is for."""
+    run, rest, join = (raw["phases"][name] for name in ("run", "rest", "join"))
+    cores, memory = run["seed_cpu"] / run["seconds"], raw["seed_memory"][-1]
+    whole = raw["heard"][0] >= raw["segments"]
+    asked = (raw["nodes"], raw["rate"]) == (MUST_NODES, MUST_RATE)
+    return {
+        "whole": whole,
+        "cores": cores,
+        "cores_at_rest": rest["seed_cpu"] / rest["seconds"],
+        "cpu_per_node": 1e6 * run["seed_cpu"] / run["seconds"] / raw["nodes"],
+        "cpu_per_join": 1e6 * join["seed_cpu"] / raw["nodes"],
+        "memory": memory,
+        "memory_per_node": (memory - raw["seed_memory"][0]) / raw["nodes"],
+        "stream": raw["stream_bytes"][1] / run["seconds"],
+        "simulator": run["simulator_cpu"] / run["seconds"],
+        "must": whole and cores < MOST_CORES and memory < MOST_MEMORY if asked else None,
+    }
 
 
 def scale_table(raws: Sequence[dict[str, Any]]) -> str:
     """One row a run."""
-    header = ["nodes", "segments", "heard by all", "s", "seed CPU cores", "seed MB", "kB / node", "reports / s"]
-    header += ["until all know: median ms", "worst ms"]
+    header = [
+        "nodes",
+        "segments / s",
+        "seed cores",
+        "at rest",
+        "µs / s / node",
+        "seed MB",
+        "kB / node",
+        "stream kB / s",
+    ]
+    header += ["all know: median ms", "p95", "worst", "report ms", "simulator cores", "< 1 core, 500 MB"]
     rows = []
     for raw in raws:
-        grown = raw["seed_memory"] - raw["seed_memory_idle"]
-        figures = [number(raw["seconds"], 1), number(raw["seed_cpu"] / raw["seconds"])]
-        figures += [number(raw["seed_memory"] / 1e6, 0), number(grown / raw["nodes"] / 1e3, 0)]
-        figures += [number(raw["reports"] / raw["seconds"], 0)]
-        figures += [number(raw["delay_ms"].get(key), 0) for key in ("median", "worst")]
-        whole = "yes" if raw["heard"][0] >= raw["segments"] else f"no: {raw['heard'][0]}"
-        rows.append([str(raw["nodes"]), str(raw["segments"]), whole, *figures])
+        s = summary(raw)
+        figures = [number(s["cores"]), number(s["cores_at_rest"]), number(s["cpu_per_node"], 0)]
+        figures += [number(s["memory"] / 1e6, 0), number(s["memory_per_node"] / 1e3, 1), number(s["stream"] / 1e3, 1)]
+        figures += [number(raw["last_ms"].get(key), 0) for key in ("median", "p95", "worst")]
+        figures += [number(raw["report_ms"].get("median"), 1), number(s["simulator"])]
+        verdict = {None: "–", True: "holds", False: "FAILS"}[s["must"]]
+        told = verdict if s["whole"] else f"FAILS: one heard {raw['heard'][0]} of {raw['segments']}"
+        rows.append([str(raw["nodes"]), number(raw["rate"], 0), *figures, told])
     return table(header, rows)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run each number of nodes, print the table, keep the raw results."""
+    """Run each number of nodes, print the table, keep the raw results. Exit code 1 where one does not hold."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -223,8 +184,9 @@ def main(argv: list[str] | None = None) -> int:
     for count in given.nodes:
         with tempfile.TemporaryDirectory(prefix="dfly-bench-") as root:
             raws.append(run(count, rate=given.rate, seconds=given.seconds, root=Path(root)))
-        print(f"{scale_table(raws[-1:])}\nraw: {save(raws[-1], directory=given.results)}", flush=True)
-    return 0 if all(raw["heard"][0] >= raw["segments"] for raw in raws) else 1
+        print(f"raw: {save(raws[-1], directory=given.results)}", file=sys.stderr, flush=True)
+    print(scale_table(raws))
+    return 0 if all(summary(raw)["whole"] and summary(raw)["must"] is not False for raw in raws) else 1
 
 
 if __name__ == "__main__":
