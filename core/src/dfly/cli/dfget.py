@@ -29,6 +29,7 @@ from dfly.cli.options import (
 )
 from dfly.cli.output import JsonLines
 from dfly.cli.page import PlainHelp
+from dfly.cli.sparing import spare_imports
 from dfly.cli.task import Screen
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
@@ -45,6 +46,7 @@ Fetcher = Callable[..., "Report"]
 
 def main() -> None:
     """The entry point of the `dfget` command."""
+    spare_imports()
     sys.exit(run(sys.argv[1:], plugins=Plugins()))
 
 
@@ -202,13 +204,16 @@ def _engine(log_level: str) -> Fetcher:
 
 def _daemon(on_event: Listener, joining: Joining) -> "Daemon | None":
     """The daemon of this machine, where there is one that may be trusted."""
+    from dfly.daemon.finding import find
+
+    path = find()
+    if path is None:
+        if where := os.environ.get("DFLY_SOCKET"):
+            on_event(Warned(message=f"no daemon that this user can trust listens at {where}; going on without it"))
+        return None
     from dfly.daemon.client import Daemon
 
-    found = Daemon.find(joining)
-    if found is None and os.environ.get("DFLY_SOCKET"):
-        where = os.environ["DFLY_SOCKET"]
-        on_event(Warned(message=f"no daemon that this user can trust listens at {where}; going on without it"))
-    return found
+    return Daemon(path, joining)
 
 
 def _check(*, output: str | None, json: bool, dry_run: bool, cert: Any, key: Any) -> None:

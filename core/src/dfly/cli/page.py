@@ -10,14 +10,14 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from typer.core import TyperCommand
+from dfly.cli.sparing import SparingCommand
 
 _NAMES_WIDTH = 28
 _WIDEST, _NARROWEST = 110, 50
 _OTHERS = "Other"
 
 
-class PlainHelp(TyperCommand):
+class PlainHelp(SparingCommand):
     """A command that shows its help as text. `[bold]` in it is bold on a terminal and nothing elsewhere."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

@@ -1,16 +1,18 @@
 """Asks the seed peers about the plugins that this node has not. Nothing is kept: each task asks again."""
 
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 import httpx
 
 from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.errors import SwarmError, UnknownScheme
-from dfly.node.control import SeedPeer
 from dfly.plugins import Plugins
 from dfly.plugins.hearsay import HearsayBackend, told_backends
-from dfly.wire import WireError
+
+if TYPE_CHECKING:
+    from dfly.node.control import SeedPeer
 
 
 def acquainted(plugins: Plugins, urls: Iterable[str], joining: Joining, *, client: httpx.Client) -> Plugins:
@@ -22,6 +24,8 @@ def acquainted(plugins: Plugins, urls: Iterable[str], joining: Joining, *, clien
     missing = schemes.difference(plugins.schemes())
     if not missing or not joining.seed_peers:
         return plugins
+    from dfly.wire import WireError  # most tasks talk to nobody who speaks so
+
     found: dict[str, type[HearsayBackend]] = {}
     last: SwarmError | WireError | None = None
     for peer in _seed_peers(joining, client):
@@ -51,7 +55,9 @@ def told_of(plugins: Plugins, joining: Joining, *, client: httpx.Client) -> Plug
     return plugins
 
 
-def _seed_peers(joining: Joining, client: httpx.Client) -> list[SeedPeer]:
+def _seed_peers(joining: Joining, client: httpx.Client) -> "list[SeedPeer]":
+    from dfly.node.control import SeedPeer
+
     token = Secret(joining.cluster_token) if joining.cluster_token else None
     urls = [url.rstrip("/") for url in joining.seed_peers]
     return [SeedPeer(url=url, client=client, cluster_token=token, insecure=joining.insecure) for url in urls]

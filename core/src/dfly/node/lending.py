@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -11,7 +11,9 @@ from dfly.config import Fetch
 from dfly.errors import SwarmError
 from dfly.events import Listener
 from dfly.values import Entry, Snapshot
-from dfly.wire import Ask
+
+if TYPE_CHECKING:
+    from dfly.wire import Ask
 
 #: Option values by field, secrets revealed.
 Given = Mapping[str, str | tuple[str, ...]]
@@ -52,7 +54,7 @@ class Loan(Protocol):
 class Lender(Protocol):
     """A daemon on this machine."""
 
-    def resolve(self, ask: Ask, given: Given, *, settings: Fetch, stop: threading.Event) -> Loan | None:
+    def resolve(self, ask: "Ask", given: Given, *, settings: Fetch, stop: threading.Event) -> Loan | None:
         """The loan for `ask`; None where the daemon cannot or must not help, and the caller goes by itself.
 
         Raises OriginUnavailable and RateLimited, which the caller would meet as well, and Cancelled.

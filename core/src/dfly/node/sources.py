@@ -16,8 +16,6 @@ from dfly.caches import CacheOrder
 from dfly.config import Fetch, Joining, Network, Patience, joining_from
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Warned
-from dfly.node.control import secret_options, travelling
-from dfly.node.filling import Filling
 from dfly.node.lending import Lender, Loan, shown
 from dfly.node.outputs import Outputs, Plain
 from dfly.origin.backends import Backends
@@ -25,7 +23,6 @@ from dfly.origin.client import open_clients
 from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
 from dfly.values import Snapshot
-from dfly.wire import Ask
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
@@ -96,6 +93,8 @@ class SourceUrl:
         if where is not None:
             flag = f"--{self.backend_class.prefix or scheme}-cache"
             raise UsageError(f"-O and {flag} are two places", hint="leave out one of them")
+        from dfly.node.filling import Filling
+
         order = CacheOrder(
             url=self.url,
             settings=self.settings,
@@ -111,6 +110,8 @@ class SourceUrl:
         """What a daemon can lend of this; None where there is none, or it is not for it."""
         loan = None
         if lender is not None:
+            from dfly.wire import Ask
+
             ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
             loan = lender.resolve(ask, shown(self.backend_class, self.settings), settings=settings, stop=stop)
         try:
@@ -146,8 +147,10 @@ class SourceUrl:
         """The task at a seed peer; None without seed peers, and where none answers and back-to-source is allowed."""
         if not joining.seed_peers:
             return None
-        # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
+        # the second brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
+        from dfly.node.control import secret_options, travelling
         from dfly.node.joining import join
+        from dfly.wire import Ask
 
         ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
         options = travelling(self.backend_class, self.settings)

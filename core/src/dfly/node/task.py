@@ -17,7 +17,6 @@ from dfly.config import Fetch, Joining, Patience
 from dfly.errors import OutOfReach, SwarmError
 from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener, SnapshotResolved, TaskFinished, Warned
 from dfly.node.arrival import Arrival, already_there, pack_place
-from dfly.node.borrowing import borrow, borrow_to
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
@@ -201,6 +200,8 @@ class Task:
         began = time.monotonic()
         (target,) = self.targets
         if self.loan is not None:
+            from dfly.node.borrowing import borrow_to
+
             borrow_to(stdout, self.loan, target, emit=self.tally, stop=self.stop)
             return self._finished(began)
         stream_to(
@@ -235,6 +236,8 @@ class Task:
 
     def _borrow(self, loan: Loan, wanted: Sequence[Target], root: str) -> list[Target]:
         """Let the daemon bring `wanted`. Returns what is left where it went away in the middle."""
+        from dfly.node.borrowing import borrow
+
         needed = 0 if self.link == "hard" else sum(target.entry.size or 0 for target in wanted)
         preflight([target.path for target in wanted], root=root, needed=needed)
         try:

@@ -11,8 +11,6 @@ from bisect import insort
 from collections.abc import Callable
 from typing import Self
 
-import structlog
-
 from dfly.errors import Cancelled, RangesUnsupported
 from dfly.origin.concurrency import WINDOW, Concurrency
 from dfly.origin.jobs import Dropped, Job, Span, SpanWriter, Task
@@ -24,8 +22,6 @@ __all__ = ["Fetcher", "Job", "SpanWriter"]
 _AT_ONCE = -1
 #: How long `close` waits for workers that are stuck in a read before it leaves them to end by themselves.
 FAREWELL = 1.0
-
-_log = structlog.get_logger()
 
 
 class _Worker:
@@ -233,7 +229,9 @@ class Fetcher:
         try:
             task.job.finished(error)
         except Exception:  # noqa: BLE001 - a worker that dies here would take the other jobs with it
-            _log.exception("fetch.callback_failed", job=task.job.name)
+            import structlog  # never needed but here, and it brings rich along
+
+            structlog.get_logger().exception("fetch.callback_failed", job=task.job.name)
 
     def _drop(self, task: Task) -> set[Span]:
         """Let nothing of `task` run on or begin. The caller holds the lock."""
