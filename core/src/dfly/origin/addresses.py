@@ -6,7 +6,6 @@ that was looked at is dialled: a name server that answers twice, or a redirect, 
 
 import ipaddress
 import socket
-import ssl
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -88,21 +87,6 @@ class WaryNetwork(httpcore.SyncBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
         return super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
-
-
-def wary_pool(context: ssl.SSLContext, *, keepalive: float) -> httpx.HTTPTransport:
-    """A pool of direct connections that keeps to `WaryNetwork`; idle ones live for `keepalive` seconds."""
-    transport = httpx.HTTPTransport(verify=context)
-    transport.close()
-    # httpx has no way to pass a network backend on
-    transport._pool = httpcore.ConnectionPool(
-        ssl_context=context,
-        max_connections=None,
-        max_keepalive_connections=None,
-        keepalive_expiry=keepalive,
-        network_backend=WaryNetwork(),
-    )
-    return transport
 
 
 class WaryTransport(httpx.BaseTransport):

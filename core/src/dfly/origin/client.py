@@ -1,7 +1,7 @@
 """Puts the transports together: two httpx clients over one set of connections.
 
     api   ─ Retrying ─┐
-                      ├─ SafeRedirects ─ Reconnecting ─ Proxies ─ connection pools
+                      ├─ SafeRedirects ─ Reconnecting ─ Proxies ─ Connections, or httpx's own for a proxy
     data  ────────────┘
 
 `data` does not retry, because a file resumes at the offset it has reached, which only `dfly.origin.patience` knows.
@@ -13,7 +13,6 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 
@@ -22,12 +21,14 @@ import httpx
 
 from dfly.config import Network, Patience
 from dfly.errors import UsageError
-from dfly.origin.addresses import WaryTransport, wary_pool
+from dfly.origin.addresses import WaryNetwork, WaryTransport
+from dfly.origin.connections import Connections
 from dfly.origin.pauses import Pauses
 from dfly.origin.proxies import Proxies
 from dfly.origin.reads import with_wide_reads
 from dfly.origin.redirects import SafeRedirects
 from dfly.origin.retry import OnRetry, Reconnecting, Retrying, silently
+from dfly.origin.sending import Sender
 from dfly.origin.timing import OnAnswer, Timed
 from dfly.values import bare_url
 from dfly.version import VERSION
@@ -75,61 +76,31 @@ def open_clients(
 
     Raises UsageError for a bad certificate or proxy.
     """
+    # what was given is looked at now; reading all the usual authorities takes longer than many a small file
     given = network.ca_file or network.cert or any(map(os.environ.get, _AUTHORITIES))
     context = tls_context(network) if given else None
 
-    def pool(proxy: str | None) -> httpx.BaseTransport:
-        if context is None and proxy is None:
-            # reading all the usual authorities takes longer than many a small file, and plain HTTP has no use for them
-            trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            return BySchemes(plain=verified(None, trusting_nobody), secure=lambda: verified(None, tls_context(network)))
-        return verified(proxy, context or tls_context(network))
-
-    def verified(proxy: str | None, context: ssl.SSLContext) -> httpx.BaseTransport:
-        if network.forbid_link_local and proxy is None:
-            return with_wide_reads(wary_pool(context, keepalive=KEEPALIVE))
+    def way_out(proxy: str | None) -> httpx.BaseTransport:
+        if proxy is None:
+            return Connections(
+                context=lambda: context or tls_context(network),
+                keepalive=KEEPALIVE,
+                network=WaryNetwork() if network.forbid_link_local else None,
+                leaving_by=_leaving_by(interface),
+            )
         # how many connections there are is decided by the workers, not by the pool
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE)
-        return with_wide_reads(
-            httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy, **_leaving_by(interface))
-        )
+        verify = context or tls_context(network)
+        return with_wide_reads(httpx.HTTPTransport(verify=verify, limits=limits, proxy=proxy, **_leaving_by(interface)))
 
     _keep_secrets_out_of_logs()
-    way: httpx.BaseTransport = Proxies(pool, proxy=network.proxy, environment={} if direct else None)
+    way: httpx.BaseTransport = Proxies(way_out, proxy=network.proxy, environment={} if direct else None)
     files = SafeRedirects(Reconnecting(WaryTransport(way) if network.forbid_link_local else way))
     asked, fetched = (
         Timed(files, kind=kind, on_answer=on_answer) if on_answer else files for kind in ("api", "content")
     )
     calls = Retrying(asked, patience=patience, pauses=pauses, cancel=cancel, on_retry=on_retry)
     return Clients(api=_client(calls, network), data=_client(fetched, network))
-
-
-class BySchemes(httpx.BaseTransport):
-    """Sends https through the transport that `secure` makes, the first time it is needed, and http through `plain`."""
-
-    def __init__(self, *, plain: httpx.BaseTransport, secure: Callable[[], httpx.BaseTransport]) -> None:
-        self._plain = plain
-        self._make = secure
-        self._secure: httpx.BaseTransport | None = None
-        self._lock = threading.Lock()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`. Raises UsageError where this machine's authorities cannot be read."""
-        if request.url.scheme != "https":
-            return self._plain.handle_request(request)
-        return self._https().handle_request(request)
-
-    def _https(self) -> httpx.BaseTransport:
-        with self._lock:
-            if self._secure is None:
-                self._secure = self._make()
-            return self._secure
-
-    def close(self) -> None:
-        """Close both."""
-        self._plain.close()
-        if self._secure is not None:
-            self._secure.close()
 
 
 def tls_context(network: Network) -> ssl.SSLContext:
@@ -180,14 +151,12 @@ def _leaving_by(interface: str) -> dict[str, Any]:
 
 
 def _client(transport: httpx.BaseTransport, network: Network) -> httpx.Client:
-    return httpx.Client(
-        transport=transport,
+    return Sender(
+        transport,
         headers={"Accept-Encoding": "identity", "User-Agent": f"dfly/{VERSION}"},
         # a jar that takes nothing from anybody: a cookie of one hub must never reach another
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         timeout=httpx.Timeout(network.read_timeout, connect=network.connect_timeout, pool=None),
-        follow_redirects=False,
-        trust_env=False,
     )
 
 

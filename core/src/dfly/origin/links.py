@@ -22,22 +22,33 @@ MOST_PLACES = 4096
 
 @attrs.frozen(eq=False)
 class Address:
-    """What `locate` said, and the URL that answered in the end (the same where nothing redirected)."""
+    """What `locate` said, and the URL that answered in the end (the same where nothing redirected).
+
+    `home` is the origin that the request's headers, auth and ETag belong to, `origin` that of the URL.
+    """
 
     request: Request
     url: httpx.URL
+    home: str
+    origin: str = attrs.field(init=False, default=attrs.Factory(lambda self: origin_of(self.url), takes_self=True))
+
+    @classmethod
+    def of(cls, request: Request) -> "Address":
+        """Where `locate` said."""
+        url = httpx.URL(request.url)
+        return cls(request, url, origin_of(url))
 
     @property
     def at_home(self) -> bool:
-        """Whether the URL is of the origin that the request's headers, auth and ETag belong to."""
-        return origin_of(self.url) == origin_of(self.request.url)
+        """Whether the URL is of the origin that may see secrets."""
+        return self.origin == self.home
 
     def redirected(self, url: httpx.URL) -> "Address":
         """The address after redirects to `url`; user-info in the request's URL stays good for its own origin."""
-        moved = Address(self.request, url)
+        moved = Address(self.request, url, self.home)
         if not moved.at_home:
             return moved
-        return Address(self.request, url.copy_with(userinfo=httpx.URL(self.request.url).userinfo))
+        return Address(self.request, url.copy_with(userinfo=httpx.URL(self.request.url).userinfo), self.home)
 
 
 class Place:

@@ -96,7 +96,7 @@ class Ranges:
                 address = place.address(self._places.now())
                 if address is None:
                     request = place.backend.locate(entry)
-                    answer = self._ask(place, entry, wanted, Address(request, httpx.URL(request.url)), fresh=True)
+                    answer = self._ask(place, entry, wanted, Address.of(request), fresh=True)
                     place.remember(answer.address)
                     return answer
         try:
@@ -114,7 +114,7 @@ class Ranges:
         request, url = address.request, address.url
         if request.ranges is False and not wanted.whole:
             raise RangesUnsupported(f"{entry.path}: its origin serves no ranges", url=bare_url(request.url))
-        origin = origin_of(url)
+        origin = address.origin
         paused = self._pauses.remaining(origin)
         if paused > 0:
             raise Paused(f"{origin} asked for a pause", after=paused, url=bare_url(str(url)))
@@ -123,7 +123,7 @@ class Ranges:
         def judge(response: httpx.Response) -> None:
             nonlocal answered_by
             answered_by = response.request.url
-            self._judge(place.backend, entry, request, response, fresh=fresh)
+            self._judge(place.backend, entry, address, response, fresh=fresh)
 
         at_home = address.at_home
         built = self._client.build_request(
@@ -134,15 +134,16 @@ class Ranges:
         )
         with mapped(str(url)):
             response = self._client.send(built, stream=True)
-        return _Answer(response, address if answered_by == url else address.redirected(answered_by))
+        stayed = answered_by is built.url or answered_by == url
+        return _Answer(response, address if stayed else address.redirected(answered_by))
 
     def _judge(
-        self, backend: Backend, entry: Entry, request: Request, response: httpx.Response, *, fresh: bool
+        self, backend: Backend, entry: Entry, address: Address, response: httpx.Response, *, fresh: bool
     ) -> None:
         """Raise what a response of the chain means, before its body is read."""
         status = response.status_code
         origin = origin_of(response.request.url)
-        at_home = origin == origin_of(request.url)
+        at_home = origin == address.home
         if status < 400:
             if at_home:
                 backend.check(entry, response)
@@ -153,7 +154,7 @@ class Ranges:
             self._pauses.pause(origin, asked)
         try:
             if at_home:
-                _judge_at_home(backend, entry, request, response, fresh=fresh)
+                _judge_at_home(backend, entry, address.request, response, fresh=fresh)
             else:
                 _judge_elsewhere(entry, response, fresh=fresh)
         except SourceError as error:
@@ -180,7 +181,7 @@ class Ranges:
         address = answer.address
         expected = _strong(address.request.etag or "") if address.at_home else ""
         if not expected:
-            expected = etag if entry.digests else place.pinned(origin_of(address.url), etag)
+            expected = etag if entry.digests else place.pinned(address.origin, etag)
         if etag != expected:
             url = bare_url(str(address.url))
             raise Changed(

@@ -1,4 +1,4 @@
-"""Reads of a quarter of a megabyte: httpcore asks a socket for 64 KiB at a time, and a fast link spends its time asking."""
+"""Reads of a quarter of a megabyte behind a proxy, where httpcore asks a socket for 64 KiB at a time."""
 
 import ssl
 from collections.abc import Iterable
@@ -7,8 +7,7 @@ from typing import Any
 import httpcore
 import httpx
 
-#: Bytes; beyond this the buffers no longer stay in the CPU's cache.
-WIDTH = 256 << 10
+from dfly.origin.sockets import WIDTH
 
 
 class WideReads(httpcore.NetworkBackend):
