@@ -12,6 +12,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 import attrs
 
@@ -106,7 +107,7 @@ class Arrival:
         """The path that the partial belongs to."""
         return self.targets[0].path
 
-    @property
+    @cached_property
     def directory(self) -> str:
         """The hidden directory for the partial, on the output's file system."""
         return partial_directory(self.place, self.blob, root=self.root)

@@ -2,9 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import BinaryIO
 
 import attrs
@@ -22,8 +20,6 @@ from dfly.origin.throttle import Throttle
 from dfly.output.plan import Target
 from dfly.store.hashing import new_hash
 
-Outcome = tuple[Arrival, BaseException | None]
-
 
 def fetch_directly(
     arrivals: Sequence[Arrival],
@@ -39,18 +35,17 @@ def fetch_directly(
 
     `stop` is the task's own event: it is set here to end the workers early.
     """
-    outcomes: SimpleQueue[Outcome] = SimpleQueue()
     try:
         with Fetcher(concurrency=settings.concurrency, throttle=_throttle(settings), cancel=stop) as fetcher:
-            bringer = _Bringer(fetcher, backend, patience, pauses, emit, stop, outcomes)
+            bringer = _Bringer(fetcher, backend, patience, pauses, emit, stop)
             try:
                 for arrival in arrivals:
                     bringer.bring(arrival)
                 # in one order in all processes, and only when all else is done, so that no two wait for each other
-                for arrival in bringer.settled(len(arrivals)):
+                for arrival in bringer.settled():
                     if not arrival.await_turn(stop):
                         bringer.bring(arrival)
-                        bringer.settled(1)
+                        bringer.settled()
             except BaseException:
                 stop.set()
                 raise
@@ -63,6 +58,40 @@ def _throttle(settings: Fetch) -> Throttle | None:
     return Throttle(settings.limit_rate) if settings.limit_rate else None
 
 
+class _Outcomes:
+    """Arrivals on their way. Wakes who waits for a failure and for the last one: thousands of files need not a thousand wakes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._underway = 0
+        self._failures: list[tuple[Arrival, BaseException]] = []
+
+    def expect(self) -> None:
+        """There is one more."""
+        with self._lock:
+            self._underway += 1
+
+    def come(self, arrival: Arrival, error: BaseException | None) -> None:
+        """This one is there, or failed."""
+        with self._lock:
+            self._underway -= 1
+            if error is not None:
+                self._failures.append((arrival, error))
+            if error is not None or not self._underway:
+                self._news.set()
+
+    def wait(self) -> tuple[bool, list[tuple[Arrival, BaseException]]]:
+        """Whether there is more to come, and what has failed since the last time."""
+        # a signal that comes just before the main thread blocks is handled when it next runs, so it must not block for ever
+        if self._underway:
+            self._news.wait(0.2)
+        with self._lock:
+            self._news.clear()
+            failures, self._failures = self._failures, []
+            return self._underway > 0, failures
+
+
 @attrs.define
 class _Bringer:
     """Turns arrivals into fetcher jobs, and a wrong digest into one more job."""
@@ -73,9 +102,14 @@ class _Bringer:
     pauses: Pauses
     emit: Listener
     stop: threading.Event
-    outcomes: "SimpleQueue[Outcome]"
+    _outcomes: _Outcomes = attrs.field(init=False, factory=_Outcomes)
 
     def bring(self, arrival: Arrival) -> None:
+        """Begin with one; `settled` tells how it ended."""
+        self._outcomes.expect()
+        self._submit(arrival)
+
+    def _submit(self, arrival: Arrival) -> None:
         entry = arrival.entry
         patient = Patient(
             self.backend,
@@ -96,33 +130,28 @@ class _Bringer:
             )
         )
 
-    def settled(self, count: int) -> list[Arrival]:
-        """Wait for `count` outcomes; those that another process is bringing. Raises the first error of another kind."""
+    def settled(self) -> list[Arrival]:
+        """Wait for all that was begun; those that another process is bringing. Raises the first error of another kind."""
         busy: list[Arrival] = []
-        for _ in range(count):
-            arrival, error = self._next()
-            if isinstance(error, InUse):
+        more = True
+        while more:
+            more, failures = self._outcomes.wait()
+            for arrival, error in failures:
+                if not isinstance(error, InUse):
+                    raise error
                 self.emit(Warned(message=f"{error.message}; waiting for it"))
                 busy.append(arrival)
-            elif error is not None:
-                raise error
         return sorted(busy, key=lambda arrival: arrival.entry.path)
-
-    def _next(self) -> Outcome:
-        while True:
-            # a signal that comes just before the main thread blocks is handled when it next runs, so it must not block for ever
-            with suppress(Empty):
-                return self.outcomes.get(timeout=0.2)
 
     def _finished(self, arrival: Arrival, error: BaseException | None) -> None:
         if error is None:
             try:
                 if not arrival.settle():
-                    self.bring(arrival)
+                    self._submit(arrival)
                     return
             except BaseException as failed:  # noqa: BLE001 - it is raised again where the task waits
                 error = failed
-        self.outcomes.put((arrival, error))
+        self._outcomes.come(arrival, error)
 
 
 def stream_to(

@@ -60,7 +60,8 @@ def place(commit: Callable[[str], None], final: str, *, entry: Entry | None = No
     """
     folder = os.path.dirname(final) or "."
     try:
-        os.makedirs(folder, exist_ok=True)
+        if not os.path.isdir(folder):
+            os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OutputError.from_os(error, folder, kept="all bytes have arrived and are kept for the next run") from error
     commit(final)
