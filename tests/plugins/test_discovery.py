@@ -26,6 +26,15 @@ def test_a_scheme_leads_to_its_distributions_class(site):
     assert plugins.backend_for("GOPHER://host/file") is plugins.backend("gopher")
 
 
+def test_what_is_installed_meanwhile_is_found(site):
+    site.install("dfly-plugin-gopher", schemes=("gopher",))
+    assert "gopher" in Plugins().schemes()
+    before = site.path.stat().st_mtime_ns
+    site.install("dfly-plugin-wais", schemes=("wais",))
+    os.utime(site.path, ns=(before + 10**9, before + 10**9))  # not in the tick of the last look
+    assert {"gopher", "wais"} <= set(Plugins().schemes())
+
+
 def test_an_unknown_scheme_names_the_installed_ones_and_what_to_install(site):
     site.install("dfly-plugin-gopher", schemes=("gopher", "gophers"))
     with pytest.raises(UnknownScheme) as caught:

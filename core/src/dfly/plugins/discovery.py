@@ -19,8 +19,7 @@ from dfly.backend import Backend
 from dfly.errors import PluginError, UnknownScheme, UsageError
 from dfly.facade import Facade
 from dfly.plugins import hookspecs
-
-SCHEMES, HOSTS = "dfly", "dfly.hosts"
+from dfly.plugins.installed import HOSTS, SCHEMES, Claim, claims, installed
 
 
 @attrs.frozen(order=True)
@@ -52,25 +51,24 @@ class Plugins:
         facades: Iterable[type[Facade]] = (),
         entry_points: metadata.EntryPoints | None = None,
     ) -> None:
-        found = metadata.entry_points() if entry_points is None else entry_points
+        found = installed() if entry_points is None else claims(entry_points)
         self._hooks = pluggy.PluginManager("dfly")
         self._hooks.add_hookspecs(hookspecs)
         self._lock = threading.RLock()
         self._broken: dict[str, Broken] = {}
-        self._found = self._read_schemes(found.select(group=SCHEMES))
-        self._hosts = {ep.name.lower(): ep.module for ep in found.select(group=HOSTS)}
+        self._found = self._read_schemes(claim for claim in found if claim.group == SCHEMES)
+        self._hosts = {claim.name: claim.module for claim in found if claim.group == HOSTS}
         self._extra = {scheme: backend for backend in extra for scheme in backend.schemes}
         self._by_module: dict[str, dict[str, type[Backend]]] = {}
         self._facades = {facade.prefix: facade for facade in facades}
 
-    def _read_schemes(self, entry_points: Iterable[metadata.EntryPoint]) -> dict[str, Found]:
+    def _read_schemes(self, claimed: Iterable[Claim]) -> dict[str, Found]:
         found: dict[str, Found] = {}
-        for ep in sorted(entry_points, key=lambda ep: (ep.name, ep.dist.name if ep.dist else "")):
-            dist, version = (ep.dist.name, ep.dist.version) if ep.dist else ("unknown", "")
-            scheme = ep.name.lower()
+        for claim in claimed:
+            scheme, dist = claim.name, claim.distribution
             rival = found.get(scheme)
             if rival is None:
-                found[scheme] = Found(scheme, ep.module, dist, version)
+                found[scheme] = Found(scheme, claim.module, dist, claim.version)
             elif rival.distribution != dist:
                 reason = f"{rival.distribution} already serves {scheme}://; uninstall one of the two"
                 self._broken[f"{scheme}\0{dist}"] = Broken(scheme, dist, reason)
