@@ -34,9 +34,8 @@ def hub():
 
 
 def run(command: list[str], hub: FixtureHub, cwd: Path) -> str:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "DFLY_"))}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {**kept, "PATH": path, "HF_ENDPOINT": hub.url, "HF_HOME": str(cwd / "hf-home")}
+    env = {**os.environ, "PATH": path, "HF_ENDPOINT": hub.url, "HF_HOME": str(cwd / "hf-home")}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -65,6 +64,16 @@ def test_the_python_works_as_written(hub, tmp_path):
     assert out.startswith("3 11 {'hub': 11}")
 
 
+def test_what_pip_is_told_to_install_is_there():
+    """That it is enough takes a while to see; tests/deploy/test_release.py installs the same wheels with uv."""
+    venv, install, version = blocks("sh pip")[0].splitlines()
+    assert (venv, version) == ("python3 -m venv env", "env/bin/dfget --version")
+    constraints, *folders = install.removeprefix("env/bin/pip install -c ").split()
+    assert (ROOT / constraints).is_file()
+    assert [(ROOT / folder / "pyproject.toml").is_file() for folder in folders] == [True] * 3
+
+
+@pytest.mark.long
 def test_pip_alone_is_enough(hub, tmp_path):
     (lines,) = blocks("sh pip")
     for name in ("constraints.txt", "core", "plugins"):

@@ -15,7 +15,6 @@ from dfly.plugins import Plugins
 from dfly.testing.swarm import Swarm, small_swarm
 from dfly_hf.testing import FixtureHub
 
-_OTHERS = ("HF_", "HUGGING", "TRANSFORMERS_", "DFLY_", "AWS_", "MODELSCOPE_")
 REPO = "org/model"
 WEIGHTS = random.Random("weights").randbytes(9 << 20)
 FILES = {
@@ -29,23 +28,26 @@ TOKEN = "hub-token-5d1e"
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path) -> None:
-    """An own current directory, and nobody's tokens, endpoints and proxies."""
-    for name in list(os.environ):
-        if name.startswith(_OTHERS) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    monkeypatch.chdir(tmp_path)
+def here(here):
+    """Each test of this folder has one."""
+    return here
 
 
-@pytest.fixture
-def hub(monkeypatch):
-    """A hub with one model, where every seed peer looks for it."""
+@contextlib.contextmanager
+def filled():
+    """A hub with one model, and some of what a hub has besides."""
     with FixtureHub() as running:
         running.token(TOKEN, grants=["org/private"])
         running.repo(REPO, FILES)
         running.repo("org/private", FILES, private=True)
         running.repo("org/other", FILES, kind="datasets")
+        yield running
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """One of one's own, where every seed peer looks for the model."""
+    with filled() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running
 

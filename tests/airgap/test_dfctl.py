@@ -65,7 +65,7 @@ def test_what_was_private_is_for_everybody_whom_the_operator_serves(carried, clo
     assert hub.calls() == []
 
 
-def test_an_archive_goes_through_a_pipe(carried, closed, seed_peer, shell, tmp_path):
+def test_an_archive_goes_through_a_pipe(carried, closed, seed_peer, shell, here):
     beside = seed_peer("beside")
     archive = carried(MODEL, seed=beside)
     swarm = closed()
@@ -75,7 +75,7 @@ def test_an_archive_goes_through_a_pipe(carried, closed, seed_peer, shell, tmp_p
     done = shell(line)
     assert done.returncode == 0, done.stderr
     assert b"imported 4 blobs, 10.1 MB" in done.stdout
-    assert (tmp_path / "piped.tar").read_bytes() == archive.read_bytes()
+    assert (here / "piped.tar").read_bytes() == archive.read_bytes()
     node = swarm.node(MODEL, joining=ALONE)
     node.done()
     assert tree(node.output) == FILES

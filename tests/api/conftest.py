@@ -1,7 +1,6 @@
 """An own folder and environment, the fixture hub, a hub in memory, and seed peers on loopback."""
 
 import contextlib
-import os
 
 import pytest
 
@@ -10,21 +9,13 @@ from dfly.testing.memory import memory_backend
 from dfly.testing.swarm import small_swarm
 from dfly_hf.testing import FixtureHub
 
-_OTHERS = ("HF_", "HUGGING", "TRANSFORMERS_", "DFLY_", "AWS_", "MODELSCOPE_")
 TINY = {"config.json": b"{}", "model.bin": b"0123456789abcdefthe end."}
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path):
-    """An own current directory, and nobody's tokens, endpoints and proxies."""
-    for name in list(os.environ):
-        if name.startswith(_OTHERS) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    place = tmp_path / "here"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    return place
+def here(here):
+    """Each test of this folder has one."""
+    return here
 
 
 @pytest.fixture

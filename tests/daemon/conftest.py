@@ -1,7 +1,6 @@
 """A node daemon in this process over a hub in memory, and dfget's engine borrowing from it."""
 
 import contextlib
-import os
 import random
 from pathlib import Path
 
@@ -38,14 +37,9 @@ FILES = {
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path) -> Path:
-    for name in list(os.environ):
-        if name.startswith(("HF_", "DFLY_", "XDG_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    place = tmp_path / "here"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    return place
+def here(here: Path) -> Path:
+    """Each test of this folder has one."""
+    return here
 
 
 class Counting:

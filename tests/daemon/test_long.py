@@ -13,7 +13,7 @@ from dfly.daemon.client import Daemon
 from dfly.layout import GIB, Layout
 from dfly.store.meta import Meta, write_meta
 from tests.daemon.conftest import MIB, some_bytes
-from tests.daemon.test_process import Node, dfget, hub  # noqa: F401
+from tests.daemon.test_process import Node, hub  # noqa: F401
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -59,7 +59,7 @@ def test_two_hundred_large_blobs_and_a_thousand_tasks_leave_memory_flat(hub, tmp
         node.end()
 
 
-def test_ten_gigabytes_are_linked_at_once(hub, tmp_path, here):  # noqa: F811
+def test_ten_gigabytes_are_linked_at_once(hub, tmp_path, here, dfget):  # noqa: F811
     """The same command with and without anything to do: the difference is what the files cost."""
     content = some_bytes(1000, 1)
     hub.repo("o/r", {"tiny.bin": content, "model.bin": some_bytes(2 * MIB, 2)})
@@ -68,7 +68,7 @@ def test_ten_gigabytes_are_linked_at_once(hub, tmp_path, here):  # noqa: F811
     node.start()
     try:
         env = {"DFLY_SOCKET": str(node.socket)}
-        assert dfget("hf://o/r", "-r", "-q", "-O", "first", **env).returncode == 0
+        assert dfget.installed("hf://o/r", "-r", "-q", "-O", "first", **env).code == 0
         # the same blob, as it would be after ten gigabytes of it had come: the listing goes on naming it
         (blob,) = (p for p in (tmp_path / "node/data/blobs").rglob("data") if p.stat().st_size == 2 * MIB)
         os.chmod(blob, 0o600)
@@ -80,8 +80,8 @@ def test_ten_gigabytes_are_linked_at_once(hub, tmp_path, here):  # noqa: F811
             blob=blob.parent.name, size=10 * GIB, sha256=digest, boot=boot_id(), mtime_ns=blob.stat().st_mtime_ns
         )
         write_meta(str(blob.parent / "meta"), meta)
-        idle = min(timed("hf://o/r/tiny.bin", "-q", "-O", f"tiny{n}", **env) for n in range(3))
-        linked = min(timed("hf://o/r", "-r", "-q", "-O", f"out{n}", "--link", "hard", **env) for n in range(3))
+        idle = min(timed(dfget, "hf://o/r/tiny.bin", "-q", "-O", f"tiny{n}", **env) for n in range(3))
+        linked = min(timed(dfget, "hf://o/r", "-r", "-q", "-O", f"out{n}", "--link", "hard", **env) for n in range(3))
         print(f"one small file {idle:.2f} s, ten gigabytes {linked:.2f} s")
         assert (here / "out0/model.bin").stat().st_size == 10 * GIB
         assert linked < idle + 0.5
@@ -89,8 +89,8 @@ def test_ten_gigabytes_are_linked_at_once(hub, tmp_path, here):  # noqa: F811
         node.end()
 
 
-def timed(*argv, **env) -> float:
+def timed(dfget, *argv, **env) -> float:
     began = time.monotonic()
-    done = dfget(*argv, **env)
-    assert done.returncode == 0, done.stderr
+    done = dfget.installed(*argv, **env)
+    assert done.code == 0, done.err
     return time.monotonic() - began

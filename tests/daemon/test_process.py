@@ -1,4 +1,4 @@
-"""The installed commands: dfdaemon as a node and dfget beside it, each as a process of its own."""
+"""The installed dfdaemon as a node, and dfget and dfctl beside it, as processes of their own where it matters."""
 
 import contextlib
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dfly.testing.commands import Outcome, run_here
 from dfly_hf.testing import FixtureHub
 from tests.daemon.conftest import MIB, some_bytes, tree
 
@@ -66,14 +67,19 @@ def node(tmp_path, hub):
     running.end()
 
 
-def dfget(*argv, **env) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [BIN / "dfget", *map(str, argv)], env={**os.environ, **env}, capture_output=True, text=True, timeout=60
-    )
+@pytest.fixture
+def dfctl(monkeypatch, capfd, node):
+    """Run it in this process."""
+    monkeypatch.setenv("DFLY_SOCKET", str(node.socket))
+
+    def call(*argv) -> Outcome:
+        return run_here("dfctl", *argv, captured=capfd)
+
+    return call
 
 
 def events(done) -> dict[str, dict]:
-    return {event["event"]: event for event in map(json.loads, done.stdout.splitlines())}
+    return {event["event"]: event for event in done.events}
 
 
 def numbered(text: str) -> str:
@@ -81,11 +87,11 @@ def numbered(text: str) -> str:
     return re.sub(r"fixture-\d+", "fixture", text)
 
 
-def test_dfget_finds_the_daemon_and_does_what_it_does_without(node, hub, here):
+def test_dfget_finds_the_daemon_and_does_what_it_does_without(node, hub, here, dfget):
     assert node.said == f"dfdaemon: node at {node.socket}\n"
     env = {"DFLY_SOCKET": str(node.socket)}
-    first = dfget("hf://o/r", "-r", "-O", "out", "--json", **env)
-    assert first.returncode == 0, first.stderr
+    first = dfget.installed("hf://o/r", "-r", "-O", "out", "--json", **env)
+    assert first.code == 0, first.err
     sent = hub.records.bytes_sent()
     second = dfget("hf://o/r", "-r", "-O", "again", "--json", **env)
     alone = dfget("hf://o/r", "-r", "-O", "alone", "--json", "--no-daemon", **env)
@@ -99,8 +105,8 @@ def test_dfget_finds_the_daemon_and_does_what_it_does_without(node, hub, here):
     assert one["task.finished"] == other["task.finished"]
     assert one.keys() == other.keys()
     missing = dfget("hf://o/nothing", "-r", "-O", "x", **env), dfget("hf://o/nothing", "-r", "-O", "x", "--no-daemon")
-    assert missing[0].returncode == missing[1].returncode == 4
-    assert numbered(missing[0].stderr) == numbered(missing[1].stderr)
+    assert missing[0].code == missing[1].code == 4
+    assert numbered(missing[0].err) == numbered(missing[1].err)
     assert node.end() == 0
     tasks = [line for line in node.lines() if line["event"] == "peer task"]
     assert [(line["files"], line["hub"], line["cache"], line["outcome"]) for line in tasks] == [
@@ -111,36 +117,32 @@ def test_dfget_finds_the_daemon_and_does_what_it_does_without(node, hub, here):
     assert {"bytes", "seconds", "seed_peer", "peer", "uid"} <= tasks[0].keys()
 
 
-def test_dfctl_verifies_and_pins_what_is_kept(node, hub, here):
-    def dfctl(*argv):
-        env = {**os.environ, "DFLY_SOCKET": str(node.socket)}
-        return subprocess.run([BIN / "dfctl", *argv], env=env, capture_output=True, text=True, timeout=60)
-
+def test_dfctl_verifies_and_pins_what_is_kept(node, hub, here, dfget, dfctl):
     dfget("hf://o/r", "-r", "-O", "out", DFLY_SOCKET=str(node.socket))
-    assert dfctl("verify").stdout == "4 blobs right, 0 mended, 0 lost\n"
+    assert dfctl("verify").out == "4 blobs right, 0 mended, 0 lost\n"
     (blob,) = (p for p in (node.folder / "data/blobs").rglob("data") if p.stat().st_size == 9 * MIB)
     blob.unlink()
-    found = json.loads(dfctl("verify", "--json").stdout)
+    found = json.loads(dfctl("verify", "--json").out)
     assert (found["right"], len(found["mended"]), found["lost"]) == (3, 1, [])
     assert blob.read_bytes() == FILES["model.bin"]
     pinned = dfctl("pin", "hf://o/r")
-    assert pinned.stdout.startswith("pinned: hf://o/r@")
-    assert dfctl("unpin", "hf://o/r").returncode == 0
-    assert dfctl("pin", "hf://o/other").returncode == 4
+    assert pinned.out.startswith("pinned: hf://o/r@")
+    assert dfctl("unpin", "hf://o/r").code == 0
+    assert dfctl("pin", "hf://o/other").code == 4
     node.end()
     gone = dfctl("verify")
-    assert (gone.returncode, "is dfdaemon running" in gone.stderr) == (2, True)
+    assert (gone.code, "is dfdaemon running" in gone.err) == (2, True)
 
 
-def test_no_token_is_ever_logged(node, hub, here):
+def test_no_token_is_ever_logged(node, hub, here, dfget):
     done = dfget("hf://o/r", "-r", "-O", "out", DFLY_SOCKET=str(node.socket), HF_TOKEN="hf_topsecret")
-    assert done.returncode in (0, 5)
+    assert done.code in (0, 5)
     node.end()
     assert "topsecret" not in node.log.read_text()
     assert "topsecret" not in "".join(p.read_text() for p in (node.folder / "data/snapshots").iterdir())
 
 
-def test_a_daemon_killed_in_the_middle_costs_no_file(node, hub, here):
+def test_a_daemon_killed_in_the_middle_costs_no_file(node, hub, here, dfget):
     big = some_bytes(30 * MIB, 8)
     hub.repo("o/big", {"model.bin": big})
     hub.limit_rate(40 * MIB)
@@ -166,25 +168,25 @@ def test_a_daemon_killed_in_the_middle_costs_no_file(node, hub, here):
     assert events(done)["task.finished"]["sources"]["hub"] < len(big)
 
 
-def test_where_there_is_no_daemon_it_says_so_and_goes_on(hub, here, tmp_path):
+def test_where_there_is_no_daemon_it_says_so_and_goes_on(hub, here, tmp_path, dfget):
     done = dfget("hf://o/r", "-r", "-O", "out", DFLY_SOCKET=str(tmp_path / "nothing.sock"))
-    assert done.returncode == 0
-    assert "no daemon that this user can trust" in done.stderr
+    assert done.code == 0
+    assert "no daemon that this user can trust" in done.err
     assert tree(here / "out") == FILES
 
 
-def test_a_file_system_without_room_is_a_clear_error_and_the_daemon_goes_on(hub, here, tmp_path):
+def test_a_file_system_without_room_is_a_clear_error_and_the_daemon_goes_on(hub, here, tmp_path, dfget):
     disk = tmp_path / "node/data"
     disk.mkdir(parents=True, mode=0o700)
     with mounted(disk, "size=16m"):
         node = Node(tmp_path / "node").start()
         try:
             env = {"DFLY_SOCKET": str(node.socket)}
-            assert dfget("hf://o/r", "-r", "-O", "out", **env).returncode == 0
+            assert dfget("hf://o/r", "-r", "-O", "out", **env).code == 0
             hub.repo("o/big", {"model.bin": some_bytes(30 * MIB, 8)})
             full = dfget("hf://o/big", "-r", "-O", "big", **env)
-            assert full.returncode == 11
-            assert "the disk is full" in full.stderr
+            assert full.code == 11
+            assert "the disk is full" in full.err
             assert not list(Path("big").rglob("model.bin"))
             again = dfget("hf://o/r", "-r", "-O", "again", "--json", **env)
             assert events(again)["task.finished"]["sources"].keys() == {"cache"}
@@ -192,14 +194,14 @@ def test_a_file_system_without_room_is_a_clear_error_and_the_daemon_goes_on(hub,
             node.end()
 
 
-def test_a_disk_that_fills_up_in_the_middle_leaves_the_cache_whole(hub, here, tmp_path):
+def test_a_disk_that_fills_up_in_the_middle_leaves_the_cache_whole(hub, here, tmp_path, dfget):
     disk = tmp_path / "node/data"
     disk.mkdir(parents=True, mode=0o700)
     with mounted(disk, "size=24m"):
         node = Node(tmp_path / "node").start()
         try:
             env = {"DFLY_SOCKET": str(node.socket)}
-            assert dfget("hf://o/r/vocab.txt", "-O", "vocab", **env).returncode == 0
+            assert dfget("hf://o/r/vocab.txt", "-O", "vocab", **env).code == 0
             (disk / "someone-elses").write_bytes(bytes(4 * MIB))
             hub.repo("o/big", {"model.bin": some_bytes(18 * MIB, 8)})
             hub.limit_rate(30 * MIB)
@@ -221,7 +223,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_the_cache_whole(hub, here, tm
             assert events(again)["task.finished"]["sources"].keys() == {"cache"}
             (disk / "someone-elses").unlink()
             hub.limit_rate(None)
-            assert dfget("hf://o/big", "-r", "-O", "big", **env).returncode == 0
+            assert dfget("hf://o/big", "-r", "-O", "big", **env).code == 0
         finally:
             node.end()
 
@@ -255,7 +257,7 @@ def mounted(folder: Path, options: str):
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_killed_twenty_times_under_load_nothing_is_lost(node, hub, here):
+def test_killed_twenty_times_under_load_nothing_is_lost(node, hub, here, dfget):
     """At random moments, with tasks under way: no corrupt blob, no left-over, the quota kept, all tasks done."""
     import hashlib
     import random
@@ -295,7 +297,7 @@ def test_killed_twenty_times_under_load_nothing_is_lost(node, hub, here):
 
         shutil.rmtree(here / f"out{round_number}")
     for name in repos:
-        assert dfget(f"hf://{name}", "-r", "-q", "-O", f"last/{name[2:]}", DFLY_SOCKET=str(node.socket)).returncode == 0
+        assert dfget(f"hf://{name}", "-r", "-q", "-O", f"last/{name[2:]}", DFLY_SOCKET=str(node.socket)).code == 0
     node.end()
     data = node.folder / "data"
     wanted = {hashlib.sha256(content).hexdigest() for files in repos.values() for content in files.values()}

@@ -134,9 +134,7 @@ class Lived:
 def lived(tmp_path_factory) -> Lived:
     folder = tmp_path_factory.mktemp("systemd")
     units = ROOT / "deploy/systemd"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("DFLY_", "HF_"))}
-    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "environ", clean)
+    with contextlib.ExitStack() as stack:
         hub = stack.enter_context(FixtureHub())
         hub.repo("o/r", FILES)
         seed = Unit(units / "dfdaemon-seed.service", folder / "s", DFLY_LISTEN="127.0.0.1:0", HF_ENDPOINT=hub.url)
@@ -146,7 +144,7 @@ def lived(tmp_path_factory) -> Lived:
         node = Unit(units / "dfdaemon.service", folder / "n", DFLY_SEED_PEERS=url, HF_ENDPOINT=hub.url)
         stack.callback(node.kill)
         heard["node"] = [node.hear(b"READY=1"), node.hear(b"WATCHDOG=1")]
-        env = {**clean, "HF_ENDPOINT": hub.url, "DFLY_SOCKET": str(folder / "n/run/dfly/dfly.sock")}
+        env = {**os.environ, "HF_ENDPOINT": hub.url, "DFLY_SOCKET": str(folder / "n/run/dfly/dfly.sock")}
         command = [BIN / "dfget", "hf://o/r", "-r", "-q", "-O", folder / "model"]
         done = subprocess.run(command, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -165,7 +165,7 @@ def test_the_json_stream_is_one_object_a_line_even_for_odd_names(hub, dfget):
 def test_dfctl_plugins_shows_what_is_installed(dfget):
     import subprocess
 
-    from tests.dfget.conftest import COMMAND
+    from tests.commands import COMMAND
 
     done = subprocess.run([COMMAND.replace("dfget", "dfctl"), "plugins", "--json"], capture_output=True, check=True)
     found = {plugin["scheme"]: plugin for plugin in json.loads(done.stdout)["plugins"]}

@@ -38,7 +38,7 @@ def test_a_token_is_used_and_shown_nowhere(private, dfget, here, tmp_path, how):
     else:
         Path(tmp_path / "hf-home").mkdir()
         Path(tmp_path / "hf-home" / "token").write_text(TOKEN + "\n")
-    done = dfget(*argv, **env)
+    done = dfget.installed(*argv, **env)
     assert done.code == 0, done.err
     assert tree(here / "out") == FILES
     assert all(call.authorized for call in private.calls("api", "resolve"))
@@ -105,7 +105,7 @@ def test_no_child_process_is_started_that_could_see_a_token(private, dfget, tmp_
         "        print(event, args, file=log, flush=True)\n"
         "sys.addaudithook(hook)\n"
     )
-    done = dfget("hf://o/private", *LOUD, HF_TOKEN=TOKEN, PYTHONPATH=str(spy))
+    done = dfget.installed("hf://o/private", *LOUD, HF_TOKEN=TOKEN, PYTHONPATH=str(spy))
     assert done.code == 0, done.err
     assert log.read_text() == ""
     seen = subprocess.run(

@@ -26,14 +26,6 @@ def content(size, salt=0):
     return random.Random(f"{size} {salt}").randbytes(size)
 
 
-@pytest.fixture(autouse=True)
-def _nobodys_machine(monkeypatch, tmp_path):
-    for name in list(os.environ):
-        if name.startswith(("HF_", "HUGGING", "DFLY_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-
-
 @pytest.fixture
 def hub(monkeypatch):
     with FixtureHub() as running:

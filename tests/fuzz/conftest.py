@@ -36,9 +36,6 @@ def _stays_here():
     patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
     patch.setattr(socket, "getaddrinfo", getaddrinfo)
     patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        patch.delenv(name, raising=False)
-        patch.delenv(name.upper(), raising=False)
     yield
     patch.undo()
 

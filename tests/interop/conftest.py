@@ -1,7 +1,6 @@
 """A seed peer, node daemons that hold what it has, .torrent files from dfctl, and the clients that take them."""
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -31,13 +30,6 @@ FILES = {
     "tokenizer.json": b"[1]",
     "empty": b"",
 }
-
-
-@pytest.fixture(autouse=True)
-def nobodys_settings(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith(("HF_", "DFLY_", "XDG_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 def announce(torrent, *, at=None, port=6881, event="", left=1, **more):
@@ -82,7 +74,7 @@ class Site:
             data_dir=str(self.folder / name),
             socket=str(self.folder / f"{name}.run" / "dfly.sock"),
             patience=QUICK,
-            joining=Joining(seed_peers=(self.url,), interface="127.0.0.1", **joining),
+            joining=Joining(seed_peers=(self.url,), interface=httpx.URL(self.url).host, **joining),
         )
         running = self.stack.enter_context(contextlib.ExitStack())
         where = running.enter_context(NodeDaemon(config, plugins=self.plugins).running())

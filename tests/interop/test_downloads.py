@@ -8,30 +8,41 @@ import contextlib
 import httpx
 import pytest
 
+from dfly.backend import Secret
 from dfly.testing.swarm import Swarm
 from dfly.wire import Ask, Report, Resolved
 from tests.interop.clients import LONG_ENOUGH, aria2c, libtorrent, transmission
 from tests.interop.conftest import FILES
 
-CLIENTS = pytest.mark.parametrize("client", [aria2c, libtorrent, transmission], ids=lambda client: client.__name__)
 MODEL = FILES["model.bin"]
 
 
-@CLIENTS
-def test_from_nodes_alone_where_the_torrent_names_no_web_seed(site, client, tmp_path):
-    here = site()
+def from_nodes_alone(here, client, folder):
     here.node()
     torrent = here.torrents("--no-web-seed")["model.bin"]
     here.await_nodes(torrent)
     before = here.egress()
-    client(torrent, tmp_path / "down")
-    assert (tmp_path / "down/model.bin").read_bytes() == MODEL
+    client(torrent, folder)
+    assert (folder / "model.bin").read_bytes() == MODEL
     after = here.egress()
     assert after.get("files", 0) == 0
     assert after["web seed"] == before["web seed"]
 
 
-@CLIENTS
+@pytest.mark.parametrize("client", [aria2c, libtorrent], ids=lambda client: client.__name__)
+def test_from_nodes_alone_where_the_torrent_names_no_web_seed(site, client, tmp_path):
+    from_nodes_alone(site(), client, tmp_path / "down")
+
+
+@pytest.mark.netns
+def test_from_nodes_alone_with_a_client_that_dials_no_loopback_address(site, elsewhere, tmp_path, monkeypatch):
+    monkeypatch.setenv("DFLY_OPERATOR_TOKEN", "of operators")
+    monkeypatch.setenv("DFLY_INSECURE", "1")
+    settings = {"listen": (elsewhere.address, 0), "operator_token": Secret("of operators")}
+    elsewhere(lambda: from_nodes_alone(site(**settings), transmission, tmp_path / "down"))
+
+
+@pytest.mark.parametrize("client", [aria2c, libtorrent, transmission], ids=lambda client: client.__name__)
 def test_from_the_seed_peer_alone_where_no_node_is_there(site, client, tmp_path):
     here = site()
     here.node()()

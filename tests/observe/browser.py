@@ -17,6 +17,7 @@ from pathlib import Path
 
 import aiohttp
 
+GIVEN = os.environ.get("DFLY_CHROMIUM")
 PLACE = Path.home() / ".cache" / "dfly-tests" / "chromium"
 PACKAGE = "@sparticuz/chromium@147"
 FLAGS = (
@@ -38,8 +39,8 @@ for (const name of fs.readdirSync('package/bin').filter((name) => name.endsWith(
 
 def chromium() -> str | None:
     """The binary, None where there is none."""
-    if given := os.environ.get("DFLY_CHROMIUM"):
-        return given
+    if GIVEN:
+        return GIVEN
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome-headless-shell"):
         if found := shutil.which(name):
             return found

@@ -1,7 +1,6 @@
 """A real seed peer with real nodes, over an origin in memory that a test can hold."""
 
 import contextlib
-import os
 
 import httpx
 import pytest
@@ -10,16 +9,11 @@ from dfly.plugins import Plugins
 from dfly.testing.swarm import Swarm, small_swarm
 from tests.swarm_e2e.origin import Origin
 
-OTHERS = ("HF_", "OTEL_", "DFLY_", "AWS_", "MODELSCOPE_", "XDG_", "TRACEPARENT")
-
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path) -> None:
-    """An own current directory, and nobody's tokens, endpoints, proxies and traces."""
-    for name in list(os.environ):
-        if name.startswith(OTHERS) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+def here(here):
+    """Each test of this folder has one."""
+    return here
 
 
 @pytest.fixture

@@ -26,9 +26,9 @@ def answered(readiness):
     return answer.status, json.loads(answer.body)
 
 
-def test_a_process_that_works_says_so(tmp_path):
-    assert answered(serving(directory=str(tmp_path))) == (200, {"ready": True})
-    assert os.listdir(tmp_path) == []
+def test_a_process_that_works_says_so(here):
+    assert answered(serving(directory=str(here))) == (200, {"ready": True})
+    assert os.listdir(here) == []
 
 
 @pytest.mark.parametrize("state", ["starting", "stopping"])
@@ -54,14 +54,14 @@ def test_it_is_not_ready_while_the_disk_takes_nothing(tmp_path, number, why):
     assert failed(serving(directory=str(tmp_path), tries=refuses)) == {"data directory": f"it cannot be written: {why}"}
 
 
-def test_a_disk_that_fills_up_leaves_no_trial_behind(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_no_trial_behind(here, monkeypatch):
     def full(fd, data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space left"):
-        try_to_write(str(tmp_path))
-    assert os.listdir(tmp_path) == []
+        try_to_write(str(here))
+    assert os.listdir(here) == []
 
 
 def test_what_a_killed_process_left_of_a_trial_does_no_harm(tmp_path):

@@ -113,13 +113,6 @@ def secure() -> Iterator[FaultyOrigin]:
         yield origin
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture
 def entry_of() -> Callable[..., Entry]:
     """An entry for a web address: `entry_of(url, content)`."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,18 +39,13 @@ FIRST = "deep/copy.bin"
 
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path) -> Path:
-    for name in list(os.environ):
-        if name.startswith(("HF_", "DFLY_", "XDG_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+def here(here, monkeypatch) -> Path:
+    """Each test of this folder has one, and nodes that ask for news soon."""
     monkeypatch.setattr("dfly.daemon.standing_by.AGAIN", 0.05)
     monkeypatch.setattr("dfly.daemon.standing_by.NEWS", 0.1)
     # what runs here besides dfctl would log on its standard output
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    place = tmp_path / "here"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    return place
+    return here
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from dfly.config import Joining, Network, Patience
 from dfly.node.fetch import fetch
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from dfly.testing import netns
 from dfly.testing.memory import memory_backend
 from dfly.wire import Ask, Resolved
 
@@ -149,25 +148,3 @@ def authority(tmp_path_factory) -> Authority:
     ca.cert_pem.write_to_path(folder / "ca.pem")
     ca.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     return Authority(str(folder / "ca.pem"), str(folder / "server.pem"))
-
-
-@pytest.fixture
-def elsewhere() -> Iterator:
-    """A network namespace whose own address is not a loopback one: `elsewhere(function)` runs there."""
-    name = netns.new_prefix() + "security"
-    netns.batch("ip", [f"netns add {name}"])
-    try:
-        netns.batch("ip", ["link set dev lo up", f"address add {ADDRESS}/32 dev lo"], netns=name)
-        yield lambda function: netns.call(name, function)
-    finally:
-        netns.remove([name])
-
-
-ADDRESS = "10.66.0.1"
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)

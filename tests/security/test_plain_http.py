@@ -4,7 +4,7 @@ import socket
 
 import httpx
 import pytest
-from tests.security.conftest import ADDRESS, CANARY, FILES
+from tests.security.conftest import CANARY, FILES
 
 from dfly.backend import Secret, option_fields
 from dfly.config import Network
@@ -65,7 +65,7 @@ def test_what_is_secret_is_the_plugins_own_word_not_a_guess_at_names():
 
 @pytest.mark.netns
 def test_a_seed_peer_takes_no_hub_token_in_plain_text_from_another_machine(elsewhere, seed):
-    peer = elsewhere(lambda: seed(listen=(ADDRESS, 0), token=CANARY))
+    peer = elsewhere(lambda: seed(listen=(elsewhere.address, 0), token=CANARY))
     answer = elsewhere(lambda: peer.ask(headers={"X-Dfly-Option-memory-token": CANARY}))
     assert (answer.status_code, answer.json()["error"]) == (403, "AccessDenied")
     assert "plain HTTP" in answer.json()["message"]
@@ -74,7 +74,7 @@ def test_a_seed_peer_takes_no_hub_token_in_plain_text_from_another_machine(elsew
 
 @pytest.mark.netns
 def test_a_forwarded_header_does_not_make_a_connection_private(elsewhere, seed):
-    peer = elsewhere(lambda: seed(listen=(ADDRESS, 0), token=CANARY))
+    peer = elsewhere(lambda: seed(listen=(elsewhere.address, 0), token=CANARY))
     forged = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1;proto=https"}
     answer = elsewhere(lambda: peer.ask(headers={"X-Dfly-Option-memory-token": CANARY, **forged}))
     assert answer.status_code == 403
@@ -82,7 +82,7 @@ def test_a_forwarded_header_does_not_make_a_connection_private(elsewhere, seed):
 
 @pytest.mark.netns
 def test_insecure_is_what_makes_a_seed_peer_take_it(elsewhere, seed):
-    peer = elsewhere(lambda: seed(listen=(ADDRESS, 0), token=CANARY, insecure=True))
+    peer = elsewhere(lambda: seed(listen=(elsewhere.address, 0), token=CANARY, insecure=True))
     answer = elsewhere(lambda: peer.ask(headers={"X-Dfly-Option-memory-token": CANARY}))
     assert answer.status_code == 200
 

@@ -17,12 +17,6 @@ from dfly_hf.testing import FixtureHub
 HUB_TOKEN, CLUSTER_TOKEN = f"hf_{CANARY}-of-the-hub", f"{CANARY}-of-the-cluster"
 FILES = {"model.bin": os.urandom(2_000_000), "config.json": b"{}", "tokenizer.json": b"[1]"}
 BIN = Path(sys.executable).parent
-_OTHERS = ("HF_", "HUGGING", "TRANSFORMERS_", "DFLY_", "AWS_")
-
-
-def clean(tmp_path, **env):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(_OTHERS) and not k.lower().endswith("_proxy")}
-    return kept | {"HF_HOME": str(tmp_path / "hf-home"), **env}
 
 
 @pytest.fixture
@@ -33,7 +27,7 @@ def run(tmp_path):
     with FixtureHub() as hub, contextlib.ExitStack() as stack:
         hub.repo("o/private", FILES, private=True)
         hub.token(HUB_TOKEN, grants=["o/private"])
-        env = clean(tmp_path, HF_ENDPOINT=hub.url, DFLY_CLUSTER_TOKEN=CLUSTER_TOKEN)
+        env = os.environ | {"HF_ENDPOINT": hub.url, "DFLY_CLUSTER_TOKEN": CLUSTER_TOKEN}
         daemon = [BIN / "dfdaemon", "--seed-peer", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data"]
         seed = stack.enter_context(_process([*daemon, "--log-level", "debug"], env))
         url = seed.stdout.readline().split()[-1]

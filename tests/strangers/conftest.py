@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import random
 from importlib.metadata import EntryPoints
 from pathlib import Path
@@ -75,10 +74,7 @@ class Fetching:
 
 
 @pytest.fixture
-def fetch(tmp_path, caplog, capfd, monkeypatch):
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
+def fetch(tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     return Fetching(tmp_path, caplog, capfd)
 

@@ -11,17 +11,11 @@ from dfly_hf.testing import FixtureHub
 
 from .origin import Origin
 
-_OTHERS = ("HF_", "HUGGING", "TRANSFORMERS_", "DFLY_", "AWS_", "MODELSCOPE_")
-
 
 @pytest.fixture(autouse=True)
-def here(monkeypatch, tmp_path) -> None:
-    """An own current directory, and nobody's tokens, endpoints and proxies."""
-    for name in list(os.environ):
-        if name.startswith(_OTHERS) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
-    monkeypatch.chdir(tmp_path)
+def here(here):
+    """Each test of this folder has one."""
+    return here
 
 
 @pytest.fixture

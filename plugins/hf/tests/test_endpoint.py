@@ -27,8 +27,14 @@ FILES = {
 Call = Callable[[str, Path], Any]
 
 
-@pytest.fixture
-def filled(hub: FixtureHub) -> FixtureHub:
+@pytest.fixture(scope="module")
+def filled() -> Iterator[FixtureHub]:
+    with FixtureHub() as hub:
+        fill(hub)
+        yield hub
+
+
+def fill(hub: FixtureHub) -> None:
     repo = hub.repo("owner/name", {"config.json": b"{}", "gone": b"1"})
     first = repo.refs["refs/heads/main"]
     repo.commit(FILES, title="Second")
@@ -49,7 +55,6 @@ def filled(hub: FixtureHub) -> FixtureHub:
     )
     hub.token("hf_x", name="reader", grants=["owner/private", "owner/gated"])
     hub.token("hf_y", name="other")
-    return hub
 
 
 @pytest.fixture(params=["alone", "swarm"])

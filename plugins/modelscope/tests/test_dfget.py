@@ -1,14 +1,16 @@
-"""What a user types: `dfget` as a process, without a seed peer, from the hub to the files."""
+"""What a user types: `dfget` without a seed peer, from the hub to the files."""
 
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from dfly.testing.commands import Outcome, run_here
 from dfly_modelscope.testing import FixtureHub
 
 WEIGHTS = os.urandom(3 << 20)
@@ -19,17 +21,14 @@ FILES = {
     "figures/a b+c.txt": b"odd",
     "empty": b"",
 }
-Dfget = Callable[..., subprocess.CompletedProcess[str]]
+Dfget = Callable[..., Outcome]
 
 
 @pytest.fixture
-def dfget(hub: FixtureHub, tmp_path: Path) -> Dfget:
-    def run(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).parent / "dfget"), *argv]
-        everything = {**os.environ, "MODELSCOPE_ENDPOINT": hub.url, **env}
-        return subprocess.run(command, cwd=tmp_path, env=everything, capture_output=True, text=True, timeout=60)
-
-    return run
+def dfget(hub: FixtureHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Dfget:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.url)
+    return partial(run_here, "dfget", captured=capfd)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -39,13 +38,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_a_whole_model(hub: FixtureHub, dfget: Dfget, tmp_path: Path) -> None:
     hub.repo("deepseek-ai/DeepSeek-R1", FILES)
     ran = dfget("modelscope://deepseek-ai/DeepSeek-R1", "-O", "models/DeepSeek-R1/", "-r")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.code == 0, ran.err
     assert files_of(tmp_path / "models") == {f"DeepSeek-R1/{name}": data for name, data in FILES.items()}
     assert hub.records.bytes_sent() == sum(map(len, FILES.values()))
     assert hub.records.leaks() == []
     hub.records.clear()
     again = dfget("modelscope://deepseek-ai/DeepSeek-R1", "-O", "models/DeepSeek-R1/", "-r")
-    assert again.returncode == 0, again.stderr
+    assert again.code == 0, again.err
     assert [call.kind for call in hub.calls()] == ["files"]
 
 
@@ -55,18 +54,18 @@ def test_a_file_of_a_private_model_with_a_token(hub: FixtureHub, dfget: Dfget, t
     for argv, env in ((["--ms-token=t"], {}), ([], {"MODELSCOPE_API_TOKEN": "t"})):
         (tmp_path / "config.json").unlink(missing_ok=True)
         ran = dfget("modelscope://deepseek-ai/DeepSeek-R1/config.json", "-O", "config.json", *argv, **env)
-        assert ran.returncode == 0, ran.stderr
+        assert ran.code == 0, ran.err
         assert (tmp_path / "config.json").read_bytes() == FILES["config.json"]
     denied = dfget("modelscope://deepseek-ai/DeepSeek-R1/config.json", "-O", "other.json")
-    assert denied.returncode == 5
-    assert "--ms-token" in denied.stderr
+    assert denied.code == 5
+    assert "--ms-token" in denied.err
     assert not (tmp_path / "other.json").exists()
 
 
 def test_a_file_of_a_dataset(hub: FixtureHub, dfget: Dfget, tmp_path: Path) -> None:
     hub.repo("datasets/damo/squad-zh", {"train.json": b'[{"q": "?"}]', "dev.json": b"[]"})
     ran = dfget("modelscope://datasets/damo/squad-zh/train.json", "-O", "squad/train.json")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.code == 0, ran.err
     assert files_of(tmp_path / "squad") == {"train.json": b'[{"q": "?"}]'}
 
 
@@ -75,23 +74,23 @@ def test_a_revision(hub: FixtureHub, dfget: Dfget, tmp_path: Path) -> None:
     repo.tag("v2.0")
     repo.commit({"config.json": b"three"})
     ran = dfget("modelscope://deepseek-ai/DeepSeek-R1", "--ms-revision", "v2.0", "-O", "whole/", "-r")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.code == 0, ran.err
     one = dfget("modelscope://deepseek-ai/DeepSeek-R1/config.json", "--ms-revision", "v2.0", "-O", "one.json")
-    assert one.returncode == 0, one.stderr
+    assert one.code == 0, one.err
     assert (files_of(tmp_path / "whole"), (tmp_path / "one.json").read_bytes()) == ({"config.json": b"two"}, b"two")
     missing = dfget("modelscope://deepseek-ai/DeepSeek-R1", "--ms-revision", "v2.O", "-O", "none/", "-r")
-    assert missing.returncode == 4
-    assert "did you mean 'v2.0'?" in missing.stderr
+    assert missing.code == 4
+    assert "did you mean 'v2.0'?" in missing.err
     assert not (tmp_path / "none").exists()
 
 
 def test_globs_choose_and_a_pasted_link_works(hub: FixtureHub, dfget: Dfget, tmp_path: Path) -> None:
     hub.repo("owner/name", FILES)
     ran = dfget("modelscope://owner/name", "-O", "some/", "-r", "--include", "*.json", "--include", "figures/*")
-    assert ran.returncode == 0, ran.stderr
+    assert ran.code == 0, ran.err
     assert set(files_of(tmp_path / "some")) == {"config.json", "figures/a b+c.txt"}
     link = "https://modelscope.cn/models/owner/name/file/view/master/config.json?status=1"
-    assert dfget(link, "-O", "linked.json").returncode == 0
+    assert dfget(link, "-O", "linked.json").code == 0
     assert (tmp_path / "linked.json").read_bytes() == FILES["config.json"]
 
 
@@ -100,9 +99,8 @@ def test_a_killed_download_goes_on_where_it_was(hub: FixtureHub, dfget: Dfget, t
     hub.repo("owner/name", {"model.safetensors": weights})
     hub.limit_rate(40e6)
     argv = ["modelscope://owner/name/model.safetensors", "-O", "model.safetensors", "--concurrency", "1"]
-    env = {**os.environ, "MODELSCOPE_ENDPOINT": hub.url}
     command = [str(Path(sys.executable).parent / "dfget"), *argv, "--json"]
-    with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert any(json.loads(line)["event"] == "segment.finished" for line in process.stdout)
         process.kill()
@@ -110,6 +108,6 @@ def test_a_killed_download_goes_on_where_it_was(hub: FixtureHub, dfget: Dfget, t
     hub.limit_rate(None)
     hub.records.clear()
     again = dfget(*argv)
-    assert again.returncode == 0, again.stderr
+    assert again.code == 0, again.err
     assert (tmp_path / "model.safetensors").read_bytes() == weights
     assert 0 < hub.records.bytes_sent() <= len(weights) - (8 << 20)

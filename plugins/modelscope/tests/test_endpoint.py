@@ -50,15 +50,22 @@ def daemon(folder: Path, *, seed_peers: tuple[str, ...] = ()) -> Iterator[str]:
         yield f"{started.url}/modelscope"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hub() -> Iterator[FixtureHub]:
     # a cookie jar knows no ports: under one name the client would hand its cookie to the storage
     with FixtureHub(cdn_name="localhost") as running:
+        fill(running)
         yield running
 
 
 @pytest.fixture
 def filled(hub: FixtureHub) -> FixtureHub:
+    """The hub, of which nobody has asked anything yet."""
+    hub.records.clear()
+    return hub
+
+
+def fill(hub: FixtureHub) -> None:
     repo = hub.repo("owner/name", {"config.json": b"{}", "gone": b"1"})
     repo.tag("v1.0")
     repo.commit(FILES)
@@ -69,7 +76,6 @@ def filled(hub: FixtureHub) -> FixtureHub:
     hub.repo("owner/bare", {})
     hub.token("ms-x", grants=["owner/private", "owner/gated"])
     hub.token("ms-y")
-    return hub
 
 
 @pytest.fixture(params=["alone", "swarm"])

@@ -5,7 +5,7 @@ import pytest
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeConfig, NodeDaemon
-from tests.dfget.conftest import QUICK, Dfget, Fetch, here, hub, secure_web, web  # noqa: F401
+from tests.dfget.conftest import QUICK, Fetch, hub, secure_web, web  # noqa: F401
 
 
 class Borrowing(Fetch):
@@ -18,7 +18,7 @@ class Borrowing(Fetch):
 
 
 @pytest.fixture
-def socket(tmp_path, here):  # noqa: F811
+def socket(tmp_path, here):
     config = NodeConfig(
         data_dir=str(tmp_path / "data"),
         socket=str(tmp_path / "run/dfly.sock"),
@@ -35,8 +35,6 @@ def fetch(socket):
 
 
 @pytest.fixture
-def dfget(socket, monkeypatch):
+def dfget(dfget, socket, monkeypatch):
     monkeypatch.setenv("DFLY_SOCKET", socket)
-    running = Dfget()
-    yield running
-    running.end()
+    return dfget
