@@ -41,6 +41,8 @@ def run(count: int, *, rate: float, seconds: float, root: Path, rest: float = _R
 
     Raises RuntimeError where the seed peer does not start or breaks off.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     programme = Programme(int(rate * seconds), rate)
     argv = [sys.executable, "-m", "bench.scale_seed", "--data-dir", str(root / "seed")]
     argv += ["--rate", str(rate), "--segments", str(programme.segments)]
@@ -178,8 +180,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20, help="for so long (20)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where raw results are kept (bench/results)")
     given = parser.parse_args(argv)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     raws = []
     for count in given.nodes:
         with tempfile.TemporaryDirectory(prefix="dfly-bench-") as root:

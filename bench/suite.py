@@ -19,6 +19,7 @@ from typing import Any
 
 import attrs
 
+from bench import scale
 from bench.case import MBIT, MIB, Case
 from bench.results import RESULTS, save
 from bench.rivals import RIVALS, run_rival
@@ -69,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m bench.suite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="everything, larger")
-    parser.add_argument("--groups", nargs="+", help="only these: nodes, origin, trouble, what, rivals")
+    parser.add_argument("--groups", nargs="+", help="only these: nodes, origin, trouble, what, rivals, control")
     parser.add_argument("--results", type=Path, help="the folder for results, tables and plots (bench/results/suite-…)")
     given = parser.parse_args(argv)
     if reason := requires_namespaces():
@@ -85,6 +86,10 @@ def main(argv: list[str] | None = None) -> int:
             for raw in _run(planned):
                 save(raw | {"group": planned.group, "name": planned.name}, directory=folder)
             _say(f"{time.monotonic() - began:6.0f} s  {planned.group}: {planned.name}")
+    if given.groups is None or "control" in given.groups:
+        with tempfile.TemporaryDirectory(prefix="dfly-bench-") as root:
+            save(scale.run(scale.MUST_NODES, rate=scale.MUST_RATE, seconds=15, root=Path(root)), directory=folder)
+        _say(f"{time.monotonic() - began:6.0f} s  control: {scale.MUST_NODES} simulated nodes")
     held, text = report(folder)
     print(text)
     return 0 if held else 1

@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 
 from bench.report import number, swarm_summary, swarm_table, table
+from bench.scale import scale_table
+from bench.scale import summary as scale_summary
 
 Raw = dict[str, Any]
 
@@ -27,11 +29,14 @@ def report(folder: Path) -> tuple[bool, str]:
     raws = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     ours = [raw for raw in raws if raw["kind"] == "swarm"]
     rivals = [raw for raw in raws if raw["kind"] == "rival"]
-    verdicts = list(judge(ours, rivals))
+    control = [raw for raw in raws if raw["kind"] == "scale"]
+    verdicts = [*judge(ours, rivals), control_plane(control)]
     groups = dict.fromkeys(raw["group"] for raw in ours)
     parts = [f"{group}\n{swarm_table([raw for raw in ours if raw['group'] == group])}" for group in groups]
     if rivals:
         parts.append("beside others\n" + rivals_table(ours, rivals))
+    if control:
+        parts.append("control\n" + scale_table(control))
     shown = {None: "–", True: "holds", False: "FAILS"}
     parts.append(table(["must hold", "seen", "verdict"], [[v.what, v.seen, shown[v.held]] for v in verdicts]))
     text = "\n\n".join(parts)
@@ -69,6 +74,17 @@ def judge(ours: Sequence[Raw], rivals: Sequence[Raw]) -> Iterator[Verdict]:
     yield Verdict(what=what, seen=number(thin), held=None if thin is None else thin <= 2.1)
     yield _flat(good)
     yield from _faster(ours, rivals)
+
+
+def control_plane(raws: Sequence[Raw]) -> Verdict:
+    """What the seed peer's part without bytes must not cost."""
+    what = "1,000 nodes, 60 segments/s: control plane below 1 core and 500 MB"
+    judged = [s for raw in raws if (s := scale_summary(raw))["must"] is not None]
+    if not judged:
+        return Verdict(what=what, seen="no run", held=None)
+    worst = max(judged, key=lambda s: float(s["cores"]))
+    seen = f"{number(worst['cores'])} cores, {number(worst['memory'] / 1e6, 0)} MB"
+    return Verdict(what=what, seen=seen, held=all(s["must"] for s in judged))
 
 
 def _judged(what: str, summary: Raw | None, key: str, holds: Callable[[float], bool]) -> Verdict:

@@ -7,7 +7,7 @@ import pytest
 from bench.case import MBIT, MIB, Case
 from bench.rivals import RIVALS, run_rival
 from bench.suite import plan
-from bench.suite_report import judge, report
+from bench.suite_report import control_plane, judge, report
 
 
 def swarm(group: str, name: str, *, last: float, nodes: int = 16, **more: Any) -> dict[str, Any]:
@@ -76,6 +76,34 @@ def test_a_folder_of_results_is_judged_again(tmp_path):
     assert "beside others" in text
     assert held is ("FAILS" not in text)
     assert "must hold" in (tmp_path / "report.md").read_text()
+
+
+def control(*, cores: float, memory: float) -> dict[str, Any]:
+    phase = {"seconds": 1.0, "seed_cpu": cores, "simulator_cpu": 0.2}
+    return {
+        "kind": "scale", "nodes": 1000, "rate": 60.0, "segments": 60, "heard": [60, 60], "stream_bytes": [1, 1],
+        "phases": {"join": phase, "rest": phase, "run": phase}, "seed_memory": [50e6, memory], "reports": 1000,
+        "report_ms": {}, "last_ms": {},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("raws", "held"),
+    [
+        ([], None),
+        ([control(cores=0.5, memory=100e6)], True),
+        ([control(cores=1.1, memory=100e6)], False),
+        ([control(cores=0.5, memory=100e6), control(cores=0.5, memory=600e6)], False),
+    ],
+    ids=["no run", "cheap", "one core and more", "once too large"],
+)
+def test_the_control_plane_is_judged_beside_the_swarm(raws, held, tmp_path):
+    assert control_plane(raws).held is held
+    for number, raw in enumerate(raws):
+        (tmp_path / f"{number}.json").write_text(json.dumps(raw))
+    all_held, text = report(tmp_path)
+    assert all_held is (held is not False)
+    assert ("seed cores" in text) is bool(raws)
 
 
 def test_names_of_planned_cases_are_those_that_are_judged():
