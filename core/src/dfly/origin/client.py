@@ -76,9 +76,8 @@ def open_clients(
 
     Raises UsageError for a bad certificate or proxy.
     """
-    # what was given is looked at now; reading all the usual authorities takes longer than many a small file
-    given = network.ca_file or network.cert or any(map(os.environ.get, _AUTHORITIES))
-    context = tls_context(network) if given else None
+    # what was given is looked at now; reading all the usual authorities, or a company's, takes longer than many a small file
+    context = tls_context(network) if network.ca_file or network.cert else None
 
     def way_out(proxy: str | None) -> httpx.BaseTransport:
         if proxy is None:
