@@ -5,8 +5,8 @@ import os
 import ssl
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 
-import httpx
 import pytest
 import structlog
 from hypothesis import settings
@@ -35,11 +35,16 @@ def _authorities_are_read_once() -> Iterator[None]:
     """By httpx, which does so for each client that is given none, and takes longer for it than many a test."""
     from httpx._transports import default
 
-    real, shared = default.create_ssl_context, httpx.create_ssl_context(trust_env=False)
+    real = default.create_ssl_context
 
-    def context(**wanted) -> ssl.SSLContext:
-        own = wanted["verify"] is not True or wanted["cert"] or os.environ.keys() & {"SSL_CERT_FILE", "SSL_CERT_DIR"}
-        return real(**wanted) if own else shared
+    @lru_cache
+    def usual(named: tuple[str | None, ...]) -> ssl.SSLContext:
+        return real(trust_env=any(named))
+
+    def context(*, verify: object, cert: object, trust_env: bool) -> ssl.SSLContext:
+        if verify is not True or cert:
+            return real(verify=verify, cert=cert, trust_env=trust_env)
+        return usual((os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")) if trust_env else ())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(default, "create_ssl_context", context)

@@ -177,6 +177,7 @@ def until(holds):
     deadline = time.monotonic() + 10
     while not holds():
         assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def narrow(url, request):

@@ -144,6 +144,8 @@ def test_when_the_last_reader_leaves_the_fetch_ends(
 ) -> None:
     hub.repo("owner/name", {"model.safetensors": large})
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setattr("dfly.daemon.reading.LINGER", 0.1)
+    monkeypatch.setattr("dfly.daemon.reading._LOOK", 0.1)
     shut = gate(0)
     with daemon(tmp_path / "node") as url:
         with socket.create_connection((httpx.URL(url).host, httpx.URL(url).port)) as reader:
@@ -154,6 +156,7 @@ def test_when_the_last_reader_leaves_the_fetch_ends(
         deadline = time.monotonic() + LONG
         while under_way(tmp_path / "node/s"):
             assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_whoever_reads_the_same_file_shares_what_is_fetched(
