@@ -48,9 +48,11 @@ def plan(*, full: bool) -> Iterator[Planned]:
         yield Planned(group="nodes", name=f"{nodes} nodes", case=Case(nodes=nodes, size=size, origin=NIC / 2, nic=NIC))
     wide = Case(nodes=32, size=size // 2, origin=NIC / 4, nic=NIC / 2)
     yield Planned(group="nodes", name="32 nodes, links half as fast", case=wide)
-    for share in (0.2, 1.0):
-        case = Case(nodes=8, size=size // 2 if share < 0.5 else size, origin=share * NIC, nic=NIC)
-        yield Planned(group="origin", name=f"origin {share:g} × NIC", case=case)
+    thin = Case(nodes=8, size=size // 2, origin=0.2 * NIC, nic=NIC)
+    yield Planned(group="origin", name="origin 0.2 × NIC", case=thin)
+    # every link is to be full, so they are slower; and longer, for until all are full takes as long whatever the size
+    even = Case(nodes=8, size=max(size, 512 * MIB), origin=NIC / 2, nic=NIC / 2)
+    yield Planned(group="origin", name="origin 1 × NIC", case=even)
     eight = Case(nodes=8, size=size, origin=NIC / 2, nic=NIC)
     yield Planned(group="trouble", name="two join at half", case=attrs.evolve(eight, late=2))
     yield Planned(group="trouble", name="seed peer killed at half", case=attrs.evolve(eight, seeds=2, kill_seed_at=0.5))
@@ -62,6 +64,8 @@ def plan(*, full: bool) -> Iterator[Planned]:
     for nodes in (1, 4, 8) if not full else (1, 4, 8, 16, 32):
         case = Case(nodes=nodes, size=size // 4, origin=NIC / 2, nic=NIC)
         yield Planned(group="rivals", name=f"{nodes} nodes", case=case, rivals=True)
+    alone = Case(nodes=1, size=size // 4, origin=NIC / 2, nic=NIC, seeds=0)
+    yield Planned(group="alone", name="1 node, no seed peer", case=alone)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m bench.suite", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="everything, larger")
-    parser.add_argument("--groups", nargs="+", help="only these: nodes, origin, trouble, what, rivals, control")
+    parser.add_argument("--groups", nargs="+", help="only these: nodes, origin, trouble, what, rivals, alone, control")
     parser.add_argument("--results", type=Path, help="the folder for results, tables and plots (bench/results/suite-…)")
     given = parser.parse_args(argv)
     if reason := requires_namespaces():

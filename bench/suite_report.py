@@ -11,6 +11,7 @@ import attrs
 from bench.report import number, swarm_summary, swarm_table, table
 from bench.scale import scale_table
 from bench.scale import summary as scale_summary
+from dfly.layout import Layout
 
 Raw = dict[str, Any]
 
@@ -74,6 +75,7 @@ def judge(ours: Sequence[Raw], rivals: Sequence[Raw]) -> Iterator[Verdict]:
     yield Verdict(what=what, seen=number(thin), held=None if thin is None else thin <= 2.1)
     yield _flat(good)
     yield from _faster(ours, rivals)
+    yield from _one_node(ours, rivals)
 
 
 def control_plane(raws: Sequence[Raw]) -> Verdict:
@@ -121,6 +123,24 @@ def _faster(ours: Sequence[Raw], rivals: Sequence[Raw]) -> Iterator[Verdict]:
         if best and last:
             seen = f"{(others[best] or 0) / last:.2f} × {best}"
             yield Verdict(what=f"faster than every rival: {raw['name']}", seen=seen, held=last <= (others[best] or 0))
+
+
+def _one_node(ours: Sequence[Raw], rivals: Sequence[Raw]) -> Iterator[Verdict]:
+    """On one node there is nobody to share with: no slower than the others by itself, and hardly through a seed peer."""
+    named = {(raw["group"], raw["name"]): raw for raw in ours}
+    best = min((last for r in rivals if r["name"] == "1 nodes" and (last := _last(r))), default=None)
+    alone, helped = named.get(("alone", "1 node, no seed peer")), named.get(("rivals", "1 nodes"))
+    if best is None or alone is None or helped is None:
+        return
+    case = helped["case"]
+    segment = Layout(case["size"]).segment_length / case["origin"]
+    for what, raw, most in (
+        ("one node without a seed peer: not slower than the best rival (1 % is the clock's)", alone, 1.01 * best),
+        ("one node through a seed peer: ≤ 1.03 × the best rival and a segment", helped, 1.03 * best + segment),
+    ):
+        last = _last(raw)
+        seen = f"{number(last)} s, the best rival {number(best)} s"
+        yield Verdict(what=what, seen=seen, held=None if last is None else last <= most)
 
 
 def _last(raw: Raw) -> float | None:

@@ -3,7 +3,8 @@
 Nothing is judged here; `bench.report` computes every figure from the raw result, so an old run can be read anew.
 
 The clock starts when the hub does: it is held (SIGSTOP) until all nodes that start together have a connection to a seed
-peer. Otherwise the time that N interpreters need to start on few CPUs would be counted as the swarm's.
+peer, or to the hub where there is none. Otherwise the time that N interpreters need to start on few CPUs would be counted as
+the swarm's.
 """
 
 import json
@@ -111,10 +112,11 @@ class SwarmRun:
         for host in together:
             self._start_node(host, endpoint)
         deadline = time.monotonic() + ALIGN_SECONDS
-        aligned = not cluster.seeds
+        asked = [(seed, commands.SEED_PORT) for seed in cluster.seeds] or [(cluster.hub, commands.HUB_PORT)]
+        aligned = False
         while not aligned and time.monotonic() < deadline:
             time.sleep(0.05)
-            waiting = set().union(*(seed.clients(commands.SEED_PORT) for seed in cluster.seeds))
+            waiting = set().union(*(host.clients(port) for host, port in asked))
             aligned = len(waiting) >= len(together)
             if any(self._nodes[host.name].returncode is not None for host in together):
                 break

@@ -62,6 +62,14 @@ def test_a_rival_that_is_faster_is_named():
     assert (lost.held, "hf" in lost.seen) == (False, True)
 
 
+@pytest.mark.parametrize(("last", "held"), [(20.0, True), (20.1, True), (22.0, False)])
+def test_one_node_by_itself_is_held_against_the_best_rival(last, held):
+    ours = [swarm("alone", "1 node, no seed peer", last=last, nodes=1), swarm("rivals", "1 nodes", last=20, nodes=1)]
+    others = [rival("1 nodes", last=20, nodes=1), rival("1 nodes", last=30, nodes=1)]
+    assert verdict(judge(ours, others), "one node without a seed peer").held is held
+    assert verdict(judge(ours, others), "one node through a seed peer").held is True
+
+
 def test_a_run_that_was_starved_says_nothing():
     raw = swarm("nodes", "16 nodes", last=20)
     raw["cpu"] = [[0.0, 0.0, 0.0], [20.0, 39.0, 40.0]]
