@@ -73,6 +73,7 @@ class Liar:
     def close(self) -> None:
         """Leave."""
         self._left.set()
+        self._cut()  # who listens would hear of it with the next heartbeat
         self._client.close()
         for thread in self._threads:
             if thread.ident is not None:

@@ -38,6 +38,7 @@ class MemoryHub:
         self.token = token
         self._lock = threading.Lock()
         self._commits: dict[str, dict[str, Files]] = {}
+        self._digests: dict[tuple[str, str, str], str] = {}
         for name, files in repositories.items():
             self.commit(name, files)
 
@@ -46,10 +47,15 @@ class MemoryHub:
         content = sorted((path, hashlib.sha256(data).hexdigest()) for path, data in files.items())
         revision = hashlib.sha256(repr(content).encode()).hexdigest()[:12]
         with self._lock:
+            self._digests.update({(repository, revision, path): digest for path, digest in content})
             commits = self._commits.setdefault(repository, {})
             commits.pop(revision, None)
             commits[revision] = dict(files)
         return revision
+
+    def sha256(self, repository: str, revision: str, path: str) -> str:
+        """The digest of a file, in hexadecimal."""
+        return self._digests[repository, revision, path]
 
     def revisions(self, repository: str) -> tuple[str, ...]:
         """All revisions, oldest first; the last one is what an unpinned URL means. Raises NotFound."""
@@ -123,9 +129,9 @@ class MemoryBackend(Backend):
     def get(self, entry: Entry, start: int, stop: int | None) -> Iterator[bytes]:
         """The bytes themselves; nothing to locate."""
         place = self._place(entry.url)
-        data = self._files(place)[place.path][start:stop]
+        data = memoryview(self._files(place)[place.path])[start:stop]
         for offset in range(0, len(data), 1 << 16):
-            yield data[offset : offset + (1 << 16)]
+            yield bytes(data[offset : offset + (1 << 16)])
 
     def put(self, path: os.PathLike[str], url: str) -> None:
         """Commit the repository once more, with this file in it."""
@@ -155,7 +161,7 @@ class MemoryBackend(Backend):
             size=len(data),
             url=place.url(path),
             identity=f"memory://{place.repository}/{path}",
-            digests=(Digest("sha256", hashlib.sha256(data).hexdigest()),),
+            digests=(Digest("sha256", self.hub.sha256(place.repository, place.revision, path)),),
             validator=place.revision,
         )
 
