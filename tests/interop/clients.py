@@ -33,9 +33,10 @@ def aria2c(torrent: Path, folder: Path, *more: str) -> str:
         "--disable-ipv6=true",
     )
     quick = ("--seed-time=0", "--file-allocation=none", "--summary-interval=0", "--console-log-level=notice")
-    port = (f"--listen-port={free_port()}", f"--dir={folder}")
+    first = min(free_port(), 65_000)
+    where = (f"--listen-port={first}-{first + 99}", f"--dir={folder}")  # the first may be somebody's by then
     done = subprocess.run(
-        [found, *ours, *quick, *port, *more, str(torrent)],
+        [found, *ours, *quick, *where, *more, str(torrent)],
         capture_output=True,
         text=True,
         timeout=LONG_ENOUGH,
