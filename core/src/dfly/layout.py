@@ -1,7 +1,8 @@
 """How a blob is cut: size → pieces → segments. Pure arithmetic, the same on every machine, versioned with the snapshot.
 
-A *piece* is what the swarm hashes, a *segment* (16 pieces) is what is fetched, published and journalled. Pieces start at
-512 KiB and double until the blob has at most 512 segments, so a 1 GiB blob streams in 8 MiB steps and a 130 GB one in 256 MiB.
+A *piece* is what the swarm hashes and passes on, a *segment* (16 pieces) is what is fetched, published and journalled. Pieces
+start at 128 KiB and double until the blob has at most 512 segments, so 1 GiB streams in steps of 2 MiB and 130 GB in 256 MiB.
+What everybody waits for at the end is one segment and a few pieces, at most 1/512 of the blob where it is not a small one.
 """
 
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ import attrs
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PIECES_PER_SEGMENT = 16
-SMALLEST_PIECE = 512 * KIB
+SMALLEST_PIECE = 128 * KIB
 LARGEST_PIECE = 256 * MIB
 MOST_SEGMENTS = 512
+#: A blob of at most this many bytes is not worth a journal or a torrent of its own: it gathers in memory and travels in a pack.
+SMALL = 512 * KIB
 
 
 @attrs.frozen

@@ -11,11 +11,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from dfly.layout import SMALLEST_PIECE
+from dfly.layout import SMALL
 from dfly.values import Entry, Snapshot
-
-#: A file of at most this many bytes is packed.
-SMALL = SMALLEST_PIECE
 
 
 @attrs.frozen

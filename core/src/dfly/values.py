@@ -11,7 +11,7 @@ from typing import Any, Self
 import attrs
 
 #: The version of the rule that cuts a blob into pieces and segments (`dfly.layout`); part of every snapshot.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 #: Algorithms whose value identifies content whoever says it. Others verify bytes but never name them.
 STRONG_ALGORITHMS = ("sha256", "sha512")

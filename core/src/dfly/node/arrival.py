@@ -27,7 +27,7 @@ from dfly.events import (
     Retrying,
     SegmentFinished,
 )
-from dfly.layout import MIB, SMALLEST_PIECE, Layout
+from dfly.layout import MIB, SMALL, Layout
 from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer, write_at_once
 from dfly.output.place import PARTIALS, clean, partial_directory, place, remove_stale
 from dfly.output.plan import Target
@@ -94,8 +94,8 @@ class Arrival:
 
     @property
     def small(self) -> bool:
-        """Whether the blob is known to fit in one smallest piece."""
-        return self.entry.size is not None and self.entry.size <= SMALLEST_PIECE
+        """Whether the blob is known to be a small one."""
+        return self.entry.size is not None and self.entry.size <= SMALL
 
     @property
     def expected(self) -> tuple[Digest, ...]:

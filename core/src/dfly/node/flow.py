@@ -175,7 +175,12 @@ class Flow:
     @property
     def flying(self) -> int:
         """Bytes of the segments that were asked for and are not there yet."""
-        return sum(map(self.length, self.ongoing))
+        if self.layout is None or not self.ongoing:
+            return 0
+        # asked for at every turn, so not a sum over them: all segments but the last are of one length
+        last, length = self.layout.segments - 1, self.layout.segment_length
+        short = length - self.length(last) if last in self.ongoing else 0
+        return len(self.ongoing) * length - short
 
     def length(self, index: int) -> int:
         """Bytes of one segment."""
@@ -185,10 +190,10 @@ class Flow:
 
     def take_duty(self) -> int | None:
         """The next announced segment that this node is to bring into the ring, or None."""
-        asked = self.ongoing.keys() | self.held
         if self.held_up or self.arrival.settled:  # a settled file is the user's, and never written to again
             return None
-        return min((i for i in self.duties - asked if i in self.hashes), default=None)
+        hashes, ongoing, held = self.hashes, self.ongoing, self.held
+        return min((i for i in self.duties if i in hashes and i not in ongoing and i not in held), default=None)
 
     def awaited(self) -> list[int]:
         """The segments that somebody cannot read on without, whether or not they can be had yet."""

@@ -58,7 +58,7 @@ def open(  # noqa: A001 - as `io.open`
     `on_event` is called from other threads, with what goes wrong on the way. Setting `cancel` ends every read with Cancelled,
     within a tenth of a second.
 
-    What is checked, and when: the URL is resolved once, so every read is of one revision. From a seed peer each piece (512 KiB
+    What is checked, and when: the URL is resolved once, so every read is of one revision. From a seed peer each piece (128 KiB
     or more) is held against its SHA-1 before a byte of it is handed out. From the source or a daemon a read is what they sent
     for the pinned revision; another ETag than before raises Changed. And where a file is read from its first byte to its last
     in order, the last bytes come only if the whole has the digest that the source promised; else IntegrityError.

@@ -14,6 +14,7 @@ import structlog
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
+from dfly.layout import MIB
 from dfly.origin.fetch import Fetcher, Job, SpanWriter
 from dfly.origin.patience import Patient
 from dfly.origin.pauses import Pauses
@@ -22,8 +23,9 @@ from dfly.values import Entry
 
 _log = structlog.get_logger()
 
-#: Pieces of one request at most: a quarter of a segment, so that the earliest one or two segments occupy all connections.
-MOST_PIECES = 4
+#: Pieces of one request at most: a quarter of a segment, so that the earliest one or two segments occupy all connections,
+#: but as many as make so many bytes: a hub takes its time for every request.
+MOST_PIECES, WORTH_ASKING = 4, 2 * MIB
 
 Span = tuple[int, int | None]
 
@@ -68,9 +70,8 @@ class Intake:
         From a slow origin less: what is under way when a seed peer dies, or hands over, is fetched again by another.
         """
         rate = self._rate.bytes_per_second
-        if not rate:
-            return MOST_PIECES
-        return max(1, min(MOST_PIECES, round(rate / self._connections / piece_length)))
+        most = max(MOST_PIECES, WORTH_ASKING // piece_length)
+        return max(1, min(most, round(rate / self._connections / piece_length))) if rate else most
 
     def bring(self, order: Order) -> None:
         """Begin as soon as a connection is free; returns at once."""

@@ -20,7 +20,7 @@ import structlog
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
 from dfly.errors import DflyError, OutputError
-from dfly.layout import SMALLEST_PIECE, Layout
+from dfly.layout import SMALL, Layout
 from dfly.origin.pauses import Pauses
 from dfly.packs import Freight, Pack
 from dfly.seed.inbound import Inbound
@@ -472,7 +472,7 @@ class Mirror:
         self._later(self._settling, step)
 
     def _sync_later(self, publication: Publication) -> None:
-        if (publication.size or 0) > SMALLEST_PIECE:  # a smaller one is soon hashed again
+        if (publication.size or 0) > SMALL:  # a smaller one is soon hashed again
             self._later(self._syncing, lambda: self._store.sync(publication.blob))
 
     def _later(self, pool: ThreadPoolExecutor, step: Callable[[], None]) -> None:

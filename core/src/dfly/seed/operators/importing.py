@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from dfly.errors import IntegrityError, InUse, OutputError, UsageError
-from dfly.layout import SMALLEST_PIECE
+from dfly.layout import SMALL
 from dfly.plugins import Plugins
 from dfly.seed.faces import OPERATOR
 from dfly.seed.mirroring import Mirror
@@ -132,7 +132,7 @@ class Import:
         """Verify a blob and commit it."""
         expected = {digest: entry.path for entry in entries for digest in entry.digests if supported(digest.algorithm)}
         sources = tuple(dict.fromkeys(bare_url(entry.url) for entry in entries))[:8]
-        if blob.size <= SMALLEST_PIECE:
+        if blob.size <= SMALL:
             self._keep_small(blob, expected, b"".join(chunks), sources)
             return
         try:
@@ -170,7 +170,7 @@ class Import:
 
     def _sync(self, manifest: Manifest, fresh: set[str]) -> None:
         for blob in manifest.blobs:
-            if blob.id in fresh and blob.size > SMALLEST_PIECE:  # a smaller one is soon hashed again
+            if blob.id in fresh and blob.size > SMALL:  # a smaller one is soon hashed again
                 self._store.sync(blob.id)
 
     def _remember(self, archived: Archived) -> None:
