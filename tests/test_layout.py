@@ -14,11 +14,12 @@ sizes = st.one_of(st.integers(0, 64 * MIB), st.integers(1, 4 * 10**12))
 @pytest.mark.parametrize(
     ("size", "piece", "segment", "segments"),
     [
-        (1, 512 * KIB, 8 * MIB, 1),
-        (512 * KIB - 1, 512 * KIB, 8 * MIB, 1),
-        (512 * KIB + 1, 512 * KIB, 8 * MIB, 1),
-        (8 * MIB + 1, 512 * KIB, 8 * MIB, 2),
-        (GIB, 512 * KIB, 8 * MIB, 128),
+        (1, 128 * KIB, 2 * MIB, 1),
+        (128 * KIB - 1, 128 * KIB, 2 * MIB, 1),
+        (128 * KIB + 1, 128 * KIB, 2 * MIB, 1),
+        (2 * MIB + 1, 128 * KIB, 2 * MIB, 2),
+        (GIB, 128 * KIB, 2 * MIB, 512),
+        (GIB + 1, 256 * KIB, 4 * MIB, 257),
         (4 * GIB, 512 * KIB, 8 * MIB, 512),
         (4 * GIB + 1, MIB, 16 * MIB, 257),
         (5 * 10**9, MIB, 16 * MIB, 299),

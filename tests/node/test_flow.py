@@ -7,7 +7,7 @@ import random
 import pytest
 
 from dfly.events import ignore
-from dfly.layout import Layout
+from dfly.layout import SMALLEST_PIECE, Layout
 from dfly.node.arrival import Arrival
 from dfly.node.flow import Flow
 from dfly.node.window import Ongoing
@@ -15,7 +15,7 @@ from dfly.output.plan import Target
 from dfly.values import Digest, Entry
 from dfly.wire import WireError
 
-DATA = random.Random(17).randbytes(1 << 20) * 17
+DATA = random.Random(17).randbytes(2 * Layout(1).segment_length + 2 * SMALLEST_PIECE)
 SIZE = len(DATA)
 LAYOUT = Layout(SIZE)
 

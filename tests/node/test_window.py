@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfly.layout import MIB
+from dfly.layout import GIB, Layout
 from dfly.node.window import LONGEST_PAUSE, NARROWEST, WIDEST, Ongoing, Window
 
-SIZE = 8 * MIB
+SIZE = Layout(4 * GIB).segment_length
 
 
 def ongoing(**known):

@@ -4,6 +4,7 @@ import threading
 import httpx
 import pytest
 
+from dfly.layout import Layout
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing.memory import memory_backend
@@ -14,8 +15,13 @@ from .located import Located
 from .mirrors import HandMirror
 from .rigs import Rig
 
-MIB = 1 << 20
-FILES = {"model.bin": bytes(range(256)) * 4096 * 20, "config.json": b"{}", "tokenizer.json": b"[1]", "empty": b""}
+#: Two segments and a half.
+FILES = {
+    "model.bin": bytes(range(256)) * (5 * Layout(1).segment_length // 512),
+    "config.json": b"{}",
+    "tokenizer.json": b"[1]",
+    "empty": b"",
+}
 
 
 class Stream:

@@ -6,7 +6,7 @@ import random
 
 import attrs
 
-from dfly.layout import KIB, MIB, Layout
+from dfly.layout import KIB, SMALLEST_PIECE, Layout
 from dfly.packs import Freight
 from dfly.store.blobs import BlobStore
 from dfly.testing.origin import FaultyOrigin
@@ -14,7 +14,7 @@ from dfly.values import Entry
 
 from .located import Ear, Located, file_entry, open_mirror
 
-SEGMENT = 8 * MIB
+PIECE, SEGMENT = SMALLEST_PIECE, Layout(1).segment_length
 SIZE = 2 * SEGMENT + 300 * KIB
 
 

@@ -7,11 +7,11 @@ import threading
 import attrs
 import pytest
 
-from dfly.layout import KIB, MIB, Layout
+from dfly.layout import SMALL, Layout
 from dfly.testing import faults
 
 from .located import freight_of
-from .rigs import SEGMENT, SIZE, content, from_segment
+from .rigs import PIECE, SEGMENT, SIZE, content, from_segment
 
 
 def hashes_of(data, index):
@@ -176,7 +176,7 @@ def test_what_does_not_fit_the_blob_is_not_adopted(rig, take_over, size, index, 
 
 
 def test_blobs_that_nodes_hold_take_no_room_from_others(rig):
-    carried = [rig.file(f"{n}", content(513 * KIB + n, n)) for n in range(40)]
+    carried = [rig.file(f"{n}", content(SMALL + 1 + n, n)) for n in range(40)]
     freight = freight_of(*carried, rig.file("last", content(SEGMENT)))
     mirror, ear, _ = rig.open()
     mirror.want(freight, rig.backend, task="t", held_back=True)
@@ -190,7 +190,7 @@ def test_blobs_that_nodes_hold_take_no_room_from_others(rig):
 
 
 def small_files(rig):
-    return [rig.file(f"{n:02}", content(512 * KIB - n, n)) for n in range(40)]
+    return [rig.file(f"{n:02}", content(PIECE - n, n)) for n in range(40)]
 
 
 def test_of_a_pack_only_the_files_that_no_node_holds_are_fetched(rig, take_over):
@@ -219,7 +219,7 @@ def test_the_files_of_a_pack_that_nodes_lost_are_fetched(rig, take_over):
 def test_a_pack_with_a_wrong_file_from_nodes_is_filled_anew(rig, take_over):
     files = small_files(rig)
     data = b"".join(rig.files[entry.path] for entry in files)
-    taken = take_over(*files, adopted=(0,), data=bytes(MIB) + data[MIB:])
+    taken = take_over(*files, adopted=(0,), data=bytes(2 * PIECE) + data[2 * PIECE :])
     taken.place(0)
     taken.ear.wait("complete", taken.blob, 2)
     assert ("withdrawn", 1) in taken.ear.of(taken.blob)

@@ -5,10 +5,14 @@ import socket
 import pytest
 
 from dfly.errors import OriginUnavailable
+from dfly.layout import Layout
 from dfly.packs import Freight
 from dfly.wire import Blob, EntryDuty, Failed, Hello, Ring, Segment, decode_message
 
 from .conftest import FILES
+
+LAYOUT = Layout(len(FILES["model.bin"]))
+PIECE, SEGMENT = LAYOUT.piece_length, LAYOUT.segment_length
 
 
 def model_blob(resolved):
@@ -29,20 +33,20 @@ def test_a_model_goes_all_the_way_through_the_protocol(peer):
         duty, segment = stream.next(), stream.next()
         assert duty == EntryDuty(blob=blob, index=0)
         assert (segment.blob, segment.index, segment.seq) == (blob, 0, 1)
-        assert segment.hashes[:20] == hashlib.sha1(FILES["model.bin"][: 512 << 10]).digest()
-        answer = peer.bytes(hello.grant, blob, 0, 8 << 20)
+        assert segment.hashes[:20] == hashlib.sha1(FILES["model.bin"][:PIECE]).digest()
+        answer = peer.bytes(hello.grant, blob, 0, SEGMENT)
         assert answer.status_code == 206
-        assert answer.content == FILES["model.bin"][: 8 << 20]
+        assert answer.content == FILES["model.bin"][:SEGMENT]
         assert peer.report(resolved.task, held={blob: (0,)}).status_code == 200
         peer.mirror.complete(blob)
         done = stream.next(Blob)
         assert done.sha256 == hashlib.sha256(FILES["model.bin"]).hexdigest()
         hashes = peer.client.get(f"/v1/snapshots/{resolved.task}/hashes/{blob}").content
-        assert len(hashes) == 40 * 20 + 3 * 16
+        assert len(hashes) == LAYOUT.pieces * 20 + 3 * 16
         assert hashes.startswith(segment.hashes)
-        assert hashes[40 * 20 :][:16].hex() == segment.mac
+        assert hashes[LAYOUT.pieces * 20 :][:16].hex() == segment.mac
     stats = peer.client.get("/v1/stats").json()
-    assert stats["egress"]["web seed"] == 8 << 20
+    assert stats["egress"]["web seed"] == SEGMENT
     assert stats["hub_bytes"] == sum(map(len, FILES.values()))
 
 

@@ -13,16 +13,16 @@ import attrs
 import pytest
 
 from dfly.errors import AccessDenied, IntegrityError, NotFound, OriginUnavailable, OutputError
-from dfly.layout import KIB, MIB, Layout
+from dfly.layout import MIB, SMALL, Layout
 from dfly.testing import faults
 from dfly.values import Digest, Entry
 
 from .located import Generated, freight_of
-from .rigs import SEGMENT, SIZE, content, from_segment, only, read
+from .rigs import PIECE, SEGMENT, SIZE, content, from_segment, only, read
 
 
 def test_twenty_wants_of_three_overlapping_tasks_cost_each_byte_once(rig):
-    large = [rig.file(f"{n}.bin", content(9 * MIB + n, n)) for n in range(3)]
+    large = [rig.file(f"{n}.bin", content(SIZE + n, n)) for n in range(3)]
     small = [rig.file(f"{n}.json", content(1000 + n, n)) for n in range(6)]
     freights = [freight_of(*large[n : n + 2], *small[n : n + 4]) for n in range(2)] + [freight_of(*large, *small)]
     mirror, ear, _ = rig.open(concurrency=8)
@@ -42,7 +42,7 @@ def test_twenty_wants_of_three_overlapping_tasks_cost_each_byte_once(rig):
         assert rig.right(mirror, freight)
     total = sum(map(len, rig.files.values()))
     assert mirror.hub_bytes == total
-    assert len(rig.origin.requests) == 6 + sum(-(-entry.size // (2 * MIB)) for entry in large)
+    assert len(rig.origin.requests) == len({(seen.path, seen.range) for seen in rig.origin.requests})
     assert not ear.lies
     assert len(ear.events) == len(set(ear.events))
 
@@ -78,7 +78,8 @@ def test_segments_are_fetched_in_order(rig):
     mirror.want(freight_of(entry), rig.backend, task="t")
     ear.complete(freight_of(entry))
     asked = [int(seen.range[6:].split("-")[0]) for seen in rig.origin.asked("f")]
-    assert asked == list(range(0, SIZE, 2 * MIB))
+    assert asked == sorted(set(asked))
+    assert {start // SEGMENT for start in asked} == {0, 1, 2}
 
 
 def test_a_complete_blob_tells_all_its_hashes(rig):
@@ -227,7 +228,7 @@ def test_a_pack_of_three_hundred_files_is_one_blob(rig):
 
 
 def test_a_pack_is_published_as_it_fills(rig):
-    files = [rig.file(f"{n:02}", content(512 * KIB - n, n)) for n in range(24)]
+    files = [rig.file(f"{n:02}", content(PIECE - n, n)) for n in range(24)]
     freight, held = freight_of(*files), threading.Event()
     rig.origin.fault("20", faults.stall(held, after=10))
     mirror, ear, _ = rig.open()
@@ -242,7 +243,7 @@ def test_a_pack_is_published_as_it_fills(rig):
 
 
 def test_the_pack_comes_before_the_blobs(rig):
-    blobs = [rig.file(f"{n}.bin", content(600 * KIB, n)) for n in range(40)]
+    blobs = [rig.file(f"{n}.bin", content(SMALL + 1 + n, n)) for n in range(40)]
     parts = [rig.file(f"{n}.json", content(100, n)) for n in range(3)]
     mirror, ear, _ = rig.open(concurrency=1)
     mirror.want(freight_of(*blobs, *parts), rig.backend, task="t")
@@ -267,7 +268,7 @@ def test_the_pack_of_another_revision_fetches_only_what_changed(rig):
 
 
 def test_a_pack_goes_on_after_a_restart(rig):
-    files = [rig.file(f"{n:02}", content(512 * KIB - n, n)) for n in range(24)]
+    files = [rig.file(f"{n:02}", content(PIECE - n, n)) for n in range(24)]
     freight, held = freight_of(*files), threading.Event()
     rig.origin.fault("20", faults.stall(held, after=10))
     mirror, ear, store = rig.open()
@@ -282,7 +283,7 @@ def test_a_pack_goes_on_after_a_restart(rig):
     ear.complete(freight)
     assert ear.of(freight.pack.blob)[0] == ("segment", 0, 1)
     assert len([seen for seen in rig.origin.requests if int(seen.path) < 16]) == 16
-    assert mirror.hub_bytes < freight.pack.size - had + 4 * 512 * KIB
+    assert mirror.hub_bytes < freight.pack.size - had + 4 * PIECE
     assert rig.right(mirror, freight)
 
 
@@ -370,7 +371,7 @@ def test_a_stream_of_unknown_size_that_is_cut_starts_over_when_it_is_wanted_agai
     assert rig.right(mirror, freight)
 
 
-@pytest.mark.parametrize("size", [1, 512 * KIB - 1, 512 * KIB, 512 * KIB + 1, SEGMENT, SEGMENT + 1])
+@pytest.mark.parametrize("size", [1, PIECE - 1, PIECE, PIECE + 1, SMALL, SMALL + 1, SEGMENT, SEGMENT + 1])
 def test_blobs_of_every_shape_arrive(rig, size):
     freight = freight_of(rig.file("f", content(size)))
     mirror, ear, _ = rig.open()
@@ -400,8 +401,8 @@ def test_an_origin_without_ranges_is_read_in_one_stream(rig):
 
 
 def test_one_blob_that_stands_still_does_not_hold_up_the_others(rig):
-    stuck, held = rig.file("stuck", content(600 * KIB)), threading.Event()
-    others = [rig.file(f"{n}", content(600 * KIB, n + 1)) for n in range(5)]
+    stuck, held = rig.file("stuck", content(SMALL + 1)), threading.Event()
+    others = [rig.file(f"{n}", content(SMALL + 1, n + 1)) for n in range(5)]
     rig.origin.fault("stuck", faults.stall(held))
     mirror, ear, _ = rig.open(concurrency=2)
     mirror.want(freight_of(stuck, *others), rig.backend, task="t")
@@ -454,7 +455,7 @@ def test_patience_that_is_used_up_is_an_error(rig):
 @pytest.mark.parametrize("size", [1000, SIZE])
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_disk_that_refuses_the_commit_fails_the_blob_and_loses_no_published_byte(rig, size, packed):
-    parts = [rig.file(f"{n:02}", content(min(size, 512 * KIB), n)) for n in range(34 if size == SIZE else 2)]
+    parts = [rig.file(f"{n:02}", content(min(size, PIECE), n)) for n in range(34 if size == SIZE else 2)]
     freight = freight_of(*parts) if packed else freight_of(rig.file("f", content(size)))
     blob = only(freight)
     mirror, ear, store = rig.open()
@@ -531,7 +532,7 @@ def test_a_long_pause_is_told_with_its_seconds_and_can_be_interrupted(rig):
 
 
 def test_more_blobs_than_may_be_open_at_once_all_come(rig):
-    freight = freight_of(*(rig.file(f"{n}", content(513 * KIB, n)) for n in range(50)))
+    freight = freight_of(*(rig.file(f"{n}", content(SMALL + 1, n)) for n in range(50)))
     mirror, ear, _ = rig.open()
     mirror.want(freight, rig.backend, task="t")
     ear.complete(freight)

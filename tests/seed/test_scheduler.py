@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from dfly.layout import Layout
 from dfly.seed.topology.scheduler import GRACE, Scheduler
 from dfly.wire import EntryDuty, Released, Report, Ring
 
 from .clocks import Clock
 
-SIZE = 8 << 20
+SIZE = Layout(1).segment_length
 
 
 def address(node):

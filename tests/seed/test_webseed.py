@@ -6,14 +6,15 @@ from hypothesis import strategies as st
 
 from dfly.backend import Secret
 from dfly.errors import AccessDenied
+from dfly.layout import Layout
 from dfly.packs import Freight
 from dfly.seed.grants import Grant
 from dfly.seed.keys import Keys
 
 from .conftest import FILES
 
-SEGMENT = 8 << 20
 SIZE = len(FILES["model.bin"])
+SEGMENT = Layout(SIZE).segment_length
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ INSIDE = [
     (SEGMENT, 2 * SEGMENT),
     (SEGMENT, SEGMENT + 1),
     (2 * SEGMENT - 1, 2 * SEGMENT),
-    (SEGMENT + 5, SEGMENT + 3_000_000),
+    (SEGMENT + 5, SEGMENT + SEGMENT // 3),
 ]
 OUTSIDE = [
     (0, 10),
@@ -41,14 +42,14 @@ OUTSIDE = [
     (SIZE - 1, SIZE + 1),
 ]
 SHAPES = [
-    "bytes=8388608-",
+    f"bytes={SEGMENT}-",
     "bytes=-5",
-    "bytes=8388608-8388610,8388620-8388630",
-    "bytes=8388610-8388608",
+    f"bytes={SEGMENT}-{SEGMENT + 2},{SEGMENT + 12}-{SEGMENT + 22}",
+    f"bytes={SEGMENT + 2}-{SEGMENT}",
     "items=1-2",
     "bytes=x-y",
     "bytes=" + "9" * 400 + "-" + "9" * 401,
-    "bytes=8388608-8388610,",
+    f"bytes={SEGMENT}-{SEGMENT + 2},",
 ]
 
 
@@ -79,7 +80,7 @@ def test_no_range_and_two_ranges_are_refused(model):
     peer, _, blob, grant = model
     path = f"/v1/blobs/{grant}/{blob}"
     assert peer.client.get(path).status_code == 416
-    two = [("Range", "bytes=8388608-8388610"), ("Range", "bytes=0-1")]
+    two = [("Range", f"bytes={SEGMENT}-{SEGMENT + 2}"), ("Range", "bytes=0-1")]
     assert peer.client.get(path, headers=two).status_code == 416
 
 

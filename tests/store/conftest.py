@@ -66,13 +66,15 @@ def open_partial(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A mounted tmpfs of 12 MiB; `small_disk.remount("size=64m")` changes it."""
+    """A mounted tmpfs of one segment and a half; `small_disk.remount("size=64m")` changes it."""
     if os.geteuid():
         pytest.skip("mounting a small disk needs root")
     disk = _Disk(str(tmp_path / "disk"))
     os.mkdir(disk.path)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk.path], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={3 * Layout(1).segment_length // 2}", "tmpfs", disk.path],
+        capture_output=True,
+        text=True,
     )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small disk: {mounted.stderr.strip()}")

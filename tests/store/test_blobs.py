@@ -9,11 +9,12 @@ import sys
 import pytest
 
 from dfly.errors import OutputError
-from dfly.layout import MIB, Layout
+from dfly.layout import SMALLEST_PIECE, Layout
 from dfly.store.blobs import BlobStore
 
 BLOB = "sha256-" + "0" * 64
-SIZE = 9 * MIB
+PIECE, SEGMENT = SMALLEST_PIECE, Layout(1).segment_length
+SIZE = SEGMENT + 2 * PIECE
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_committed_blob_is_read_only_and_says_all_about_itself(store, content,
     assert list(store) == [BLOB]
 
 
-@pytest.mark.parametrize("size", [0, 1, 512 << 10, (512 << 10) + 1, 8 * MIB + 1])
+@pytest.mark.parametrize("size", [0, 1, PIECE, PIECE + 1, SEGMENT + 1])
 def test_blobs_of_every_shape_are_committed(store, content, commit, size):
     held = commit(store, content(size))
     assert len(held.hashes) == 20 * Layout(size).pieces
@@ -218,7 +219,7 @@ def test_digests_can_be_carried_on_step_by_step(store, content, fill):
     fill(store.open_partial(BLOB, size=SIZE, validator="v"), content(SIZE))
     with again(store, "boot-a") as restarted:
         partial = restarted.open_partial(BLOB, size=SIZE, validator="v")
-        steps = [partial.hash_on(4 * MIB) for _ in range(3)]
+        steps = [partial.hash_on(SIZE // 3 + 1) for _ in range(3)]
         assert steps == [False, False, True]
         assert partial.digest("sha256") == hashlib.sha256(content(SIZE)).hexdigest()
 

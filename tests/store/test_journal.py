@@ -59,7 +59,7 @@ def test_nothing_after_a_line_without_sense_counts(tmp_path, journal, garbage):
 
 @pytest.mark.parametrize(
     "other",
-    [{"blob": "sha256-c"}, {"size": 41 << 20}, {"validator": "v2"}, {"validator": None}, {"layout": 2}, {"format": 2}],
+    [{"blob": "sha256-c"}, {"size": 41 << 20}, {"validator": "v2"}, {"validator": None}, {"layout": 1}, {"format": 2}],
 )
 def test_a_journal_about_something_else_says_nothing(tmp_path, journal, other):
     journal().append(0, b"", length=1)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dfly.layout import KIB, MIB, Layout
+from dfly.layout import KIB, MIB, SMALLEST_PIECE, Layout
 from dfly.store.partial import Partial
 
+PIECE, SEGMENT = SMALLEST_PIECE, Layout(1).segment_length
 #: Two whole segments, and one of two pieces of which the last is short.
-SIZE = 16 * MIB + 512 * KIB + 12345
+SIZE = 2 * SEGMENT + PIECE + 12345
 
 
 def test_bytes_that_arrive_in_order_are_there_and_hashed(tmp_path, open_partial, content, fill):
@@ -34,7 +35,7 @@ def test_the_digest_keeps_up_with_bytes_in_order_and_catches_up_over_a_filled_ga
     fill(partial, content(SIZE), [1])
     assert partial._prefix.done == 0
     fill(partial, content(SIZE), [0])
-    assert 8 * MIB < partial._prefix.done < 16 * MIB
+    assert SEGMENT < partial._prefix.done < 2 * SEGMENT
     partial.reset()
     fill(partial, content(SIZE), [0, 1, 2])
     assert partial._prefix.done == SIZE
@@ -129,30 +130,30 @@ def test_a_piece_that_is_there_is_not_written_again(tmp_path, open_partial, cont
 def test_an_unfinished_piece_counts_for_nothing(open_partial, content, fill):
     data = content(SIZE)
     partial = open_partial(SIZE)
-    _break_after(partial.writer(0, 8 * MIB), b"?" * (8 * MIB - 1))
+    _break_after(partial.writer(0, SEGMENT), b"?" * (SEGMENT - 1))
     assert partial.missing_segments() == [0, 1, 2]
     partial.reset()
     fill(partial, data)
     assert partial.digest("sha256") == hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize(("start", "stop"), [(1, 8 * MIB), (0, 8 * MIB + 1), (0, SIZE + 1), (-512 * KIB, 0), (0, None)])
+@pytest.mark.parametrize(("start", "stop"), [(1, SEGMENT), (0, SEGMENT + 1), (0, SIZE + 1), (-PIECE, 0), (0, None)])
 def test_a_span_that_is_not_whole_pieces_is_refused(open_partial, start, stop):
     with pytest.raises(ValueError, match=r"piece|unknown"):
         open_partial(SIZE).writer(start, stop)
 
 
 def test_bytes_beyond_the_span_are_refused(open_partial):
-    writer = open_partial(SIZE).writer(0, 512 * KIB)
+    writer = open_partial(SIZE).writer(0, PIECE)
     with pytest.raises(ValueError, match="1 bytes more"):
-        writer.write(bytes(512 * KIB + 1))
+        writer.write(bytes(PIECE + 1))
 
 
 def test_a_segment_that_another_writer_put_there_counts(open_partial, content, piece_hashes, fill):
     data, told = content(SIZE), []
     partial = open_partial(SIZE, on_segment=lambda *segment: told.append(segment))
     with open(partial.path, "r+b") as other:
-        other.write(data[: 8 * MIB])
+        other.write(data[:SEGMENT])
     partial.segment_arrived(0, piece_hashes(data, 0))
     assert (partial.missing_segments(), told) == ([1, 2], [])
     assert partial.segment_hashes(0) == piece_hashes(data, 0)

@@ -10,10 +10,11 @@ import sys
 import pytest
 
 from dfly.errors import OutputError
-from dfly.layout import KIB, MIB
+from dfly.layout import KIB, Layout
 from dfly.store.partial import Partial
 
-SIZE = 24 * MIB + 5
+SEGMENT = Layout(1).segment_length
+SIZE = 3 * SEGMENT + 5
 
 #: Fills a partial with zeros, tells each segment, and waits for a line in the middle of the segment named in argv.
 CHILD = f"""
@@ -54,7 +55,7 @@ def test_a_closed_partial_goes_on_where_it_was(open_partial, content, fill):
     fill(partial, data, [0, 2])
     partial.close()
     again = open_partial(SIZE)
-    assert (again.had, again.missing_segments()) == (16 * MIB, [1, 3])
+    assert (again.had, again.missing_segments()) == (2 * SEGMENT, [1, 3])
     fill(again, data)
     assert again.digest("sha256") == hashlib.sha256(data).hexdigest()
 
@@ -74,11 +75,11 @@ def test_a_killed_process_keeps_the_finished_pieces_of_the_segment_it_was_in(tmp
         _until(process, "inside")
         process.kill()
     partial = open_partial(SIZE)
-    assert partial.had == 20 * MIB
-    assert list(partial.missing_spans([2, 3], pieces=16)) == [(20 * MIB, 24 * MIB), (24 * MIB, SIZE)]
+    assert partial.had == 5 * SEGMENT // 2
+    assert list(partial.missing_spans([2, 3], pieces=16)) == [(5 * SEGMENT // 2, 3 * SEGMENT), (3 * SEGMENT, SIZE)]
     partial.close()
     again = open_partial(SIZE)
-    assert again.had == 20 * MIB
+    assert again.had == 5 * SEGMENT // 2
     fill(again, bytes(SIZE))
     assert again.digest("sha256") == hashlib.sha256(bytes(SIZE)).hexdigest()
 
@@ -94,7 +95,7 @@ def test_finished_pieces_without_hashes_do_not_count_where_hashes_are_wanted(tmp
     with _child(tmp_path / "p", stop_in=2) as process:
         _until(process, "inside")
         process.kill()
-    assert open_partial(SIZE, hash_pieces=True).had == 16 * MIB
+    assert open_partial(SIZE, hash_pieces=True).had == 2 * SEGMENT
 
 
 def test_a_process_killed_at_any_moment_leaves_what_it_told(tmp_path, open_partial, fill):
@@ -142,7 +143,7 @@ def test_after_another_boot_segments_with_piece_hashes_are_hashed_and_the_right_
     fill(partial, data, [0, 1, 3])
     partial.close()
     with (tmp_path / "p" / "data").open("r+b") as file:
-        file.seek(12 * MIB)
+        file.seek(3 * SEGMENT // 2)
         file.write(bytes(4096))  # a block that never reached the disk
     after = open_partial(SIZE, boot="boot-b", hash_pieces=True)
     assert after.missing_segments() == [1, 2]
@@ -214,7 +215,7 @@ def test_piece_hashes_of_an_earlier_run_are_there_and_missing_ones_are_made_up_f
 
 
 def test_a_blob_of_one_segment_is_kept_by_a_close(open_partial, content, fill):
-    data = content(3 * MIB)
+    data = content(SEGMENT // 2)
     partial = open_partial(len(data))
     fill(partial, data)
     partial.close()
@@ -274,7 +275,7 @@ def test_a_full_disk_is_said_and_costs_only_the_unfinished_segment(small_disk):
     partial = Partial.open(f"{small_disk.path}/p", **wanted)
     with pytest.raises(OutputError, match="the disk is full") as told:
         _write_missing(partial)
-    assert f"{8 * MIB} bytes have arrived and are kept" in told.value.hint
+    assert f"{SEGMENT} bytes have arrived and are kept" in told.value.hint
     assert "run the same command again" in told.value.hint
     partial.close()
     small_disk.remount("size=64m")

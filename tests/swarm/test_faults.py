@@ -11,7 +11,7 @@ import pytest
 from tests.swarm.conftest import Blob, Node, WebSeed, blob_of
 
 from dfly.errors import SwarmError
-from dfly.layout import KIB, MIB
+from dfly.layout import KIB, MIB, Layout
 from dfly.swarm import (
     AlertsDropped,
     PeerBanned,
@@ -27,7 +27,7 @@ from dfly.swarm import (
 
 
 def test_a_corrupt_peers_bytes_are_never_readable(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(8 * MIB)
+    blob = blob_of(Layout(1).segment_length)
     liar, honest, node = nodes(), nodes(), nodes()
     liar.hold(blob, bytes(len(blob.data)))
     honest.hold(blob)
@@ -102,7 +102,7 @@ def test_a_refusing_web_seed_is_asked_again_only_when_renewed(
 
 
 def test_dropped_alerts_lose_no_segment(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(40 * MIB)
+    blob = blob_of(5 * Layout(1).segment_length)
     holder, node = nodes(), nodes(alert_queue=4)
     holder.hold(blob)
     slow = threading.Event()

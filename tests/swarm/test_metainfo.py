@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfly.layout import GIB, KIB, Layout
+from dfly.layout import GIB, SMALLEST_PIECE, Layout
 from dfly.swarm import info_hash, segment_info, whole_info
 
-SIZES = [1, 512 * KIB - 1, 512 * KIB, 512 * KIB + 1, 16 * 512 * KIB + 1, 130 * 10**9, 10**12]
+PIECE, SEGMENT = SMALLEST_PIECE, Layout(1).segment_length
+SIZES = [1, PIECE - 1, PIECE, PIECE + 1, SEGMENT + 1, 130 * 10**9, 10**12]
 
 
 def hashes_for(pieces: range) -> bytes:
@@ -21,19 +22,19 @@ def test_the_bytes_of_a_one_byte_blob() -> None:
     digest = hashlib.sha1(b"x").digest()
     info = segment_info("sha256-ab", Layout(1), 0, digest)
     assert info == (
-        b"d12:dfly segmenti0e6:lengthi1e4:name9:sha256-ab12:piece lengthi524288e6:pieces20:" + digest + b"e"
+        b"d12:dfly segmenti0e6:lengthi1e4:name9:sha256-ab12:piece lengthi131072e6:pieces20:" + digest + b"e"
     )
-    assert info_hash(info).hex() == "24915873b1fa7ab062588390df44e32243dbd1ed"
+    assert info_hash(info).hex() == "0727fb6d0dccb7870b6695356604544819720629"
     whole = whole_info("sha256-ab", Layout(1), digest)
-    assert whole == b"d6:lengthi1e4:name9:sha256-ab12:piece lengthi524288e6:pieces20:" + digest + b"e"
-    assert info_hash(whole).hex() == "f7cbc3d36c859371d2afaa8cfbadebe49e90f163"
+    assert whole == b"d6:lengthi1e4:name9:sha256-ab12:piece lengthi131072e6:pieces20:" + digest + b"e"
+    assert info_hash(whole).hex() == "fe3b9d669857927cf04d3f1143e496a2f10a8b3d"
 
 
 @pytest.mark.parametrize(
     ("size", "index", "golden"),
     [
-        (16 * 512 * KIB + 1, 0, "dbc950244922852bcbc2ea48ec94b9d97ce6a1c1"),
-        (16 * 512 * KIB + 1, 1, "3fa1d698d4cd20f165bac8be90ad6e5e8829cf1f"),
+        (SEGMENT + 1, 0, "720ddee6347e78a0ede9f9c9d8363173661403f1"),
+        (SEGMENT + 1, 1, "873e555662e0eeb8c1b72017e2a69c1341b4c975"),
         (130 * 10**9, 7, "91bd824ca96f1b1cf70a897496bfdca4acf5663d"),
         (10**12, 200, "217d2d9ec51848f7b2659260030ba7939e425ea6"),
     ],
@@ -72,26 +73,26 @@ def test_only_its_own_pieces_have_hashes(size: int, at: float) -> None:
 
 
 def test_segments_with_equal_hashes_are_different_torrents() -> None:
-    layout = Layout(16 * 512 * KIB * 3)
+    layout = Layout(3 * SEGMENT)
     same = hashes_for(range(16))
     assert len({info_hash(segment_info("zeros", layout, index, same)) for index in range(3)}) == 3
 
 
 def test_the_largest_torrent_stays_small() -> None:
-    layout = Layout(4 * GIB)
+    layout = Layout(GIB)
     assert layout.pieces == 8192
     assert len(segment_info("blob", layout, 0, hashes_for(range(16)))) < 170_000
 
 
 @pytest.mark.parametrize(("index", "hashes"), [(0, 15), (0, 17), (1, 1), (2, 16), (-1, 16)])
 def test_hashes_that_do_not_fit_are_refused(index: int, hashes: int) -> None:
-    layout = Layout(2 * 16 * 512 * KIB)
+    layout = Layout(2 * SEGMENT)
     with pytest.raises(ValueError, match="segment"):
         segment_info("blob", layout, index, bytes(20 * hashes))
 
 
 def test_a_whole_torrent_needs_all_hashes() -> None:
     with pytest.raises(ValueError, match="3 pieces"):
-        whole_info("blob", Layout(2 * 512 * KIB + 1), bytes(40))
+        whole_info("blob", Layout(2 * PIECE + 1), bytes(40))
     with pytest.raises(ValueError, match="empty"):
         whole_info("blob", Layout(0), b"")

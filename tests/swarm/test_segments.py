@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from tests.swarm.conftest import Blob, Node, WebSeed, blob_of
 
-from dfly.layout import KIB, MIB
+from dfly.layout import SMALLEST_PIECE, Layout
 from dfly.swarm import PeerConnected, PeerDisconnected, SegmentKey, SegmentReadable, SwarmEvent
 
-PIECE = 512 * KIB
+PIECE, SEGMENT = SMALLEST_PIECE, Layout(1).segment_length
 
 
-@pytest.mark.parametrize("size", [1, PIECE - 1, PIECE, PIECE + 1, 8 * MIB + 1, 9 * MIB - 1])
+@pytest.mark.parametrize("size", [1, PIECE - 1, PIECE, PIECE + 1, SEGMENT + 1, SEGMENT + 2 * PIECE - 1])
 def test_any_size_arrives_byte_identical(nodes: Callable[..., Node], size: int) -> None:
     blob = blob_of(size)
     holder, node = nodes(), nodes()
@@ -28,7 +28,7 @@ def test_any_size_arrives_byte_identical(nodes: Callable[..., Node], size: int) 
 
 
 def test_a_segment_is_readable_at_its_event(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(48 * MIB)
+    blob = blob_of(6 * SEGMENT)
     holder, node = nodes(), nodes()
     holder.hold(blob)
     wrong: list[int] = []
@@ -51,7 +51,7 @@ def test_a_segment_is_readable_at_its_event(nodes: Callable[..., Node]) -> None:
 def test_five_nodes_in_a_ring_pass_on_what_one_of_them_takes_from_the_web_seed(
     nodes: Callable[..., Node], web_seed: Callable[[Blob], WebSeed]
 ) -> None:
-    blob = blob_of(24 * MIB)
+    blob = blob_of(3 * SEGMENT)
     seed = web_seed(blob)
     ring = [nodes(seed_peers=("127.0.0.1",)) for _ in range(5)]
     for index in range(blob.layout.segments):
@@ -70,7 +70,7 @@ def test_five_nodes_in_a_ring_pass_on_what_one_of_them_takes_from_the_web_seed(
 
 
 def test_neighbours_that_dial_each_other_at_once_keep_one_link(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(96 * MIB)
+    blob = blob_of(12 * SEGMENT)
     first, second = nodes(friendly=False), nodes(friendly=False)
     first.hold(blob)
     hashes = [blob.hashes(index) for index in range(blob.layout.segments)]
@@ -107,7 +107,7 @@ def _lost_both_links(node: Node, key: SegmentKey) -> bool:
 
 
 def test_pieces_that_are_there_are_not_fetched_again(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(8 * MIB)
+    blob = blob_of(SEGMENT)
     holder, node = nodes(), nodes()
     holder.hold(blob)
     node.hold(blob, blob.data[: 5 * PIECE])

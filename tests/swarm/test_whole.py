@@ -6,12 +6,14 @@ from pathlib import Path
 
 from tests.swarm.conftest import Node, blob_of
 
-from dfly.layout import MIB
+from dfly.layout import Layout
 from dfly.swarm import SegmentKey, WholeKey
+
+SEGMENT = Layout(1).segment_length
 
 
 def test_the_whole_torrent_takes_over_from_the_segments_without_a_recheck(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(17 * MIB)
+    blob = blob_of(2 * SEGMENT + 1000)
     holder, node, late = nodes(), nodes(), nodes()
     holder.hold(blob)
     for index in range(blob.layout.segments):
@@ -35,9 +37,9 @@ def test_the_whole_torrent_takes_over_from_the_segments_without_a_recheck(nodes:
 def test_a_committed_blob_with_a_flipped_byte_is_not_written_to_and_the_bad_piece_not_believed(
     nodes: Callable[..., Node],
 ) -> None:
-    blob = blob_of(9 * MIB)
+    blob = blob_of(SEGMENT + 1000)
     flipped = bytearray(blob.data)
-    flipped[3 * MIB] ^= 1
+    flipped[SEGMENT // 3] ^= 1
     healthy, broken, late = nodes(), nodes(), nodes()
     healthy.hold(blob)
     broken.hold(blob, bytes(flipped))
