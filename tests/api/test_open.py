@@ -14,7 +14,7 @@ import pytest
 
 import dfly
 from dfly.config import Joining
-from dfly.layout import GIB, MIB
+from dfly.layout import GIB, MIB, Layout
 from dfly.node import published
 from dfly.node.streamed import MEMORY, SMALLEST
 from dfly.plugins import Plugins
@@ -24,7 +24,7 @@ from dfly_hf.testing.content import File
 from tests.swarm_e2e.files import some_bytes
 from tests.swarm_e2e.origin import Origin
 
-BIG = some_bytes(20 * MIB + 5)
+BIG = some_bytes(21 * MIB + 5)
 
 
 class HoldingBack(Origin):
@@ -71,14 +71,16 @@ def test_the_last_8_bytes_of_a_gigabyte_arrive_without_the_rest(hub, gigabyte):
 
 
 def test_a_seed_peer_brings_the_last_8_bytes_of_a_gigabyte_before_the_rest(swarm):
-    held = HoldingBack({"big.bin": BIG}, 0, 16 * MIB)
+    layout = Layout(len(BIG))
+    last, _ = layout.segment_range(layout.segments - 1)
+    held = HoldingBack({"big.bin": BIG}, 0, last)
     plugins = Plugins(extra=[held.backend])
     peer = swarm(plugins)
     with dfly.open("memory://model/big.bin", seed_peers=[peer.url], plugins=plugins) as file:
         file.seek(-8, os.SEEK_END)
         assert file.read() == BIG[-8:]
         assert file.way == "seed-peer"
-        assert held.total == len(BIG) - 16 * MIB
+        assert held.total == len(BIG) - last
         held.let_go()
 
 

@@ -4,9 +4,11 @@ import os
 
 import pytest
 
+from dfly.layout import Layout
 from tests.daemon.conftest import FILES, MIB, some_bytes, tree
 
-BIG = some_bytes(40 * MIB, 7)
+SEGMENT = Layout(1).segment_length
+BIG = some_bytes(5 * SEGMENT, 7)
 
 
 @pytest.fixture
@@ -14,7 +16,7 @@ def big(backend):
     backend.hub.commit("big", {"model.bin": BIG, "small.txt": b"small"})
 
 
-def the_file(data, size=40 * MIB):
+def the_file(data, size=len(BIG)):
     (path,) = (path for path in (data / "blobs").rglob("data") if path.stat().st_size == size)
     return path
 
@@ -35,11 +37,11 @@ def flip(path, at, *, quietly=False):
 def test_what_somebody_wrote_to_is_found_before_it_is_lent(start, fetch, here, data, hub, big):
     start()
     fetch("memory://big", "out", recursive=True)
-    flip(the_file(data), 20 * MIB)
+    flip(the_file(data), 5 * SEGMENT // 2)
     hub.clear()
     fetch("memory://big", "again", recursive=True)
     assert (here / "again/model.bin").read_bytes() == BIG
-    assert 0 < hub.bytes <= 8 * MIB
+    assert 0 < hub.bytes <= SEGMENT
     assert the_file(data).read_bytes() == BIG
     assert not list((data / "quarantine").iterdir())
 
@@ -57,11 +59,11 @@ def test_verify_finds_a_flipped_bit_and_mends_only_its_segment(start, fetch, her
     running = start()
     fetch("memory://big", "out", recursive=True)
     assert running.ask("/v1/operator/verify", blobs=None).json() == {"right": 2, "mended": [], "lost": []}
-    flip(the_file(data), 33 * MIB, quietly=True)
+    flip(the_file(data), 4 * SEGMENT + 9, quietly=True)
     hub.clear()
     found = running.ask("/v1/operator/verify", blobs=None).json()
     assert (found["right"], len(found["mended"]), found["lost"]) == (1, 1, [])
-    assert 0 < hub.bytes <= 8 * MIB
+    assert 0 < hub.bytes <= SEGMENT
     assert the_file(data).read_bytes() == BIG
 
 

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 from dfly.errors import DflyError, OutputError, UsageError
-from tests.daemon.conftest import FILES, MIB, some_bytes, tree
+from dfly.layout import MIB, Layout
+from tests.daemon.conftest import FILES, some_bytes, tree
 
 
 def test_the_next_daemon_has_what_the_last_one_kept(start, fetch, here, hub):
@@ -23,7 +24,8 @@ def test_the_next_daemon_has_what_the_last_one_kept(start, fetch, here, hub):
 
 
 def test_a_blob_that_was_on_its_way_goes_on_where_it_was(start, fetch, here, backend, hub):
-    big = some_bytes(20 * MIB, 5)
+    segment = Layout(1).segment_length
+    big = some_bytes(5 * segment, 5)
     backend.hub.commit("big", {"model.bin": big})
     arrived, go = threading.Event(), threading.Event()
     before = backend.get
@@ -31,7 +33,7 @@ def test_a_blob_that_was_on_its_way_goes_on_where_it_was(start, fetch, here, bac
     def get(this, entry, begin, stop):
         for chunk in before(this, entry, begin, stop):
             yield chunk
-            if hub.bytes > 10 * MIB:
+            if hub.bytes > 3 * segment:
                 arrived.set()
                 go.wait(10)
 
@@ -51,7 +53,7 @@ def test_a_blob_that_was_on_its_way_goes_on_where_it_was(start, fetch, here, bac
     start()
     fetch("memory://big", "out", recursive=True)
     assert tree(here / "out") == {"model.bin": big}
-    assert hub.bytes < before_restart + 20 * MIB - 8 * MIB + MIB
+    assert hub.bytes < before_restart + len(big) - segment + MIB
 
 
 def test_two_daemons_on_one_directory_are_refused(start, tmp_path):

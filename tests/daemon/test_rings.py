@@ -10,8 +10,9 @@ import pytest
 
 from dfly.backend import Secret
 from dfly.config import Joining
+from dfly.layout import Layout
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
-from tests.daemon.conftest import FILES, MIB, QUICK, Borrowing, some_bytes, tree
+from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree
 
 DISTINCT = sum(map(len, set(FILES.values())))
 
@@ -156,7 +157,7 @@ def test_of_the_next_revisions_small_files_only_the_changed_pieces_travel(seed, 
     report = fetch(f"memory://small@{backend.hub.revisions('small')[-1]}", "new", recursive=True)
     assert tree(here / "new") == changed
     assert report.sources["cache"] == 39 * 200_000
-    assert 200_000 <= report.sources["seed-peer"] <= 2 * (512 << 10)
+    assert 200_000 <= report.sources["seed-peer"] <= 3 * Layout(8_000_000).piece_length
 
 
 def test_what_every_small_file_of_is_here_needs_no_pack(seed, node, here, hub, backend):
@@ -175,7 +176,8 @@ def largest(tmp_path, name):
 
 @pytest.mark.parametrize("damage", ["a flipped bit", "deleted"])
 def test_a_damaged_blob_is_served_to_nobody_and_mended(seed, node, here, hub, backend, tmp_path, damage):
-    content = some_bytes(20 * MIB, 31)
+    segment = Layout(1).segment_length
+    content = some_bytes(5 * segment // 2, 31)
     backend.hub.commit("big", {"model.bin": content})
     url, _ = seed()
     warm = node("warm", url)
@@ -187,7 +189,7 @@ def test_a_damaged_blob_is_served_to_nobody_and_mended(seed, node, here, hub, ba
         before = path.stat()
         os.chmod(path, 0o600)
         with path.open("r+b") as file:
-            file.seek(9 * MIB)
+            file.seek(9 * segment // 8)
             file.write(b"wrong")
         os.chmod(path, 0o444)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

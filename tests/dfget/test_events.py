@@ -11,7 +11,7 @@ from dfly.config import Fetch
 from dfly.events import Event
 from dfly.testing import faults
 
-LARGE = some_bytes(20 * MIB)
+LARGE = some_bytes(5 * MIB)
 FILES = {"config.json": b"{}", "model.bin": LARGE, "empty": b"", "same.bin": LARGE}
 
 
@@ -124,7 +124,7 @@ def test_a_chunked_body_cut_short_is_no_whole_file(web, fetch, here):
     link = web.add("model.bin", LARGE, etag="")
     web.fault("model.bin", faults.status(405), times=99, when=lambda seen: seen.method == "HEAD")
     web.fault("model.bin", faults.no_range(), faults.chunked(), times=1)
-    web.fault("model.bin", faults.no_range(), faults.chunked(), faults.truncated(5 * MIB))
+    web.fault("model.bin", faults.no_range(), faults.chunked(), faults.truncated(MIB))
     web.fault("model.bin", faults.no_range(), faults.chunked(), times=99)
     fetch(link)
     assert tree(here) == {"model.bin": LARGE}

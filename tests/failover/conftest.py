@@ -14,11 +14,12 @@ import pytest
 import dfly
 from dfly.config import Joining
 from dfly.events import SegmentFinished, Warned
+from dfly.layout import Layout
 from dfly.node.control import in_order
 from dfly_hf.testing import FixtureHub
 
 MIB = 1 << 20
-SEGMENT = 8 * MIB
+SEGMENT = Layout(1).segment_length
 REPO = "org/model"
 
 

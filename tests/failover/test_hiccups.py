@@ -2,9 +2,12 @@
 
 import threading
 
-from .conftest import MIB, REPO, SEGMENT, content
+from dfly.layout import Layout
+
+from .conftest import REPO, SEGMENT, content
 
 SIZE = 3 * SEGMENT
+PIECE = Layout(SIZE).piece_length
 
 
 def test_faults_of_the_hub_delay_and_are_named(hub, daemons, node):
@@ -12,10 +15,10 @@ def test_faults_of_the_hub_delay_and_are_named(hub, daemons, node):
     hub.repo(REPO, {"model.bin": data})
     hub.fault("api", status=502)
     hub.fault("resolve", "model.bin", status=429, headers={"Retry-After": "1"})
-    hub.fault("cdn", cut=MIB, times=3)
+    hub.fault("cdn", cut=PIECE, times=3)
     hub.fault("cdn", status=503, times=2)
     hub.fault("cdn", status=429, headers={"Retry-After": "1"})
-    hub.limit_rate(24 * MIB)
+    hub.limit_rate(3 * SEGMENT)
     (seed_peer,) = daemons()
     each = node(seed_peer, seed_time=0)
     each.has(1)
@@ -25,7 +28,7 @@ def test_faults_of_the_hub_delay_and_are_named(hub, daemons, node):
     causes = "".join(line for line in seed_peer.log.splitlines() if '"hub.waiting"' in line)
     for said in ("502", "429", "connection lost", "503"):
         assert said in causes
-    assert hub.records.bytes_sent("model.bin") <= 1.05 * SIZE + 3 * MIB
+    assert hub.records.bytes_sent("model.bin") <= 1.05 * SIZE + 3 * PIECE
 
 
 def test_while_the_hub_is_down_nodes_are_told_what_is_waited_for(hub, daemons, node):

@@ -4,10 +4,10 @@ import httpx
 
 from dfly.wire import Blob, decode_message
 
-from .conftest import MIB, REPO, SEGMENT, content
+from .conftest import REPO, SEGMENT, content
 
 SIZE = 6 * SEGMENT
-RATE = 24 * MIB
+RATE = 3 * SEGMENT
 
 
 def test_the_second_seed_peer_takes_over_and_the_hub_sends_only_what_nobody_held(hub, daemons, node):
@@ -47,8 +47,9 @@ def test_a_seed_peer_that_is_killed_and_restarted_fetches_no_published_byte_agai
     for each in nodes:
         each.done()
         assert each.data("model.bin") == data
-    published = {f"bytes={at}-{at + 2 * MIB - 1}" for at in range(0, 2 * SEGMENT, 2 * MIB)}
-    assert not published & {call.range for call in hub.calls()[before:]}
+    asked = [int(call.range[6:].split("-")[0]) for call in hub.calls()[before:] if call.range]
+    assert asked
+    assert min(asked) >= 2 * SEGMENT
     assert seed_peer.stats()["hub_bytes"] <= SIZE - 2 * SEGMENT
     assert "snapshot.carried" in seed_peer.log
 

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from dfly.layout import MIB, Layout
+from dfly.layout import Layout
 
 from .conftest import Gate, World, flip, gated
 
 Build = Callable[..., World]
-SIZE = 40 * MIB
+SIZE = 5 * Layout(1).segment_length
 LAYOUT = Layout(SIZE)
 FIRST, LAST = LAYOUT.segment_range(0), LAYOUT.segment_range(LAYOUT.segments - 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from dfly.config import Joining
 from dfly.errors import Changed
-from dfly.layout import MIB, Layout
+from dfly.layout import Layout
 from dfly.node.fetch import fetch
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing import faults
@@ -16,7 +16,7 @@ from dfly.testing.origin import FaultyOrigin
 from .conftest import FILE, Gate, World, content_of, gated
 
 Build = Callable[..., World]
-SIZE = 24 * MIB
+SIZE = 3 * Layout(1).segment_length
 
 
 def test_a_branch_that_moves_in_flight_gives_everybody_the_pinned_commit(world: Build) -> None:

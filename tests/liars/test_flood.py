@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tests.swarm.conftest import Node, blob_of, nodes
 
-from dfly.layout import MIB
+from dfly.layout import Layout
 from dfly.swarm import Flooded
 
 __all__ = ["nodes"]
 
 
 def test_a_flood_of_connections_is_bounded_and_the_session_goes_on(nodes: Callable[..., Node]) -> None:
-    blob = blob_of(40 * MIB)
+    blob = blob_of(5 * Layout(1).segment_length)
     holder, node = nodes(), nodes()
     node.swarm.allow(["127.0.0.30"])
     holder.hold(blob)

@@ -15,7 +15,7 @@ from .located import Located
 from .mirrors import HandMirror
 from .rigs import Rig
 
-#: Two segments and a half.
+#: The model has two segments and a half.
 FILES = {
     "model.bin": bytes(range(256)) * (5 * Layout(1).segment_length // 512),
     "config.json": b"{}",

@@ -7,9 +7,8 @@ import pytest
 
 from dfly.errors import Cancelled, SwarmError, TimedOut
 
-from .files import MIB, size_of, some_bytes, tree
+from .files import MIB, SEGMENT, size_of, some_bytes, tree
 
-SEGMENT = 8 * MIB
 FILES = {"model.safetensors": some_bytes(3 * SEGMENT), "config.json": b"{}", "vocab.json": b"[]"}
 NOWHERE = "http://127.0.0.1:9"
 IMPATIENT = {"patience": 1.0, "settle": 0.1}
@@ -50,7 +49,7 @@ def test_the_next_seed_peer_is_asked_where_one_is_missing(origin, swarm):
 def slow_model(hub):
     """A model that comes slowly enough to do something in the middle."""
     hub.repo("owner/model", FILES)
-    hub.limit_rate(16 * MIB)
+    hub.limit_rate(2 * SEGMENT)
     return hub
 
 

@@ -1,8 +1,14 @@
 """What two revisions share is fetched once, small files too."""
 
-from .files import MIB, some_bytes, tree
+from .files import MIB, SEGMENT, some_bytes, tree
 
-OLD = {"big.bin": some_bytes(9 * MIB), "other.bin": some_bytes(MIB, 2), "a.json": b"a", "b.json": b"b", "c.json": b"c"}
+OLD = {
+    "big.bin": some_bytes(SEGMENT + MIB),
+    "other.bin": some_bytes(MIB, 2),
+    "a.json": b"a",
+    "b.json": b"b",
+    "c.json": b"c",
+}
 NEW = OLD | {"other.bin": some_bytes(MIB, 3), "b.json": b"new", "d.json": b"d"}
 
 

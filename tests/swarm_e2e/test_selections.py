@@ -2,10 +2,10 @@
 
 import pytest
 
-from .files import KIB, MIB, some_bytes, tree
+from .files import KIB, MIB, SEGMENT, some_bytes, tree
 
 FILES = {
-    "big.bin": some_bytes(9 * MIB),
+    "big.bin": some_bytes(SEGMENT + MIB),
     "medium.bin": some_bytes(600 * KIB, 2),
     "a.json": b"a",
     "sub/b.json": b"bb",

@@ -18,10 +18,9 @@ from dfly.daemon.process import NodeConfig, NodeDaemon
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
 
-from .files import MIB, some_bytes
+from .files import MIB, SEGMENT, some_bytes
 
-SEGMENT = 8 * MIB
-FILES = {"model.bin": some_bytes(2 * SEGMENT + 3 * MIB), "config.json": b"{}", "tokenizer.json": b"[1]"}
+FILES = {"model.bin": some_bytes(2 * SEGMENT + MIB), "config.json": b"{}", "tokenizer.json": b"[1]"}
 SIZE = sum(map(len, FILES.values()))
 URL = "memory://model"
 

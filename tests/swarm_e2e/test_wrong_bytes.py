@@ -4,9 +4,9 @@ import pytest
 
 from dfly.errors import IntegrityError
 
-from .files import MIB, some_bytes, tree
+from .files import MIB, SEGMENT, some_bytes, tree
 
-FILES = {"big.bin": some_bytes(9 * MIB), "a.json": b"a", "b.json": b"b"}
+FILES = {"big.bin": some_bytes(SEGMENT + MIB), "a.json": b"a", "b.json": b"b"}
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def both(origin, swarm):
     def begin(times):
         memory = origin(FILES)
         memory.lie("big.bin", times)
-        memory.hold("big.bin", 9 * MIB - 100)
+        memory.hold("big.bin", SEGMENT + MIB - 100)
         cluster = swarm(memory)
         nodes = cluster.several(2, "memory://model")
         for node in nodes:
