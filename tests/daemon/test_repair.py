@@ -16,7 +16,7 @@ def big(backend):
     backend.hub.commit("big", {"model.bin": BIG, "small.txt": b"small"})
 
 
-def the_file(data, size=len(BIG)):
+def the_file(data, size=5 * SEGMENT):
     (path,) = (path for path in (data / "blobs").rglob("data") if path.stat().st_size == size)
     return path
 

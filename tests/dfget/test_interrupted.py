@@ -14,15 +14,16 @@ from tests.dfget.files import MIB, some_bytes, tree
 from dfly.config import Fetch, Network
 from dfly.errors import Changed, OriginUnavailable, TimedOut
 from dfly.layout import Layout
+from dfly.node.gather import SHORTEST_SPAN
 from dfly.testing import faults
 
-SIZE = 5 * Layout(1).segment_length
+SIZE = 5 * SHORTEST_SPAN
 CONTENT = some_bytes(SIZE)
 LAYOUT = Layout(SIZE)
 CONCURRENCY = 2
 ARGV = ("hf://o/r/model.bin", "--concurrency", CONCURRENCY, "--json")
-#: What is on its way when a process dies: each connection is in one segment, and that starts over.
-UNFINISHED = CONCURRENCY * LAYOUT.segment_length
+#: What is on its way when a process dies: each connection is in one span, and its unfinished piece starts over.
+UNFINISHED = CONCURRENCY * SHORTEST_SPAN
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def stop_after(process: subprocess.Popen, name: str, count: int, how: signal.Sig
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_has_arrived_and_the_next_run_goes_on(hub, repo, dfget, here, how, code):
-    hub.limit_rate(15 * MIB)
+    hub.limit_rate(30 * MIB)
     process = dfget.start(*ARGV)
     events = stop_after(process, "segment.finished", 2, how)
     assert process.returncode == code
@@ -100,7 +101,7 @@ def test_a_second_signal_ends_at_once(hub, repo, dfget, here):
 
 
 def test_a_task_that_ran_out_of_time_goes_on_in_the_next_run(hub, repo, fetch, here):
-    hub.limit_rate(15 * MIB)
+    hub.limit_rate(30 * MIB)
     with pytest.raises(TimedOut) as error:
         fetch("hf://o/r/model.bin", timeout=0.4, settings=Fetch(concurrency=CONCURRENCY))
     assert error.value.exit_code == 13
@@ -143,14 +144,14 @@ def kill_again_and_again(hub, dfget, here, *, kills: int, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_process_killed_at_any_moment_costs_the_unfinished_segments_and_no_byte_more(hub, repo, dfget, here, seed):
-    hub.limit_rate(25 * MIB)
+    hub.limit_rate(50 * MIB)
     kill_again_and_again(hub, dfget, here, kills=2, seed=seed)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_a_process_killed_twenty_times_costs_the_unfinished_segments_and_no_byte_more(hub, repo, dfget, here, seed):
-    hub.limit_rate(25 * MIB)
+    hub.limit_rate(50 * MIB)
     kill_again_and_again(hub, dfget, here, kills=20, seed=100 + seed)
 
 
@@ -172,7 +173,7 @@ def test_a_folder_whose_run_was_killed_is_completed_and_nothing_whole_comes_twic
 
 
 def killed_run(hub, dfget, *argv) -> None:
-    hub.limit_rate(15 * MIB)
+    hub.limit_rate(30 * MIB)
     stop_after(dfget.start(*argv), "segment.finished", 2, signal.SIGKILL)
     hub.limit_rate(None)
     hub.records.clear()
@@ -222,7 +223,7 @@ def test_a_pinned_revision_goes_on_whatever_happens_to_the_branch(hub, repo, dfg
 @pytest.mark.parametrize("etag", [None, ""], ids=["strong etag", "no validator"])
 def test_a_web_file_replaced_between_two_runs_is_never_mixed(web, dfget, fetch, here, etag):
     link = web.add("model.bin", CONTENT, etag=etag)
-    process = dfget.start(link, "--json", "--limit-rate", "15M", "--concurrency", "2")
+    process = dfget.start(link, "--json", "--limit-rate", "30M", "--concurrency", "2")
     stop_after(process, "segment.finished", 2, signal.SIGKILL)
     assert journalled(here)
     newer = some_bytes(SIZE, seed=2)
@@ -234,7 +235,7 @@ def test_a_web_file_replaced_between_two_runs_is_never_mixed(web, dfget, fetch, 
 
 def test_a_web_file_with_a_strong_etag_goes_on(web, dfget, fetch, here):
     link = web.add("model.bin", CONTENT)
-    process = dfget.start(link, "--json", "--limit-rate", "15M", "--concurrency", "2")
+    process = dfget.start(link, "--json", "--limit-rate", "30M", "--concurrency", "2")
     stop_after(process, "segment.finished", 2, signal.SIGKILL)
     kept = journalled(here)
     fetch(link)
@@ -270,7 +271,7 @@ def test_a_file_changed_while_it_is_fetched_is_noticed(web, fetch, here):
 def test_an_origin_that_stops_sending_is_given_up_and_what_came_is_kept(web, fetch, here):
     never = threading.Event()
     link = web.add("model.bin", CONTENT)
-    stuck = f"bytes={LAYOUT.segment_range(3)[0]}-"
+    stuck = f"bytes={2 * SHORTEST_SPAN}-"
     web.fault("model.bin", faults.stall(never), times=99, when=lambda seen: (seen.range or "").startswith(stuck))
     with pytest.raises(OriginUnavailable):
         fetch(link, network=Network(read_timeout=0.2), settings=Fetch(concurrency=2))

@@ -25,7 +25,7 @@ from tests.interop.clients import LONG_ENOUGH
 MIB = 1 << 20
 #: Two segments of a blob that travels by itself, two small files that travel in a pack, and one that has no torrent.
 FILES = {
-    "model.bin": some_bytes(9 * MIB + 7),
+    "model.bin": some_bytes(3 * MIB + 7),
     "deep/config.json": b'{"deep": true}',
     "tokenizer.json": b"[1]",
     "empty": b"",

@@ -11,7 +11,7 @@ from dfly.backend import Secret
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
 from dfly.testing.swarm import small_swarm
-from tests.swarm_e2e.files import MIB, some_bytes
+from tests.swarm_e2e.files import MIB, SEGMENT, some_bytes
 from tests.swarm_e2e.origin import Origin
 
 from .browser import browsing, chromium
@@ -25,10 +25,10 @@ SHOT = os.environ.get("DFLY_SCREENSHOT")
 
 def test_the_page_is_alive(swarm, tmp_path):
     origin = Origin(
-        {"model-00001.bin": some_bytes(40 * MIB), "model-00002.bin": some_bytes(40 * MIB, 2), "a.json": b"a"}
+        {"model-00001.bin": some_bytes(5 * SEGMENT), "model-00002.bin": some_bytes(5 * SEGMENT, 2), "a.json": b"a"}
     )
-    origin.hold("model-00001.bin", 24 * MIB)
-    origin.hold("model-00002.bin", 8 * MIB)
+    origin.hold("model-00001.bin", 3 * SEGMENT)
+    origin.hold("model-00002.bin", SEGMENT)
     cluster = swarm(origin)
 
     async def look():
@@ -95,7 +95,7 @@ def test_the_token_is_a_browsers_password(swarm, tmp_path):
 
 
 def test_without_scripts_the_page_is_complete(swarm, tmp_path):
-    cluster = swarm(Origin({"model.bin": some_bytes(9 * MIB)}))
+    cluster = swarm(Origin({"model.bin": some_bytes(SEGMENT + MIB)}))
     cluster.node("memory://model", joining={"seed_time": 0.0}).done()
 
     async def look():

@@ -26,12 +26,12 @@ from dfly.seed.watching.metrics import scrapers
 from dfly.testing.swarm import Node, Telling
 from dfly.version import VERSION
 from dfly.wire import Report
-from tests.swarm_e2e.files import MIB, some_bytes
+from tests.swarm_e2e.files import MIB, SEGMENT, some_bytes
 from tests.swarm_e2e.origin import Origin
 
 from .reading import metrics, until, value
 
-FILES = {"model.bin": some_bytes(20 * MIB), "a.json": b"a", "b.json": b"bb"}
+FILES = {"model.bin": some_bytes(2 * SEGMENT + MIB), "a.json": b"a", "b.json": b"bb"}
 SIZE = sum(map(len, FILES.values()))
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 

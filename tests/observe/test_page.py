@@ -18,7 +18,7 @@ from dfly.seed.watching.counts import Counts
 from dfly.seed.watching.picture import MOST_NODES, BlobPicture, NodePicture, Paces, Picture, TaskPicture, cells, runs
 from dfly.values import Entry
 from dfly.wire import Report
-from tests.swarm_e2e.files import MIB, some_bytes
+from tests.swarm_e2e.files import MIB, SEGMENT, some_bytes
 from tests.swarm_e2e.origin import Origin
 
 from .reading import Html, drawn_cells, pictures, segments, until
@@ -107,7 +107,7 @@ def test_the_page_lets_in_only_its_own_script_and_style(swarm, web):
 
 
 def test_a_browser_without_scripts_sees_everything_and_asks_again(swarm, web):
-    cluster = swarm(Origin({"model.bin": some_bytes(9 * MIB)}))
+    cluster = swarm(Origin({"model.bin": some_bytes(SEGMENT + MIB)}))
     cluster.node("memory://model", joining={"seed_time": 0.0}).done()
     html = until(lambda: web(cluster.url).get("/ui").text, lambda html: "left, done" in html)
     assert "memory://model@" in html
@@ -116,8 +116,8 @@ def test_a_browser_without_scripts_sees_everything_and_asks_again(swarm, web):
 
 
 def test_what_changes_is_sent_and_nothing_else(swarm, web):
-    origin = Origin({"model.bin": some_bytes(20 * MIB), "other.bin": some_bytes(MIB, 2)})
-    origin.hold("model.bin", 8 * MIB)
+    origin = Origin({"model.bin": some_bytes(2 * SEGMENT + MIB), "other.bin": some_bytes(MIB, 2)})
+    origin.hold("model.bin", SEGMENT)
     cluster = swarm(origin)
     client = web(cluster.url)
     with client.stream("GET", "/ui/events") as stream:
@@ -171,7 +171,7 @@ TASK = TaskPicture(
     name="t1",
     source="memory://model",
     public=True,
-    blobs=(BlobPicture(blob="b", size=24 * MIB, segments=3, published=0b111, complete=True),),
+    blobs=(BlobPicture(blob="b", size=3 * SEGMENT, segments=3, published=0b111, complete=True),),
     nodes=(NODE,),
 )
 PICTURE = Picture(received={"hub": 0}, sent={}, nodes_received={}, waiting_for="", tasks=(TASK,))
@@ -242,7 +242,7 @@ def test_rates_are_what_came_since_over_the_time_it_took():
 class Rings:
     """What a picture is taken of: one task, and nodes that join and report without a socket."""
 
-    def __init__(self, size=24 * MIB):
+    def __init__(self, size=3 * SEGMENT):
         self.entry = Entry(path="model.bin", size=size, url="memory://m", identity="m", validator="1")
         freight = Freight((), None, {"b": self.entry}, (("b", self.entry),))
         self.scheduler = Scheduler(blobs={"b"}, clock=lambda: 0.0)
@@ -263,7 +263,7 @@ def test_what_is_shown_of_a_node_is_what_the_scheduler_knows():
     rings = Rings()
     for number in range(3):
         rings.join(f"n{number}", 1000 + number)
-    rings.scheduler.publish("b", 0, 8 * MIB)
+    rings.scheduler.publish("b", 0, SEGMENT)
     rings.scheduler.report("n1", Report(node="n1", held={"b": (0, 2)}, sources={"peer": 5}, stalled=(("b", 1),)))
     rings.scheduler.report("n2", Report(node="n2", done=True, goodbye=True, held={"b": (0, 1, 2)}))
     (task,) = rings.picture().tasks

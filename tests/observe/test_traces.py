@@ -19,12 +19,12 @@ from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import Node
-from tests.swarm_e2e.files import MIB, some_bytes
+from tests.swarm_e2e.files import MIB, SEGMENT, some_bytes
 from tests.swarm_e2e.origin import Origin
 
 from .reading import until
 
-FILES = {"model.bin": some_bytes(9 * MIB), "a.json": b"a", "b.json": b"b"}
+FILES = {"model.bin": some_bytes(SEGMENT + MIB), "a.json": b"a", "b.json": b"b"}
 
 
 class Spans:

@@ -4,12 +4,11 @@ from collections import Counter
 
 import pytest
 
-from tests.swarm_e2e.files import MIB, some_bytes
+from tests.swarm_e2e.files import SEGMENT, some_bytes
 from tests.swarm_e2e.origin import Origin
 
 from .reading import Html, drawn_cells, segments, until
 
-SEGMENT = 8 * MIB
 #: Of four segments, so many are let through at first.
 FIRST = 2
 

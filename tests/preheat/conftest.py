@@ -17,6 +17,7 @@ from dfly.cli import dfctl as command
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.layout import Layout
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing.lent import QUICK
@@ -24,10 +25,11 @@ from tests.daemon.conftest import some_bytes
 from tests.swarm_e2e.origin import Origin
 
 MIB = 1 << 20
+SEGMENT = Layout(1).segment_length
 FILES = {
     "config.json": b"{}",
-    "model.bin": some_bytes(9 * MIB),
-    "deep/copy.bin": some_bytes(9 * MIB),
+    "model.bin": some_bytes(SEGMENT + MIB),
+    "deep/copy.bin": some_bytes(SEGMENT + MIB),
     "other.bin": some_bytes(MIB + 7, 2),
     "vocab.txt": some_bytes(5000, 3),
     "empty": b"",

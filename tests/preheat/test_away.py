@@ -21,7 +21,7 @@ def test_a_node_that_comes_back_goes_on(seed, node, operator, stand, origin):
     peer = seed()
     one = node("one", peer)
     stand(peer, 1)
-    origin.hold(FIRST, 4 * MIB)
+    origin.hold(FIRST, MIB)
     job = Job(operator(peer), nodes="all", timeout=600)
     job.until(node=one.name, state="running")
     one.stop()
