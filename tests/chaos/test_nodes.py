@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dfly.layout import MIB
+from dfly.layout import MIB, Layout
 
 from .conftest import Running
 
@@ -22,7 +22,7 @@ def test_a_killed_node_delays_nobody_and_goes_on_where_it_was(running: Build) ->
     swarm.process(1).kill()
     swarm.process(1).wait(10)
     swarm.start(1)
-    assert swarm.wait(1, lambda event: event["event"] == "file.started")["had"] >= 8 * MIB
+    assert swarm.wait(1, lambda event: event["event"] == "file.started")["had"] >= Layout(SIZE).segment_length
     swarm.right(0, 1, 2)
     assert swarm.hub_bytes() == SIZE
 

@@ -14,7 +14,7 @@ from tests.daemon.conftest import MIB, some_bytes
 
 from .newer import Newer
 
-FILES = {"model.bin": some_bytes(17 * MIB, 5), "config.json": b"{}", "deep/vocab.txt": some_bytes(5000, 6)}
+FILES = {"model.bin": some_bytes(5 * MIB, 5), "config.json": b"{}", "deep/vocab.txt": some_bytes(5000, 6)}
 SIZE = sum(map(len, FILES.values()))
 
 

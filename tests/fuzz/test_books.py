@@ -10,18 +10,18 @@ from tests.fuzz.material import fuzz, junk, numbers, raw_bodies, spoilt, texts, 
 from dfly.boot import boot_id
 from dfly.daemon.records import Records
 from dfly.errors import OutputError
-from dfly.layout import MIB, Layout
+from dfly.layout import Layout
 from dfly.output.receipt import matches, record
 from dfly.seed.keys import Keys
 from dfly.store.journal import Header, read
 from dfly.store.meta import Meta, read_meta, write_meta
 from dfly.store.survivors import survivors
-from dfly.values import Digest, Entry
+from dfly.values import LAYOUT_VERSION, Digest, Entry
 
-SIZE = 20 * MIB
+SIZE = 5 * Layout(1).segment_length // 2
 HEADER = Header(blob="sha256-00", size=SIZE, validator="v")
 LINES = [
-    {"blob": "sha256-00", "size": SIZE, "validator": "v", "layout": 1, "format": 1, "boot": "this"},
+    {"blob": "sha256-00", "size": SIZE, "validator": "v", "layout": LAYOUT_VERSION, "format": 1, "boot": "this"},
     {"segment": 0, "pieces": "A" * 427 + "="},
     {"synced": 1},
     {"piece": 17, "sha1": "A" * 27 + "="},

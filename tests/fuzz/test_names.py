@@ -10,7 +10,7 @@ from tests.fuzz.material import fuzz, texts
 
 from dfly.errors import UnsafePath
 from dfly.globs import select
-from dfly.layout import GIB, MIB, Layout
+from dfly.layout import GIB, MIB, SMALLEST_PIECE, Layout
 from dfly.paths import problem, refuse_unsafe
 from dfly.swarm.metainfo import info_hash, segment_info, whole_info
 from dfly.values import Entry
@@ -68,7 +68,8 @@ def test_whatever_the_globs_the_choice_is_among_the_files(include, exclude):
     assert set(select(ENTRIES, include=include, exclude=exclude)) <= set(ENTRIES)
 
 
-SIZES = st.integers(1, 40 * MIB) | st.sampled_from([1, 512 * 1024, 8 * MIB, 8 * MIB + 1, 5 * GIB])
+SEGMENT = Layout(1).segment_length
+SIZES = st.integers(1, 10 * MIB) | st.sampled_from([1, SMALLEST_PIECE, SEGMENT, SEGMENT + 1, 5 * GIB])
 
 
 #: What ids of blobs are made of.
