@@ -14,7 +14,7 @@ import structlog
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
-from dfly.layout import MIB
+from dfly.layout import MIB, PIECES_PER_SEGMENT
 from dfly.origin.fetch import Fetcher, Job, SpanWriter
 from dfly.origin.patience import Patient
 from dfly.origin.pauses import Pauses
@@ -65,13 +65,16 @@ class Intake:
         self._rate = _Rate()
 
     def pieces_at_once(self, piece_length: int) -> int:
-        """How many pieces (of so many bytes) to ask for in one request: what all connections bring in about a second, in all.
+        """How many pieces (of so many bytes) to ask for in one request: what all connections bring in half a second, in all.
 
-        From a slow origin less: what is under way when a seed peer dies, or hands over, is fetched again by another.
+        From a slow origin less: segments come one after the other then, the first of them soon, and less is under way when a
+        seed peer dies, or hands over, and another fetches it again.
         """
         rate = self._rate.bytes_per_second
+        if not rate:
+            return max(1, PIECES_PER_SEGMENT // self._connections)
         most = max(MOST_PIECES, WORTH_ASKING // piece_length)
-        return max(1, min(most, round(rate / self._connections / piece_length))) if rate else most
+        return max(1, min(most, round(rate / 2 / self._connections / piece_length)))
 
     def bring(self, order: Order) -> None:
         """Begin as soon as a connection is free; returns at once."""
@@ -135,7 +138,7 @@ class Intake:
 
 @attrs.define
 class _Rate:
-    """Bytes per second, of the last second or more in which any came; 0 while nobody knows."""
+    """Bytes per second, of the last second or more in which any came, soon of the first quarter; 0 while nobody knows."""
 
     bytes_per_second: float = 0.0
     _since: float = attrs.field(factory=time.monotonic)
@@ -143,7 +146,7 @@ class _Rate:
 
     def seen(self, total: int) -> None:
         now = time.monotonic()
-        if now - self._since >= 1:
+        if now - self._since >= (1 if self.bytes_per_second else 0.25):
             self.bytes_per_second = (total - self._before) / (now - self._since)
             self._since, self._before = now, total
 
