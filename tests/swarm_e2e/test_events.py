@@ -6,9 +6,9 @@ import pytest
 
 from dfly.errors import NotAFile, NotFound, UsageError
 
-from .files import MIB, size_of, some_bytes
+from .files import MIB, SEGMENT, size_of, some_bytes
 
-FILES = {"big.bin": some_bytes(20 * MIB + 3), "medium.bin": some_bytes(2 * MIB, 2), "a.json": b"a", "b.json": b"b"}
+FILES = {"big.bin": some_bytes(2 * SEGMENT + MIB + 3), "medium.bin": some_bytes(MIB, 2), "a.json": b"a", "b.json": b"b"}
 
 
 def test_bytes_are_told_by_source_and_add_up_to_the_files(origin, swarm):
