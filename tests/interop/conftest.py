@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import attrs
 import httpx
@@ -36,7 +36,7 @@ def announce(torrent, *, at=None, port=6881, event="", left=1, **more):
     """What a tracker (that of the .torrent, or the one `at`) answers; `more` replaces what a client would say."""
     params = lt.load_torrent_file(str(torrent))
     said = {"info_hash": params.info_hashes.v1.to_bytes(), "peer_id": b"-XX0000-123456789012", "compact": 1, **more}
-    query = urlencode({**said, "port": port, "left": left, **({"event": event} if event else {})})
+    query = urlencode({**said, "port": port, "left": left, **({"event": event} if event else {})}, quote_via=quote)
     answer = httpx.get(f"{at or params.trackers[0]}?{query}", trust_env=False, timeout=60)
     assert answer.status_code == 200
     return lt.bdecode(answer.content)

@@ -88,7 +88,7 @@ def test_a_node_whose_blob_was_damaged_since_does_a_client_no_harm(site, tmp_pat
     kept = max((tmp_path / "node0/blobs").rglob("data"), key=lambda path: path.stat().st_size)
     kept.chmod(0o600)
     with kept.open("r+b") as file:
-        file.seek(3 << 20)
+        file.seek(2 << 20)
         file.write(b"wrong")
     aria2c(torrent, tmp_path / "down")
     assert (tmp_path / "down/model.bin").read_bytes() == MODEL

@@ -28,7 +28,7 @@ def test_ranges_are_as_everywhere(url):
     for asked, start, stop in (
         ("bytes=0-0", 0, 1),
         ("bytes=5-1000000", 5, 1000001),
-        ("bytes=9000000-", 9000000, SIZE),
+        ("bytes=3000000-", 3000000, SIZE),
         ("bytes=-7", SIZE - 7, SIZE),
         (f"bytes=10-{SIZE * 2}", 10, SIZE),
         (f"bytes=-{SIZE * 2}", 0, SIZE),

@@ -14,7 +14,7 @@ from dfly.node.control import revive
 from dfly.node.fetch import fetch
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
-from dfly.values import Digest, Entry, Snapshot
+from dfly.values import LAYOUT_VERSION, Digest, Entry, Snapshot
 from dfly.wire import Hello, Resolved, WireError, snapshot_to_json
 
 ASKED = "/v1/snapshots"
@@ -143,8 +143,8 @@ def test_no_path_of_a_snapshot_leaves_the_output(liar, get, hub, tmp_path, path)
 @pytest.mark.parametrize(
     "fields",
     [
-        {"layout": 2},
-        {"layout": "1"},
+        {"layout": LAYOUT_VERSION + 1},
+        {"layout": str(LAYOUT_VERSION)},
         {"entries": row(size=-1)},
         {"entries": row(size=1 << 60)},
         {"entries": row(size=10**400)},
