@@ -18,13 +18,12 @@ sizes = st.one_of(st.integers(0, 64 * MIB), st.integers(1, 4 * 10**12))
         (128 * KIB - 1, 128 * KIB, 2 * MIB, 1),
         (128 * KIB + 1, 128 * KIB, 2 * MIB, 1),
         (2 * MIB + 1, 128 * KIB, 2 * MIB, 2),
-        (GIB, 128 * KIB, 2 * MIB, 512),
-        (GIB + 1, 256 * KIB, 4 * MIB, 257),
-        (4 * GIB, 512 * KIB, 8 * MIB, 512),
-        (4 * GIB + 1, MIB, 16 * MIB, 257),
-        (5 * 10**9, MIB, 16 * MIB, 299),
-        (130 * 10**9, 16 * MIB, 256 * MIB, 485),
-        (10**12, 128 * MIB, 2 * GIB, 466),
+        (512 * MIB, 128 * KIB, 2 * MIB, 256),
+        (512 * MIB + 1, 256 * KIB, 4 * MIB, 129),
+        (GIB, 256 * KIB, 4 * MIB, 256),
+        (5 * 10**9, 2 * MIB, 32 * MIB, 150),
+        (130 * 10**9, 32 * MIB, 512 * MIB, 243),
+        (10**12, 256 * MIB, 4 * GIB, 233),
     ],
 )
 def test_the_cut_of_well_known_sizes_never_changes(size: int, piece: int, segment: int, segments: int) -> None:
@@ -50,7 +49,7 @@ def test_pieces_are_powers_of_two_that_libtorrent_takes(size: int) -> None:
 
 
 @given(sizes)
-def test_there_are_at_most_512_segments_unless_pieces_cannot_grow(size: int) -> None:
+def test_there_are_at_most_256_segments_unless_pieces_cannot_grow(size: int) -> None:
     layout = Layout(size)
     assert layout.segments <= MOST_SEGMENTS or layout.piece_length == LARGEST_PIECE
     if layout.piece_length > SMALLEST_PIECE:

@@ -1,8 +1,9 @@
 """How a blob is cut: size → pieces → segments. Pure arithmetic, the same on every machine, versioned with the snapshot.
 
 A *piece* is what the swarm hashes and passes on, a *segment* (16 pieces) is what is fetched, published and journalled. Pieces
-start at 128 KiB and double until the blob has at most 512 segments, so 1 GiB streams in steps of 2 MiB and 130 GB in 256 MiB.
-What everybody waits for at the end is one segment and a few pieces, at most 1/512 of the blob where it is not a small one.
+start at 128 KiB and double until the blob has at most 256 segments, so 512 MiB stream in steps of 2 MiB and 130 GB in 512 MiB.
+What everybody waits for at the end is one segment and a few pieces, at most 1/128 of the blob where it is not a small one; and
+the torrent of a segment names all pieces of the blob, so more of them would cost memory with the square of their number.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PIECES_PER_SEGMENT = 16
 SMALLEST_PIECE = 128 * KIB
 LARGEST_PIECE = 256 * MIB
-MOST_SEGMENTS = 512
+MOST_SEGMENTS = 256
 #: A blob of at most this many bytes is not worth a journal or a torrent of its own: it gathers in memory and travels in a pack.
 SMALL = 512 * KIB
 
