@@ -6,6 +6,8 @@ import attrs
 import pytest
 from bench.model import GB, GBIT, NICS, ORIGINS, SIZE, Constants, constants, estimate, filled, tables
 
+from dfly.layout import Layout
+
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 SOME = Constants(
     line=600, report=1e-4, write=1e-5, base=5e7, listener=2e4, seed_cpu=4, node_cpu=3, egress=1.01, hop=0.02, share=0.9
@@ -24,7 +26,7 @@ def test_every_raw_result_is_there_and_valid_where_it_tells_a_time():
 def test_the_origin_s_time_does_not_depend_on_the_nodes():
     few, many = (estimate(SOME, nodes=nodes, origin=GBIT, nic=10 * GBIT) for nodes in (2, 1000))
     assert few.limit == many.limit == "origin"
-    assert many.seconds - few.seconds == pytest.approx(499 * (2 * (16 << 20) / (0.8 * GB) + SOME.hop))
+    assert many.seconds - few.seconds == pytest.approx(499 * (2 * Layout(SIZE).piece_length / (0.8 * GB) + SOME.hop))
     assert few.seconds < 1.01 * SIZE / GBIT
 
 
