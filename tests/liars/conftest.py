@@ -123,8 +123,9 @@ class Gate:
     def open(self) -> None:
         self._opened.set()
 
-    def wait(self, at: int) -> None:
-        if at in self._range:
+    def wait(self, start: int, stop: int) -> None:
+        """Return when `[start, stop)` may be sent."""
+        if start < self._range.stop and stop > self._range.start:
             assert self._opened.wait(PATIENCE)
 
 
@@ -132,7 +133,7 @@ def gated(size: int, gate: Gate) -> type[MemoryBackend]:
     """A hub with one file, part of which is behind a gate."""
 
     def get(self: MemoryBackend, entry: Any, start: int, stop: int | None) -> Iterator[bytes]:
-        gate.wait(start)
+        gate.wait(start, size if stop is None else stop)
         return MemoryBackend.get(self, entry, start, stop)
 
     backend = memory_backend({"repo": {FILE: content_of(size)}})

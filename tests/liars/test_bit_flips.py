@@ -12,10 +12,12 @@ Build = Callable[..., World]
 SIZE = 5 * Layout(1).segment_length
 LAYOUT = Layout(SIZE)
 FIRST, LAST = LAYOUT.segment_range(0), LAYOUT.segment_range(LAYOUT.segments - 1)
+#: What is held back is a piece: a whole segment would hold up all connections to the hub.
+FIRST_PIECE, LAST_PIECE = LAYOUT.piece_range(0), LAYOUT.piece_range(LAYOUT.pieces - 1)
 
 
 def test_a_node_mends_what_its_disk_changed_when_another_node_finds_it_wrong(world: Build) -> None:
-    gate = Gate(*LAST)
+    gate = Gate(*LAST_PIECE)
     w = world(SIZE, backend=gated(SIZE, gate))
     holder = w.node()
     holder.wait_held(*range(LAYOUT.segments - 1))
@@ -31,7 +33,7 @@ def test_a_node_mends_what_its_disk_changed_when_another_node_finds_it_wrong(wor
 
 
 def test_a_node_never_commits_what_its_disk_changed(world: Build) -> None:
-    gate = Gate(*FIRST)
+    gate = Gate(*FIRST_PIECE)
     w = world(SIZE, backend=gated(SIZE, gate))
     node = w.node()
     node.wait_held(*range(1, LAYOUT.segments))
@@ -59,7 +61,7 @@ def test_an_output_that_changes_while_it_is_served_is_not_served_and_not_touched
 
 @pytest.mark.parametrize("complete", [True, False], ids=["committed", "arriving"])
 def test_the_seed_peer_repairs_what_its_disk_changed(world: Build, complete: bool) -> None:
-    gate = Gate(*LAST)
+    gate = Gate(*LAST_PIECE)
     w = world(SIZE, backend=gated(SIZE, gate))
     first = w.node(seed_time=0.0)
     if complete:
