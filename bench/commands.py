@@ -42,11 +42,12 @@ def seed_peer(address: str, data: Path) -> list[str]:
     ]
 
 
-def node(output: Path, seeds: list[str], *, whole: bool = False) -> list[str]:
+def node(output: Path, seeds: list[str], *, whole: bool = False, location: str = "") -> list[str]:
     """A node that fetches the blob, or the `whole` repository, through the seed peers at these addresses."""
     peers = [flag for seed in seeds for flag in ("--seed-peer", f"http://{seed}:{SEED_PORT}")]
     source = [f"hf://{REPO}", "-r"] if whole else [f"hf://{REPO}/{BLOB}"]
-    return [str(_BIN / "dfget"), *source, "-O", str(output), *peers, "--json"]
+    where = ["--location", location] if location else []
+    return [str(_BIN / "dfget"), *source, "-O", str(output), *peers, *where, "--json"]
 
 
 def liar(kind: str, address: str, folder: Path, seeds: list[str]) -> list[str]:

@@ -129,7 +129,8 @@ class SwarmRun:
             commands.node(
                 host.directory / ("repository" if self._whole else commands.BLOB),
                 [seed.address for seed in self._cluster.seeds],
-                **({"whole": True} if self._whole else {}),
+                whole=self._whole,
+                location=f"rack{host.rack}" if self._case.racks > 1 else "",
             ),
             env=commands.hf_environment(endpoint, host.directory),
             out=host.directory / "events",

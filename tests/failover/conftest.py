@@ -80,13 +80,14 @@ def daemons(tmp_path):
     """So many seed peers of one cluster, in the order in which nodes use them."""
     made = []
 
-    def begin(count=1):
-        made.extend(Daemon(tmp_path / f"seed{n}" / "data", DFLY_CLUSTER_SECRET="of seed peers") for n in range(count))
+    def begin(count=1, *, url=f"hf://{REPO}", secret="of seed peers"):
+        shared = {"DFLY_CLUSTER_SECRET": secret} if secret else {}
+        made.extend(Daemon(tmp_path / f"seed{n}" / "data", **shared) for n in range(count))
         for each in made:
             each.launch()
         for each in made:
             each.await_start()
-        order = in_order([each.url for each in made], f"hf://{REPO}")
+        order = in_order([each.url for each in made], url)
         return sorted(made, key=lambda each: order.index(each.url))
 
     yield begin
@@ -98,11 +99,11 @@ def daemons(tmp_path):
 class Node:
     """`dfly.fetch` in a thread. Its events can be waited for."""
 
-    def __init__(self, output, joining, **options):
+    def __init__(self, output, joining, *, url=f"hf://{REPO}", **options):
         self.output, self.events, self.error, self.report = output, [], None, None
         self.changed, self.cancel = threading.Condition(), threading.Event()
-        arguments = {"recursive": True, "joining": joining, "options": {"hf": options}, "on_event": self._hear}
-        self.thread = threading.Thread(target=self._run, args=(f"hf://{REPO}", arguments))
+        arguments = {"recursive": url == f"hf://{REPO}", "joining": joining, "options": {"hf": options}, "on_event": self._hear}
+        self.thread = threading.Thread(target=self._run, args=(url, arguments))
         self.thread.start()
 
     def _run(self, url, arguments):

@@ -224,6 +224,10 @@ class Backend(ABC):
         """Upload one local file."""
         raise Unsupported(f"{self.schemes[0]}:// cannot be written to", url=bare_url(url))
 
+    def public(self, entry: Entry) -> bool:  # noqa: ARG002 - for those who know
+        """Whether anybody may read `entry`, which `stat` has told: True only where that is known. Asks nobody."""
+        return False
+
     def authorize(self, snapshot: Snapshot) -> bool:
         """Whether these options may read `snapshot`, asked before a cached copy is handed out. Never True from a cache."""
         if snapshot.public:

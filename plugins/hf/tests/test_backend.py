@@ -182,6 +182,10 @@ def test_only_what_anybody_may_read_is_public(hub: FixtureHub, backend: Make) ->
     public = {url: mine.list(f"hf://{url}").public for url in ("me/open", "me/gated", "me/private", "spaces/me/open")}
     assert public == {"me/open": True, "me/gated": False, "me/private": False, "spaces/me/open": True}
     assert not backend().list("hf://me/gated").public
+    file = next(iter(FILES))
+    told = {url: mine.public(mine.stat(f"hf://{url}/{file}")) for url in public}
+    assert told == public
+    assert not backend().public(mine.stat(f"hf://me/open/{file}")), "another one has not asked"
 
 
 def test_authorize_asks_for_content_because_a_gated_listing_is_open(hub: FixtureHub, backend: Make) -> None:

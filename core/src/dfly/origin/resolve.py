@@ -20,7 +20,7 @@ def resolve(
     """
     if not recursive:
         entry = backend.stat(url)
-        return Snapshot(source=entry.url, name=entry.path, entries=_possible((entry,)))
+        return Snapshot(source=entry.url, name=entry.path, entries=_possible((entry,)), public=backend.public(entry))
     snapshot = backend.list(url)
     return snapshot.only(_possible(select(snapshot.entries, include=include, exclude=exclude)))
 

@@ -111,6 +111,10 @@ class MemoryBackend(Backend):
             raise NotAFile(bare_url(url))
         raise NotFound(f"memory://{place.repository} has no file {place.path!r}", url=bare_url(url))
 
+    def public(self, entry: Entry) -> bool:
+        """Where no token is asked for."""
+        return self.hub.token is None
+
     def list(self, url: str) -> Snapshot:
         """A repository, a folder of it, or one file."""
         place = self._place(url)

@@ -6,6 +6,7 @@ the core remembers until the signed link in it expires. Everything that leaves t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Files of a repository that a misspelt path is compared with.
 _MOST_GUESSES = 3000
+#: Files of which is remembered whether anybody may read them.
+_MOST_OPEN = 1000
 
 
 class HfBackend(Backend):
@@ -66,14 +69,28 @@ class HfBackend(Backend):
         self._api = HubApi(
             client=tools.client, endpoint=self._endpoint, token=settings.token, offline=is_true(settings.offline)
         )
+        self._open: dict[str, bool] = {}
+        self._lock = threading.Lock()
 
     def stat(self, url: str) -> Entry:
         """One file. Two API calls."""
-        at = self._pin(url).url
+        pinned = self._pin(url)
+        at = pinned.url
         row = self._row(at) if at.path else None
         if row is None or not row.is_file:
             raise NotAFile(url)
-        return self._entry(at, row, at.name)
+        entry = self._entry(at, row, at.name)
+        with self._lock:
+            # what the hub has said last of the repository; a seed peer asks about many in its life
+            self._open[entry.url] = pinned.public
+            while len(self._open) > _MOST_OPEN:
+                del self._open[next(iter(self._open))]
+        return entry
+
+    def public(self, entry: Entry) -> bool:
+        """As the hub said with the revision."""
+        with self._lock:
+            return self._open.get(entry.url, False)
 
     def list(self, url: str) -> Snapshot:
         """A repository, a folder or a file."""
