@@ -100,7 +100,9 @@ class SwarmRun:
     def _start_seeds(self, endpoint: str) -> None:
         for seed in self._cluster.seeds:
             argv = commands.seed_peer(seed.address, seed.directory / "data")
-            seed.popen(argv, env=commands.hf_environment(endpoint, seed.directory))
+            # several share a secret, by which one believes what another has published
+            secret = {"DFLY_CLUSTER_SECRET": "of the benchmark"} if self._case.seeds > 1 else {}
+            seed.popen(argv, env=commands.hf_environment(endpoint, seed.directory) | secret)
         for seed in self._cluster.seeds:
             seed.wait_until_listening(commands.SEED_PORT, process=seed.processes[-1])
 

@@ -102,7 +102,12 @@ class Node:
     def __init__(self, output, joining, *, url=f"hf://{REPO}", **options):
         self.output, self.events, self.error, self.report = output, [], None, None
         self.changed, self.cancel = threading.Condition(), threading.Event()
-        arguments = {"recursive": url == f"hf://{REPO}", "joining": joining, "options": {"hf": options}, "on_event": self._hear}
+        arguments = {
+            "recursive": url == f"hf://{REPO}",
+            "joining": joining,
+            "options": {"hf": options},
+            "on_event": self._hear,
+        }
         self.thread = threading.Thread(target=self._run, args=(url, arguments))
         self.thread.start()
 
