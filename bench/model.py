@@ -33,15 +33,11 @@ _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
 #: What is measured, in raw results of `bench/results`.
 CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T012516Z.json")
 RING, FAST = "hops-2026-11-26T013849Z.json", "swarm-2026-11-26T013109Z.json"
-FULL = "swarm-2026-11-26T013553Z.json"
+FULL = "suite-2026-11-26/swarm-2026-11-26T023324Z.json"
 LONG = (RING, "hops-2026-11-26T014651Z.json", "hops-2026-11-26T012702Z.json")
-EMULATED = (
-    "swarm-2026-11-26T003909Z.json",
-    "swarm-2026-11-26T003957Z.json",
-    "swarm-2026-11-26T004049Z.json",
-    "swarm-2026-11-26T004146Z.json",
-    "swarm-2026-11-26T004255Z.json",
-    "swarm-2026-11-25T204301Z.json",
+EMULATED = tuple(
+    f"suite-2026-11-26/swarm-2026-11-26T{at}Z.json"
+    for at in ("022654", "022741", "022830", "022924", "023027", "023129")
 )
 
 

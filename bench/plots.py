@@ -34,7 +34,8 @@ def draw(raws: Sequence[Raw], folder: Path) -> None:
 def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
     for kind in ("png", "svg"):
-        figure.savefig(path.with_suffix(f".{kind}"), dpi=120)
+        # not with_suffix: a name may have a point in it
+        figure.savefig(path.with_name(f"{path.name}.{kind}"), dpi=120)
     plt.close(figure)
 
 
@@ -82,7 +83,8 @@ def _scaling(ours: Sequence[Raw], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(6, 3.2))
     axes.plot(*zip(*points, strict=True), marker="o", color=_SOURCES["peer"])
     axes.axhline(1.0, color="black", linestyle="--", linewidth=1)
-    axes.set(xlabel="nodes", ylabel="last node / bound", ylim=(0, None), title="origin half as fast as a NIC")
+    axes.set(xlabel="nodes", ylabel="last node / bound", title="origin half as fast as a NIC")
+    axes.set_ylim(0, 1.1 * max(1.0, *(ratio for _, ratio in points)))
     _save(figure, path)
 
 
