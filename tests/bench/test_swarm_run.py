@@ -25,7 +25,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     def seed_peer(address: str, data: Path) -> list[str]:
         return [*STAND_IN, "seed", address, str(commands.SEED_PORT), f"http://10.77.0.1:{commands.HUB_PORT}/"]
 
-    def node(output: Path, seeds: list[str]) -> list[str]:
+    def node(output: Path, seeds: list[str], **_: object) -> list[str]:
         return [*STAND_IN, "node", f"http://{seeds[0]}:{commands.SEED_PORT}/", str(output)]
 
     for function in (hub, seed_peer, node):
@@ -58,7 +58,9 @@ def test_a_run_is_seen_from_hub_to_last_node(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("stand_ins")
 def test_wrong_bytes_make_a_run_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "node", lambda output, seeds: [sys.executable, "-c", f"open({str(output)!r}, 'w')"])
+    monkeypatch.setattr(
+        commands, "node", lambda output, seeds, **_: [sys.executable, "-c", f"open({str(output)!r}, 'w')"]
+    )
     raw = run(tmp_path, nodes=1)
     assert not swarm_summary(raw)["valid"]
     assert "only 0 of 1 nodes right" in swarm_table([raw])

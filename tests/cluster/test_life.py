@@ -16,7 +16,9 @@ from dfly.testing.cluster import Cluster
 Build = Callable[..., Cluster]
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
 RUN = """
-import sys, time
+import signal, sys, time
+# a shell gives what it runs in the background no Ctrl-C, and that is inherited
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from dfly.testing.cluster import Cluster
 with Cluster(1, root=Path(sys.argv[1])) as cluster:
