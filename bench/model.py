@@ -32,7 +32,7 @@ _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
 
 #: What is measured, in raw results of `bench/results`.
 CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T012516Z.json")
-RING, FAST = "hops-2026-11-26T013849Z.json", "swarm-2026-11-26T013109Z.json"
+RING, FAST = "hops-2026-11-26T013849Z.json", "swarm-2026-11-26T031403Z.json"
 FULL = "suite-2026-11-26/swarm-2026-11-26T023324Z.json"
 LONG = (RING, "hops-2026-11-26T014651Z.json", "hops-2026-11-26T012702Z.json")
 EMULATED = tuple(
