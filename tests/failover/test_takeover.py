@@ -28,7 +28,7 @@ def test_the_second_seed_peer_takes_over_and_the_hub_sends_only_what_nobody_held
         assert each.data("model.bin") == data
         assert any("is gone" in warning for warning in each.warnings())
     assert 0 < second.stats()["hub_bytes"] <= SIZE - 2 * SEGMENT + 2
-    assert hub.records.bytes_sent("model.bin") <= SIZE + 3 * SEGMENT
+    assert hub.records.bytes_sent("model.bin") <= 1.05 * SIZE + 2 * SEGMENT
 
 
 def test_of_a_public_file_even_one_that_shares_no_secret_takes_over(hub, daemons, node):
@@ -112,4 +112,4 @@ def test_with_no_seed_peer_left_a_node_stands_in_and_the_hub_is_asked_for_the_re
         each.done()
         assert each.data("model.bin") == data
         assert "hub" not in each.report.sources
-    assert hub.records.bytes_sent("model.bin") <= SIZE + 3 * SEGMENT
+    assert hub.records.bytes_sent("model.bin") <= 1.05 * SIZE + 2 * SEGMENT
