@@ -23,6 +23,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     claims        which blobs are being brought, by whom
     admission     a caller's ask, resolved with the caller's own options
     records       the snapshots that were brought, on disk: for the next start, and where each blob is known from
+    reopening     recorded sources, opened again as anybody may: places to take again, blobs to mend, a hub that is away
     names         what branches were last, on disk: for when the hub cannot be asked
     session       the libtorrent session as several tasks see it
     serving       a task's place in its ring once everything is here: others take it from this node

@@ -11,13 +11,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from dfly import wire
-from dfly.config import Fetch, Joining, Network, Patience
-from dfly.daemon.admission import Admitted, options_from
+from dfly.daemon.admission import Admitted
 from dfly.daemon.cache import Cache
 from dfly.daemon.records import Record, Records
 from dfly.daemon.rounds import Round, Wish, as_dfly
@@ -25,14 +24,10 @@ from dfly.daemon.serving import Held, Serving
 from dfly.daemon.session import SharedSession
 from dfly.errors import DflyError
 from dfly.events import Listener
-from dfly.node.control import travelling
-from dfly.node.joining import Joined, join
+from dfly.node.joining import Joined
 from dfly.node.readers import Readers, watching
-from dfly.node.reserve import Reserve, Source
-from dfly.origin.backends import Backends
-from dfly.origin.resolve import resolve
+from dfly.node.reserve import Reserve
 from dfly.packs import Freight
-from dfly.plugins import Plugins
 from dfly.swarm import SwarmStats
 
 _log = structlog.get_logger(__name__)
@@ -41,8 +36,14 @@ _log = structlog.get_logger(__name__)
 LOOK = 5.0
 
 
+class Rejoin(Protocol):
+    """The ring of a recorded source, as anybody may join it (`dfly.daemon.reopening`). Raises a DflyError where it cannot be."""
+
+    def __call__(self, record: Record, *, stop: threading.Event) -> Joined: ...  # noqa: D102
+
+
 class Neighbours:
-    """At most `most` places. `place` is a folder for what a stand-in keeps; `mend(blob)` is told of damaged blobs, at once."""
+    """At most `most` places. `place` is a folder for what a stand-in keeps; `damaged(blob)` is told of damaged blobs, at once."""
 
     def __init__(
         self,
@@ -50,20 +51,13 @@ class Neighbours:
         cache: Cache,
         records: Records,
         session: SharedSession,
-        backends: Backends,
-        plugins: Plugins,
-        joining: Joining,
-        network: Network,
-        settings: Fetch,
-        patience: Patience,
+        rejoin: Rejoin,
         place: str,
         most: int,
         damaged: Callable[[str], None],
         readers: Readers,
     ) -> None:
-        self._cache, self._records, self._session = cache, records, session
-        self._backends, self._plugins = backends, plugins
-        self._joining, self._network, self._settings, self._patience = joining, network, settings, patience
+        self._cache, self._records, self._session, self._rejoin = cache, records, session, rejoin
         self._place, self._most, self._damaged = place, most, damaged
         self._readers = readers
         self._closing = threading.Event()
@@ -306,55 +300,13 @@ class Neighbours:
             return
         self._again[task] = now + 6 * LOOK
         try:
-            joined = self._join(record)
+            joined = self._rejoin(record, stop=self._closing)
         except DflyError as error:
             _log.info("ring.not_joined", task=task.partition("-")[0], cause=error.message)
             return
         if joined.seat.task == task:
             self._serve(joined)
             _log.info("ring.joined", task=task.partition("-")[0], source=record.snapshot.source)
-
-    def reopen(self, record: Record) -> Joined | None:
-        """A recorded task at its seed peer, as anybody would open it; None where it is another one by now.
-
-        Raises what the seed peer raises, SwarmError where none answers.
-        """
-        joined = self._join(record)
-        return joined if joined.seat.task == record.task else None
-
-    def _join(self, record: Record) -> Joined:
-        backend_class = self._plugins.backend_for(record.ask.url)
-        settings = options_from(backend_class, record.options)
-        ask = wire.Ask(
-            url=record.snapshot.source,
-            recursive=record.ask.recursive,
-            include=record.ask.include,
-            exclude=record.ask.exclude,
-            lazy=record.ask.lazy,
-            known=record.resolved,
-        )
-
-        def backend() -> Any:
-            return self._backends.get(backend_class, settings)
-
-        source = Source(
-            backend=backend,
-            resolve=lambda: resolve(
-                backend(), ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude
-            ),
-            plugins=self._plugins,
-            network=self._network,
-            settings=self._settings,
-            patience=self._patience,
-        )
-        return join(
-            ask,
-            travelling(backend_class, settings),
-            self._joining,
-            client=self._backends.clients.data,
-            source=source,
-            stop=self._closing,
-        )
 
 
 def _macs(segments: Iterable[wire.Segment]) -> dict[str, str]:

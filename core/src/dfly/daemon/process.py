@@ -18,7 +18,7 @@ from aiohttp import web
 
 from dfly.backend import Secret
 from dfly.config import Fetch, Joining, Network, Patience
-from dfly.daemon.admission import Admissions, Admitted, Caller, options_from
+from dfly.daemon.admission import Admissions, Caller
 from dfly.daemon.app import App
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
@@ -32,11 +32,12 @@ from dfly.daemon.names import Names
 from dfly.daemon.naming import node_name
 from dfly.daemon.notify import Notify
 from dfly.daemon.reads import Reads
-from dfly.daemon.records import Record, Records
+from dfly.daemon.records import Records
+from dfly.daemon.reopening import Reopening
 from dfly.daemon.repair import Verifier
 from dfly.daemon.standing_by import StandingBy
 from dfly.daemon.visit import Visit
-from dfly.errors import DflyError, SwarmError
+from dfly.errors import SwarmError
 from dfly.node.control import SeedPeer
 from dfly.node.readers import Readers
 from dfly.origin.backends import Backends
@@ -165,7 +166,7 @@ class NodeDaemon:
                 client=parts.backends.clients.data,
                 closing=closing,
                 names=Names(os.path.join(self.config.data_dir, "names.json")),
-                reopen=partial(_remembered, backends=parts.backends, plugins=self._plugins),
+                reopen=parts.reopening.alone,
                 ttl=self.config.revision_ttl,
             )
             stack.push_async_callback(reads.close)
@@ -277,18 +278,27 @@ class NodeDaemon:
                 pauses=backends.pauses,
                 traces=self._traces,
             )
+            reopening = Reopening(
+                plugins=self._plugins,
+                backends=backends,
+                joining=config.joining,
+                network=config.network,
+                settings=config.fetch,
+                patience=config.patience,
+                closing=closing,
+            )
             verifier = Verifier(
                 cache,
                 records=records,
                 means=lambda: parts.means,
-                reopen=lambda record: _reopened(record, parts.neighbours, backends, self._plugins),
+                reopen=reopening.with_ring,
                 settings=config.fetch,
                 closing=closing,
             )
             stack.callback(verifier.close)
             stack.callback(closing.set)
             neighbours = (
-                self._neighbours(stack, cache, records, backends, verifier, means.readers)
+                self._neighbours(stack, cache, records, reopening, verifier, means.readers)
                 if config.joining.seed_peers
                 else None
             )
@@ -301,6 +311,7 @@ class NodeDaemon:
                 verifier=verifier,
                 admissions=admissions,
                 backends=backends,
+                reopening=reopening,
                 requests=requests,
                 means=means,
                 neighbours=neighbours,
@@ -314,7 +325,7 @@ class NodeDaemon:
         stack: contextlib.ExitStack,
         cache: Cache,
         records: Records,
-        backends: Backends,
+        reopening: Reopening,
         verifier: Verifier,
         readers: Readers,
     ) -> "Neighbours":
@@ -330,12 +341,7 @@ class NodeDaemon:
             cache=cache,
             records=records,
             session=session,
-            backends=backends,
-            plugins=self._plugins,
-            joining=config.joining,
-            network=config.network,
-            settings=config.fetch,
-            patience=config.patience,
+            rejoin=reopening.join,
             place=os.path.join(config.data_dir, "standing-in"),
             most=config.rings,
             damaged=verifier.suspect,
@@ -401,6 +407,7 @@ class _Parts:
     verifier: Verifier
     admissions: Admissions
     backends: Backends
+    reopening: Reopening
     requests: Requests
     means: Means
     neighbours: "Neighbours | None"
@@ -423,22 +430,6 @@ def _open_swarm(
     opener: Callable[..., "Swarm"], joining: Joining, network: Network, on_event: "Callable[[SwarmEvent], None]"
 ) -> "Swarm":
     return opener(joining, network, urls=joining.seed_peers, on_event=on_event)
-
-
-def _remembered(record: Record, *, backends: Backends, plugins: Plugins) -> Admitted:
-    """A recorded source while nobody can be asked about it."""
-    return _reopened(record, None, backends, plugins)
-
-
-def _reopened(record: Record, neighbours: "Neighbours | None", backends: Backends, plugins: Plugins) -> Admitted:
-    """A recorded source as anybody may open it."""
-    backend_class = plugins.backend_for(record.ask.url)
-    backend = partial(backends.get, backend_class, options_from(backend_class, record.options))
-    joined = None
-    if neighbours is not None and record.swarmed and record.resolved.seal:
-        with contextlib.suppress(DflyError):
-            joined = neighbours.reopen(record)
-    return Admitted(ask=record.ask, resolved=record.resolved, backend=backend, joined=joined, plain=record.options)
 
 
 def _taken_by(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket, Caller], None]:

@@ -1,0 +1,109 @@
+"""Recorded sources, opened again when no caller is there who could show a secret: as anybody may open them.
+
+After a restart a daemon takes its places in the rings again; a damaged blob is mended whenever it is found; while the hub is away
+a record stands in for it. All that there is to open a source with then are the options of its record, which hold no secret.
+"""
+
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dfly.backend import Backend
+from dfly.config import Fetch, Joining, Network, Patience
+from dfly.daemon.admission import Admitted, options_from
+from dfly.daemon.records import Record
+from dfly.errors import DflyError
+from dfly.node.control import travelling
+from dfly.origin.backends import Backends
+from dfly.origin.resolve import resolve
+from dfly.plugins import Plugins
+from dfly.wire import Ask
+
+if TYPE_CHECKING:
+    from dfly.node.joining import Joined
+
+
+class Reopening:
+    """Opens records by `backends`, and at the seed peers that `joining` names. `closing` ends what `with_ring` is at."""
+
+    def __init__(
+        self,
+        *,
+        plugins: Plugins,
+        backends: Backends,
+        joining: Joining,
+        network: Network,
+        settings: Fetch,
+        patience: Patience,
+        closing: threading.Event,
+    ) -> None:
+        self._plugins, self._backends, self._joining = plugins, backends, joining
+        self._network, self._settings, self._patience = network, settings, patience
+        self._closing = closing
+
+    def alone(self, record: Record) -> Admitted:
+        """The source as it was recorded. Asks nobody."""
+        return self._admitted(record, None)
+
+    def with_ring(self, record: Record) -> Admitted:
+        """The source as it was recorded, with its ring where a seed peer still knows it as the same task."""
+        joined = None
+        if self._joining.seed_peers and record.swarmed and record.resolved.seal:
+            with suppress(DflyError):
+                joined = self.join(record, stop=self._closing)
+        if joined is not None and joined.seat.task != record.task:
+            joined = None
+        return self._admitted(record, joined)
+
+    def join(self, record: Record, *, stop: threading.Event) -> "Joined":
+        """Its ring, at a seed peer: that of another task where the source is another one by now.
+
+        Raises what the seed peer raises, SwarmError where none answers, Cancelled once `stop` is set.
+        """
+        # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
+        from dfly.node.joining import join
+        from dfly.node.reserve import Source
+
+        backend_class, settings = self._means(record)
+        backend = partial(self._backends.get, backend_class, settings)
+        ask = Ask(
+            url=record.snapshot.source,
+            recursive=record.ask.recursive,
+            include=record.ask.include,
+            exclude=record.ask.exclude,
+            lazy=record.ask.lazy,
+            known=record.resolved,
+        )
+        source = Source(
+            backend=backend,
+            resolve=lambda: resolve(
+                backend(), ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude
+            ),
+            plugins=self._plugins,
+            network=self._network,
+            settings=self._settings,
+            patience=self._patience,
+        )
+        return join(
+            ask,
+            travelling(backend_class, settings),
+            self._joining,
+            client=self._backends.clients.data,
+            source=source,
+            stop=stop,
+        )
+
+    def _admitted(self, record: Record, joined: "Joined | None") -> Admitted:
+        return Admitted(
+            ask=record.ask,
+            resolved=record.resolved,
+            backend=partial(self._backends.get, *self._means(record)),
+            joined=joined,
+            plain=record.options,
+        )
+
+    def _means(self, record: Record) -> tuple[type[Backend], Any]:
+        """The backend and its options."""
+        backend_class = self._plugins.backend_for(record.ask.url)
+        return backend_class, options_from(backend_class, record.options)
