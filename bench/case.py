@@ -14,7 +14,8 @@ class Case:
     """One blob from one hub to `nodes` nodes; with `source` "model" or "small" a real model or 2,000 small files instead.
 
     `late` nodes join, and the first seed peer is killed, when the given share of the blob has left the hub. `slow`
-    nodes have a NIC `slow_factor` times slower. Racks but the first are joined to it by links of `thin` bytes/s.
+    nodes have a NIC `slow_factor` times slower. Racks but the first are joined to it by links of `thin` bytes/s. Where the
+    seed peers are `warm` they have all of it before the clock starts.
     """
 
     nodes: int = 8
@@ -30,11 +31,14 @@ class Case:
     late_at: float = 0.5
     kill_seed_at: float | None = None
     source: str = "blob"
+    warm: bool = False
 
     @property
     def bound(self) -> float:
-        """Seconds below which no swarm can bring the blob to every node: F / min(R, B), whatever their number."""
-        return self.size / min(self.origin, self.nic)
+        """Seconds below which no swarm can bring the blob to every node: F / min(R, B), whatever their number; R is that of
+        a seed peer's NIC where it is warm.
+        """
+        return self.size / (self.nic if self.warm else min(self.origin, self.nic))
 
     @property
     def patience(self) -> float:
@@ -73,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--late", type=int, default=0, metavar="N", help="nodes that join late (0)")
     add("--late-at", type=float, default=0.5, metavar="SHARE", help="share of the blob sent by then (0.5)")
     add("--source", choices=("blob", "model", "small"), default="blob", help="what is fetched (blob)")
+    add("--warm", action="store_true", help="the seed peers have it before the clock starts")
     add("--kill-seed-at", type=float, metavar="SHARE", help="kill -9 the first seed peer at this share of the blob")
 
 
@@ -92,4 +97,5 @@ def from_arguments(given: argparse.Namespace) -> Case:
         late_at=given.late_at,
         kill_seed_at=given.kill_seed_at,
         source=given.source,
+        warm=given.warm,
     )

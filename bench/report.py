@@ -86,10 +86,13 @@ def _cpu_share(readings: Sequence[Sequence[float]], start: float, end: float) ->
 
 
 def _when_left_hub(raw: dict[str, Any], share: float) -> float | None:
-    """When this share of the blob had left the hub, whose link counts headers too: scaled by the final content."""
+    """When this share of the blob had left the hub, whose link counts headers too: scaled by the final content.
+
+    None where it had all left before the clock started.
+    """
     sent = raw["links"]["out"]["hub"]
     content = raw["hub"]["content_bytes"]
-    if not content or not sent[-1]:
+    if not content or not sent[-1] or raw["case"].get("warm"):
         return None
     index = bisect_left(sent, share * raw["case"]["size"] * sent[-1] / content)
     return float(raw["links"]["time"][index]) if index < len(sent) else None
@@ -181,7 +184,8 @@ def verdict(raw: dict[str, Any], s: dict[str, Any]) -> str:
 
 
 def _case_name(case: dict[str, Any]) -> str:
-    rates = f"{case['origin'] / case['nic']:.2g} × {case['nic'] / 125_000:g} Mbit/s"
+    origin = "warm" if case.get("warm") else f"{case['origin'] / case['nic']:.2g} ×"
+    rates = f"{origin} {case['nic'] / 125_000:g} Mbit/s"
     name = f"{case['nodes']} × {case['size'] >> 20} MiB, {rates}"
     extra = [f"{case[key]} {key}" for key in ("slow", "late") if case[key]]
     extra += [f"{case['racks']} racks"] if case["racks"] > 1 else []

@@ -2,9 +2,9 @@
 
 Nothing is judged here; `bench.report` computes every figure from the raw result, so an old run can be read anew.
 
-The clock starts when the hub does: it is held (SIGSTOP) until all nodes that start together have a connection to a seed
-peer, or to the hub where there is none. Otherwise the time that N interpreters need to start on few CPUs would be counted as
-the swarm's.
+The clock starts when the hub does, or the seed peers where they have everything: they are held (SIGSTOP) until all nodes that
+start together have a connection to a seed peer, or to the hub where there is none. Otherwise the time that N interpreters need to
+start on few CPUs would be counted as the swarm's.
 """
 
 import json
@@ -52,6 +52,8 @@ class SwarmRun:
             baseline = self._baseline()
             endpoint = self._start_hub()
             self._start_seeds(endpoint)
+            if case.warm:
+                self._warm_up(endpoint)
             with machine.CpuMeter() as cpu, cluster.link_use(0.25) as links:
                 start, aligned = self._start_nodes(endpoint)
                 self._watch(endpoint, deadline=start + case.patience)
@@ -65,7 +67,7 @@ class SwarmRun:
                 "case": case.as_dict(),
                 "aligned": aligned,
                 "hub": {"content_bytes": commands.content_bytes(stats), "stats": stats},
-                "seeds": [self._host(seed, seed.processes[-1]) for seed in cluster.seeds],
+                "seeds": [self._host(seed, seed.processes[0]) for seed in cluster.seeds],
                 "nodes": [self._node(index, start) for index in range(case.nodes)],
                 "links": _series(links, start),
                 "cpu": [[round(r.time - start, 3), round(r.busy, 2), round(r.total, 2)] for r in cpu.readings],
@@ -106,11 +108,21 @@ class SwarmRun:
         for seed in self._cluster.seeds:
             seed.wait_until_listening(commands.SEED_PORT, process=seed.processes[-1])
 
+    def _warm_up(self, endpoint: str) -> None:
+        """A node on the seed peer's own machine has it fetch everything, so that its NIC sees what the hub sends and no more."""
+        for seed in self._cluster.seeds:
+            argv = commands.node(seed.directory / "first", [seed.address], whole=self._whole)
+            first = seed.popen(argv, env=commands.hf_environment(endpoint, seed.directory))
+            if first.wait(self._case.patience + 4 * self._case.size / self._case.origin):
+                raise RuntimeError(f"the seed peer {seed.address} does not get warm:\n{first.tail()}")
+
     def _start_nodes(self, endpoint: str) -> tuple[float, bool]:
-        """The Unix time at which the hub was let go, and whether all nodes were waiting for it by then."""
+        """The Unix time at which the source was let go, and whether all nodes were waiting for it by then."""
         cluster, case = self._cluster, self._case
         together = [host for index, host in enumerate(cluster.nodes) if case.role(index) != "late"]
-        cluster.hub.pause()
+        sources = cluster.seeds if case.warm else [cluster.hub]
+        for source in sources:
+            source.pause()
         for host in together:
             self._start_node(host, endpoint)
         deadline = time.monotonic() + ALIGN_SECONDS
@@ -123,7 +135,8 @@ class SwarmRun:
             if any(self._nodes[host.name].returncode is not None for host in together):
                 break
         start = time.time()
-        cluster.hub.resume()
+        for source in sources:
+            source.resume()
         return start, aligned
 
     def _start_node(self, host: Host, endpoint: str) -> None:

@@ -10,6 +10,7 @@ from bench.report import sparkline, swarm_summary
 def test_the_bound_is_the_blob_over_the_slower_of_hub_and_nic() -> None:
     assert Case(size=1000, origin=10, nic=100).bound == 100
     assert Case(size=1000, origin=100, nic=10, nodes=500).bound == 100
+    assert Case(size=1000, origin=10, nic=100, warm=True).bound == 10
 
 
 def test_flags_are_in_mib_and_mbit() -> None:

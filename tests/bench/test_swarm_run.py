@@ -60,6 +60,17 @@ def test_a_run_is_seen_from_hub_to_last_node(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_ins")
+def test_a_warm_seed_peer_has_everything_before_the_clock_starts(tmp_path: Path) -> None:
+    raw = run(tmp_path, nodes=2, warm=True)
+    summary = swarm_summary(raw)
+    assert raw["aligned"]
+    assert summary["complete"]
+    assert raw["links"]["out"]["hub"][0] >= SIZE
+    assert (summary["hub"], summary["five_percent_left_hub"]) == (1, None)
+    assert all(node["started"] < 0 < node["done"] for node in raw["nodes"])
+
+
+@pytest.mark.usefixtures("stand_ins")
 def test_wrong_bytes_make_a_run_invalid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         commands, "node", lambda output, seeds, **_: [sys.executable, "-c", f"open({str(output)!r}, 'w')"]
