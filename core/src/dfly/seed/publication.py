@@ -20,6 +20,8 @@ from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.seed.mirroring import MirrorListener
 
+_HASH_LENGTH = 20
+
 
 @attrs.frozen(kw_only=True)
 class BlobState:
@@ -30,6 +32,13 @@ class BlobState:
     complete: bool = False
     sha256: str = ""
     segments: Mapping[int, bytes] = attrs.field(factory=dict, repr=False)
+
+    def with_hashes(self, hashes: bytes) -> "BlobState":
+        """The same of a complete blob with all its segments: `hashes` are those of its pieces, 20 bytes each."""
+        layout = Layout(self.size or 0)
+        pieces = {index: layout.segment_pieces(index) for index in range(layout.segments)}
+        cut = {i: hashes[own.start * _HASH_LENGTH : own.stop * _HASH_LENGTH] for i, own in pieces.items()}
+        return attrs.evolve(self, segments=cut)
 
 
 class Publication:
