@@ -18,7 +18,8 @@ import attrs
 from aiohttp import web
 
 from dfly.config import Joining
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.seed.faces import OPEN, OPERATOR, WATCHED
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.version import VERSION

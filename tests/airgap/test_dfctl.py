@@ -16,7 +16,8 @@ from dfly.backend import Secret
 from dfly.cli.ctl_archive import told
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.events import FileFinished
 from dfly.plugins import Plugins
 from dfly.testing.swarm import small_swarm, tree

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from dfly.config import Joining
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.testing.lent import QUICK
 from tests.swarm_e2e.files import some_bytes
 

@@ -10,7 +10,8 @@ import pytest
 import dfly
 from dfly.config import Fetch, Joining, Patience
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
 

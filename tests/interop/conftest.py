@@ -14,7 +14,8 @@ import pytest
 
 from dfly.cli.dfctl import run
 from dfly.config import Joining
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig
 from dfly.testing.lent import QUICK

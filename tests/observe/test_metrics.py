@@ -13,7 +13,8 @@ from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.daemon.activity import Activity
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.durations import BOUNDS, Durations
 from dfly.errors import AccessDenied
 from dfly.events import BytesArrived

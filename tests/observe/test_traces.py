@@ -13,7 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from dfly import tracing
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.events import BytesArrived, FileStarted, FileVerified, Retrying, TaskFinished, ignore
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig

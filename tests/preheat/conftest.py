@@ -16,7 +16,8 @@ from dfly.backend import Secret
 from dfly.cli import dfctl as command
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.layout import Layout
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer, SeedPeerConfig

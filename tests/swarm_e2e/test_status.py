@@ -14,7 +14,8 @@ import pytest
 from dfly.cli.desk import at_desk
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dfly.config import Joining
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.testing.lent import QUICK
 
 

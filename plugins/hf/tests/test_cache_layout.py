@@ -17,7 +17,8 @@ from huggingface_hub.utils import WeakFileLock
 import dfly
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.events import Event
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK

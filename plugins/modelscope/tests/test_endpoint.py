@@ -15,7 +15,8 @@ from modelscope_hub import HubApi, HubConfig
 
 import dfly
 from dfly.config import Joining
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import LONG_ENOUGH, small_swarm, tree

@@ -4,7 +4,8 @@ import pytest
 
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
-from dfly.daemon.process import NodeConfig, NodeDaemon
+from dfly.daemon.process import NodeDaemon
+from dfly.daemon.settings import NodeConfig
 from tests.dfget.conftest import QUICK, Fetch, hub, secure_web, web  # noqa: F401
 
 

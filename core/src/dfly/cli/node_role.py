@@ -100,7 +100,8 @@ def run_node(
 
     from dfly.daemon.finding import default_path
     from dfly.daemon.notify import Notify
-    from dfly.daemon.process import NodeConfig, NodeDaemon
+    from dfly.daemon.process import NodeDaemon
+    from dfly.daemon.settings import NodeConfig
 
     if os.geteuid() == 0:
         structlog.get_logger(__name__).warning(

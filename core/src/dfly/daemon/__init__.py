@@ -42,7 +42,9 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     inventory     what operators ask and change: snapshots, rings, settings; pins, removals
     metrics       those numbers, and the cache's and the session's, for Prometheus
     app           the HTTP face: health, status, and the parts with routes of their own
-    process       builds all of it, and takes it down in order
+    settings      what a daemon is told when it starts
+    parts         builds what works behind the faces, and takes it down in order
+    process       puts the faces before it, answers, and ends
     client        the other end of the socket: what `dfly.fetch` borrows from (imports `finding` and `protocol` only)
 
 On disk, beside what the store keeps (`dfly.store.blobs`): `<data>/snapshots/<task>.json` and `<data>/names.json`, mode 0600.
