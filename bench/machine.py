@@ -1,9 +1,11 @@
 """The machine under a benchmark: what it is, and how much of its CPU was used, so that a starved run shows."""
 
+import contextlib
 import os
 import platform
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -74,3 +76,50 @@ def read_cpu() -> CpuReading:
     second = os.sysconf("SC_CLK_TCK")
     idle = ticks[3] + ticks[4]
     return CpuReading(time.time(), (sum(ticks) - idle) / second, sum(ticks) / second)
+
+
+class ThreadMeter:
+    """A context manager that reads the CPU time of every thread of some processes each `interval` seconds.
+
+    A thread that ends between two readings keeps what it had at the last one.
+    """
+
+    def __init__(self, pids: Callable[[], Iterable[int]], interval: float = 0.25) -> None:
+        self._pids = pids
+        self._interval = interval
+        self._seen: dict[int, dict[int, float]] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="threads", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._look()
+
+    def of(self, pid: int) -> list[float]:
+        """Core-seconds of each thread of a process, the busiest first."""
+        return sorted(self._seen.get(pid, {}).values(), reverse=True)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._look()
+
+    def _look(self) -> None:
+        for pid in self._pids():
+            self._seen.setdefault(pid, {}).update(read_threads(pid))
+
+
+def read_threads(pid: int) -> dict[int, float]:
+    """Core-seconds of each thread of a process by its id, now; nothing where it is gone."""
+    second, found = os.sysconf("SC_CLK_TCK"), {}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            found[int(task.name)] = (int(fields[11]) + int(fields[12])) / second
+    return found

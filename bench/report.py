@@ -61,7 +61,17 @@ def swarm_summary(raw: dict[str, Any]) -> dict[str, Any]:
             "seed": _ratio(sum(seed.get("cpu", 0.0) for seed in raw["seeds"]), case["size"] / 1e9),
             "node": _ratio(sum(node.get("cpu", 0.0) for node in nodes), len(nodes) * case["size"] / 1e9),
         },
+        "busiest_thread_per_gb": {
+            "seed": _busiest(raw["seeds"], case["size"]),
+            "node": _busiest(nodes, case["size"]),
+        },
     }
+
+
+def _busiest(hosts: Sequence[dict[str, Any]], size: int) -> float | None:
+    """Core-seconds per GB of the busiest thread of any of these; None where threads were not read."""
+    found = [max(host["threads"]) for host in hosts if host.get("threads")]
+    return _ratio(max(found, default=None), size / 1e9)
 
 
 def first_segment(node: dict[str, Any]) -> float | None:
@@ -216,7 +226,9 @@ def nodes_table(raw: dict[str, Any]) -> str:
             [node["name"], node["role"], number(first_segment(node), 1), number(node["done"], 1), *sources, *cost, use]
         )
     failures = [f"{node['name']}: {node['log'].strip()}" for node in raw["nodes"] if node["log"]]
-    return "\n".join([table(header, rows), *failures])
+    busiest = swarm_summary(raw)["busiest_thread_per_gb"]
+    threads = [f"busiest thread, core s / GB: {role} {number(cost)}" for role, cost in busiest.items() if cost]
+    return "\n".join([table(header, rows), *threads, *failures])
 
 
 def single_table(raw: dict[str, Any]) -> str:

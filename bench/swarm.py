@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     cases.add_arguments(parser)
     parser.add_argument("--runs", type=int, default=1, help="how often (1)")
     parser.add_argument("--baseline", type=float, default=5, metavar="SECONDS", help="of plain TCP, 0 for none (5)")
+    parser.add_argument("--threads", action="store_true", help="read the CPU time of each thread, too")
     parser.add_argument("--root", type=Path, help="where files go (memory if they fit, else the disk)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where raw results are kept (bench/results)")
     given = parser.parse_args(argv)
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     raws = []
     for _ in range(given.runs):
         with tempfile.TemporaryDirectory(prefix="dfly-bench-", dir=given.root or room_for(case)) as root:
-            raw = SwarmRun(case, root=Path(root), baseline_seconds=given.baseline).run()
+            raw = SwarmRun(case, root=Path(root), baseline_seconds=given.baseline, threads=given.threads).run()
         raws.append(raw)
         print(f"\n{nodes_table(raw)}\n\n{swarm_table([raw])}\nraw: {save(raw, directory=given.results)}", flush=True)
     if len(raws) > 1:

@@ -10,6 +10,7 @@ start on few CPUs would be counted as the swarm's.
 import json
 import shutil
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,14 @@ _KEPT = ("warning", "stalled", "retrying", "error")
 
 
 class SwarmRun:
-    """A case on a cluster of its own. Files go below `root`, which needs room for the blob on every host."""
+    """A case on a cluster of its own. Files go below `root`, which needs room for the blob on every host.
 
-    def __init__(self, case: Case, *, root: Path, baseline_seconds: float) -> None:
+    With `threads` the CPU of each thread is read, too, which costs some itself.
+    """
+
+    def __init__(self, case: Case, *, root: Path, baseline_seconds: float, threads: bool = False) -> None:
         self._case = case
+        self._threads = machine.ThreadMeter(self._pids) if threads else None
         self._baseline_seconds = baseline_seconds
         self._cluster = Cluster(
             case.nodes, root=root, nic=case.nic, seeds=case.seeds, racks=case.rack_sizes, thin=case.thin
@@ -54,7 +59,7 @@ class SwarmRun:
             self._start_seeds(endpoint)
             if case.warm:
                 self._warm_up(endpoint)
-            with machine.CpuMeter() as cpu, cluster.link_use(0.25) as links:
+            with machine.CpuMeter() as cpu, cluster.link_use(0.25) as links, self._threads or nullcontext():
                 start, aligned = self._start_nodes(endpoint)
                 self._watch(endpoint, deadline=start + case.patience)
             stats = json.loads(cluster.nodes[0].get(f"{endpoint}/_stats"))
@@ -169,6 +174,10 @@ class SwarmRun:
                 doomed = None
             time.sleep(0.05)
 
+    def _pids(self) -> list[int]:
+        seeds = [process for seed in self._cluster.seeds for process in seed.processes]
+        return [process.pid for process in (*seeds, *self._nodes.values()) if process.returncode is None]
+
     def _all_over(self) -> bool:
         return all(process.returncode is not None for process in self._nodes.values())
 
@@ -178,6 +187,8 @@ class SwarmRun:
         if process is not None:
             process.wait(10)
             seen |= {"code": process.returncode, "cpu": process.usage.cpu, "peak_memory": process.usage.peak_memory}
+            if self._threads is not None:
+                seen["threads"] = self._threads.of(process.pid)
         return seen
 
     def _node(self, index: int, start: float) -> dict[str, Any]:

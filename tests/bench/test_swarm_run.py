@@ -32,8 +32,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(commands, function.__name__, function)
 
 
-def run(root: Path, baseline_seconds: float = 0, **case: Any) -> dict[str, Any]:
-    raw = SwarmRun(Case(size=SIZE, **case), root=root, baseline_seconds=baseline_seconds).run()
+def run(root: Path, baseline_seconds: float = 0, *, threads: bool = False, **case: Any) -> dict[str, Any]:
+    raw = SwarmRun(Case(size=SIZE, **case), root=root, baseline_seconds=baseline_seconds, threads=threads).run()
     return dict(json.loads(json.dumps(raw)))
 
 
@@ -61,13 +61,15 @@ def test_a_run_is_seen_from_hub_to_last_node(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("stand_ins")
 def test_a_warm_seed_peer_has_everything_before_the_clock_starts(tmp_path: Path) -> None:
-    raw = run(tmp_path, nodes=2, warm=True)
+    raw = run(tmp_path, nodes=2, warm=True, threads=True)
     summary = swarm_summary(raw)
     assert raw["aligned"]
     assert summary["complete"]
     assert raw["links"]["out"]["hub"][0] >= SIZE
     assert (summary["hub"], summary["five_percent_left_hub"]) == (1, None)
     assert all(node["started"] < 0 < node["done"] for node in raw["nodes"])
+    assert 0 < summary["busiest_thread_per_gb"]["seed"] <= summary["cpu_per_gb"]["seed"]
+    assert "busiest thread, core s / GB: seed" in nodes_table(raw)
 
 
 @pytest.mark.usefixtures("stand_ins")
