@@ -19,16 +19,14 @@ import structlog
 
 from dfly.backend import Backend
 from dfly.errors import AccessDenied, Cancelled, Changed, DflyError, IntegrityError, NotFound
-from dfly.layout import MIB
 from dfly.seed.intake import Intake, Order, Span
-from dfly.seed.mending import Mender, Suspect, wrong_pieces
-from dfly.seed.publication import Publication
+from dfly.seed.mending import Suspect, mend, wrong_pieces
+from dfly.seed.partials import cannot_go_on, publish_had, wrong_digest
+from dfly.seed.publication import Publication, as_dfly
 from dfly.store.blobs import BlobStore
 from dfly.store.hashing import pick
 from dfly.store.partial import Partial
 from dfly.values import Entry, bare_url
-
-_HASH_STEP = 64 * MIB
 
 _log = structlog.get_logger()
 
@@ -226,7 +224,7 @@ class Inbound:
         partial = self._partial
         if partial is None:
             return
-        wrong = self._wrong(partial)
+        wrong = wrong_digest(partial, self.entry, self._stopped)
         if wrong is None:
             held = self._store.commit(self.blob, sources=(bare_url(self._ways[0][0].url),))
             self.publication.finish(held.path, held.size, held.sha256)
@@ -243,59 +241,27 @@ class Inbound:
         else:
             raise wrong
 
-    def _damaged(self, partial: Partial) -> dict[int, Suspect]:
-        """Segments of which the disk gives other bytes than it took, by the hashes that were made on their way to it."""
+    def _damaged(self, partial: Partial) -> dict[Suspect, list[int]]:
+        """The segments, and their pieces, of which the disk gives other bytes than it took, by the hashes made on their way."""
         entry, backend = self._ways[0]
         suspects = [
             Suspect(publication=self.publication, index=index, hashes=hashes, entry=entry, backend=backend)
             for index in range(partial.layout.segments)
             if (hashes := partial.segment_hashes(index))
         ]
-        return {suspect.index: suspect for suspect in suspects if wrong_pieces(suspect)}
+        return {suspect: wrong for suspect in suspects if (wrong := wrong_pieces(suspect))}
 
-    def _mend(self, damaged: Mapping[int, Suspect]) -> None:
+    def _mend(self, damaged: Mapping[Suspect, Sequence[int]]) -> None:
         """Fetch anew what the disk has changed, and judge again."""
-        entry, backend = self._ways[0]
-        for index in damaged:
-            _log.warning(
-                "segment.damaged", blob=self.blob, segment=index, cause="the disk gives other bytes than it took"
-            )
-            self.publication.hide(index)
 
         def finished(error: BaseException | None) -> None:
-            for index in damaged:
-                self.publication.show(index)
+            for suspect in damaged:
+                self.publication.show(suspect.index)
             if error is not None:
                 _log.warning("blob.not_mended", blob=self.blob, cause=type(error).__name__)
             self._later(self._settle)
 
-        layout = next(iter(damaged.values())).layout
-        pieces = [piece for suspect in damaged.values() for piece in wrong_pieces(suspect)]
-        self._intake.bring(
-            Order(
-                entry=entry,
-                backend=backend,
-                spans=iter([layout.piece_range(piece) for piece in pieces]),
-                whole=(0, layout.size),
-                writer=lambda start, stop: Mender(damaged.values(), start, layout.size if stop is None else stop),
-                finished=finished,
-                priority=self.priority,
-            )
-        )
-
-    def _wrong(self, partial: Partial) -> IntegrityError | None:
-        hash_all(partial, self._stopped)
-        expected = pick(self.entry.digests)
-        actual = partial.digest(expected.algorithm) if expected else ""
-        if expected is None or actual == expected.value:
-            return None
-        # a segment may have been repaired behind the running digest
-        partial.hash_again()
-        hash_all(partial, self._stopped)
-        actual = partial.digest(expected.algorithm)
-        if actual == expected.value:
-            return None
-        return IntegrityError(self.entry.path, algorithm=expected.algorithm, expected=expected.value, actual=actual)
+        mend(damaged, intake=self._intake, priority=self.priority, finished=finished)
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
@@ -323,31 +289,3 @@ class Inbound:
         if error is None:
             self._partial = None
         self._ended(self, error)
-
-
-def publish_had(partial: Partial, publication: Publication) -> None:
-    """Publish the segments that are left from an earlier run."""
-    missing = set(partial.missing_segments())
-    for index in range(partial.layout.segments):
-        if index not in missing and partial.size is not None:
-            publication.segment(index, partial.segment_hashes(index) or b"", size=partial.size)
-
-
-def cannot_go_on(partial: Partial | None) -> bool:
-    """Whether what is in this partial is lost when it closes: a blob of one segment, or of unknown size, has no journal."""
-    return partial is not None and (partial.size is None or partial.layout.segments < 2)
-
-
-def hash_all(partial: Partial, stopped: threading.Event) -> None:
-    """Carry the digests to the end, in steps. Raises Cancelled once `stopped`."""
-    while not partial.hash_on(_HASH_STEP):
-        if stopped.is_set():
-            raise Cancelled
-
-
-def as_dfly(error: BaseException, path: str) -> DflyError:
-    """An error for the world: ours as it is, another one by its type only, because its text may hold secrets."""
-    if isinstance(error, DflyError):
-        return error
-    _log.error("blob.broke", path=path, exc_info=error)
-    return DflyError(f"{path}: unexpected {type(error).__name__}", hint="the seed peer's log has the details")

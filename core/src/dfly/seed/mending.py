@@ -6,17 +6,21 @@ time gets right bytes, or wrong ones that it refuses. So nobody has to be told.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
+import structlog
 
 from dfly.backend import Backend
 from dfly.errors import IntegrityError, OutputError
 from dfly.layout import Layout
+from dfly.seed.intake import Intake, Order
 from dfly.seed.publication import Publication
 from dfly.values import Entry
 
 _HASH_LENGTH = 20
+
+_log = structlog.get_logger()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -49,6 +53,38 @@ def wrong_pieces(suspect: Suspect) -> list[int]:
         if sha1 != suspect.hashes[at * _HASH_LENGTH : (at + 1) * _HASH_LENGTH]:
             wrong.append(piece)
     return wrong
+
+
+def mend(
+    damaged: Mapping[Suspect, Sequence[int]],
+    *,
+    intake: Intake,
+    priority: int,
+    finished: Callable[[BaseException | None], None],
+) -> None:
+    """Bring the wrong pieces of one blob's suspects again; nobody may read these segments before they are shown.
+
+    `priority` and `finished` are as for an `Order`.
+    """
+    for suspect in damaged:
+        publication, index = suspect.publication, suspect.index
+        _log.warning(
+            "segment.damaged", blob=publication.blob, segment=index, cause="the disk gives other bytes than it took"
+        )
+        publication.hide(index)
+    first = next(iter(damaged))
+    layout = first.layout
+    intake.bring(
+        Order(
+            entry=first.entry,
+            backend=first.backend,
+            spans=iter([layout.piece_range(piece) for pieces in damaged.values() for piece in pieces]),
+            whole=(0, layout.size),
+            writer=lambda start, stop: Mender(damaged, start, layout.size if stop is None else stop),
+            finished=finished,
+            priority=priority,
+        )
+    )
 
 
 class Mender:

@@ -19,8 +19,8 @@ import structlog
 from dfly.backend import Backend
 from dfly.errors import Cancelled, DflyError, IntegrityError
 from dfly.packs import Pack
-from dfly.seed.inbound import as_dfly, cannot_go_on, hash_all, publish_had
-from dfly.seed.publication import Publication
+from dfly.seed.partials import cannot_go_on, hash_all, publish_had
+from dfly.seed.publication import Publication, as_dfly
 from dfly.store.blobs import BlobStore, Committed
 from dfly.store.hashing import new_hash, pick
 from dfly.store.partial import Partial

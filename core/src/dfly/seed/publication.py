@@ -15,12 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import attrs
+import structlog
 
 from dfly.errors import DflyError
 from dfly.layout import Layout
 from dfly.seed.mirroring import MirrorListener
 
 _HASH_LENGTH = 20
+
+_log = structlog.get_logger()
 
 
 @attrs.frozen(kw_only=True)
@@ -222,3 +225,11 @@ class Publication:
         self._hidden = frozenset()
         self.attempt = attempt + 1
         return attempt
+
+
+def as_dfly(error: BaseException, path: str) -> DflyError:
+    """An error for the world: ours as it is, another one by its type only, because its text may hold secrets."""
+    if isinstance(error, DflyError):
+        return error
+    _log.error("blob.broke", path=path, exc_info=error)
+    return DflyError(f"{path}: unexpected {type(error).__name__}", hint="the seed peer's log has the details")

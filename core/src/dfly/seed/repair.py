@@ -12,10 +12,9 @@ from collections.abc import Callable
 import structlog
 
 from dfly.errors import DflyError, OutputError
-from dfly.seed.inbound import as_dfly
-from dfly.seed.intake import Intake, Order
-from dfly.seed.mending import Mender, Suspect, wrong_pieces
-from dfly.seed.publication import Publication
+from dfly.seed.intake import Intake
+from dfly.seed.mending import Suspect, mend, wrong_pieces
+from dfly.seed.publication import Publication, as_dfly
 
 #: Seconds in which the same segment is not looked at twice: any node may ask for it.
 PAUSE = 5.0
@@ -51,25 +50,15 @@ class Repairs:
 
     def look(self, suspect: Suspect) -> None:
         """Read the segment, and order anew what is not as it was published. Blocks while it reads."""
-        publication, index = suspect.publication, suspect.index
         wrong = wrong_pieces(suspect)
         if not wrong:
-            _log.info("segment.intact", blob=publication.blob, segment=index)
+            _log.info("segment.intact", blob=suspect.publication.blob, segment=suspect.index)
             return
-        _log.warning(
-            "segment.damaged", blob=publication.blob, segment=index, cause="the disk gives other bytes than it took"
-        )
-        publication.hide(index)
-        self._intake.bring(
-            Order(
-                entry=suspect.entry,
-                backend=suspect.backend,
-                spans=iter([suspect.layout.piece_range(piece) for piece in wrong]),
-                whole=(0, suspect.layout.size),
-                writer=lambda start, stop: Mender([suspect], start, suspect.layout.size if stop is None else stop),
-                finished=lambda error: self._later(lambda: self._finished(suspect, error)),
-                priority=_PRIORITY,
-            )
+        mend(
+            {suspect: wrong},
+            intake=self._intake,
+            priority=_PRIORITY,
+            finished=lambda error: self._later(lambda: self._finished(suspect, error)),
         )
 
     def _finished(self, suspect: Suspect, error: BaseException | None) -> None:
