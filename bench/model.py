@@ -24,8 +24,6 @@ GBIT, GB = 125e6, 1e9
 #: The model that is distributed: one blob, whose segments are the largest there are.
 SIZE = 130 * GB
 NODES, ORIGINS, NICS = (50, 200, 1000), (1, 5, 10), (10, 25, 100)
-#: Bytes/s that one libtorrent session moves at most, whatever the NIC: 0.8 to 1 GB/s, its one network thread.
-SESSION = 0.8 * GB
 #: Flushes of the event stream a second, at most.
 _FLUSHES = 20
 _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
@@ -33,6 +31,7 @@ _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
 #: What is measured, in raw results of `bench/results`.
 CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T012516Z.json")
 RING, FAST = "hops-2026-11-26T013849Z.json", "swarm-2026-11-26T031403Z.json"
+THREADS = "swarm-2026-11-26T034929Z.json"
 FULL = "suite-2026-11-26/swarm-2026-11-26T023324Z.json"
 LONG = (RING, "hops-2026-11-26T014651Z.json", "hops-2026-11-26T012702Z.json")
 EMULATED = tuple(
@@ -48,7 +47,8 @@ class Constants:
     `line` is what one segment adds to one node's event stream, in bytes. `report` is CPU for each node and second, `write` for
     each flush to one node. `base` and `listener` are the seed peer's memory without nodes and for each. `seed_cpu` and
     `node_cpu` are CPU for each GB. `egress` is what leaves the seed peer for each byte. `hop` is how long a piece takes to the
-    next node, its transfer aside; `share` is how much of a NIC a ring uses where the origin is no limit.
+    next node, its transfer aside; `share` is how much of a NIC a ring uses where the origin is no limit. `session` is what one
+    libtorrent session takes in and passes on, in bytes/s, until its one network thread fills a core.
     """
 
     line: float
@@ -61,6 +61,7 @@ class Constants:
     egress: float
     hop: float
     share: float
+    session: float
 
 
 @attrs.frozen(kw_only=True)
@@ -80,9 +81,9 @@ class Estimate:
 
 def estimate(c: Constants, *, nodes: int, origin: float, nic: float, size: float = SIZE) -> Estimate:
     """`origin` and `nic` in bytes/s."""
-    link = min(nic, SESSION)
+    link = min(nic, c.session)
     rate = min(origin, c.share * link)
-    limit = "origin" if origin <= c.share * link else "NIC" if nic <= SESSION else "session"
+    limit = "origin" if origin <= c.share * link else "NIC" if nic <= c.session else "session"
     seconds = size / rate + tail(c, nodes=nodes, link=link, size=size)
     segments = rate / Layout(int(size)).segment_length
     control = nodes * (c.report + min(_FLUSHES, segments) * c.write)
@@ -127,6 +128,7 @@ def constants(directory: Path = RESULTS) -> Constants:
         egress=max(swarm_summary(_raw(directory, name))["seed_egress"] for name in EMULATED),
         hop=ring["hop"]["median"],
         share=1.0,
+        session=GB / swarm_summary(_raw(directory, THREADS))["busiest_thread_per_gb"]["node"],
     )
     return attrs.evolve(measured, share=_share(measured, _raw(directory, FULL)))
 
@@ -167,6 +169,7 @@ def _constants_rows(c: Constants) -> Iterator[list[str]]:
     yield ["what leaves the seed peer for each byte", f"{c.egress:.2f} bytes", f"the worst of `{EMULATED[0]}` …"]
     yield ["a hop, its transfer aside", f"{1000 * c.hop:.0f} ms", f"`{RING}`"]
     yield ["the ring's share of a NIC", f"{c.share:.2f}", f"`{FULL}`"]
+    yield ["one session, its thread on a core of its own", f"{c.session / GB:.2f} GB/s", f"`{THREADS}`"]
 
 
 def _estimate_rows(c: Constants) -> Iterator[list[str]]:

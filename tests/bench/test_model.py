@@ -10,8 +10,9 @@ from dfly.layout import Layout
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 SOME = Constants(
-    line=600, report=1e-4, write=1e-5, base=5e7, listener=2e4, seed_cpu=4, node_cpu=3, egress=1.01, hop=0.02, share=0.9
-)
+    line=600, report=1e-4, write=1e-5, base=5e7, listener=2e4, seed_cpu=4, node_cpu=3, egress=1.01, hop=0.02, share=0.9,
+    session=0.8 * GB,
+)  # fmt: skip
 
 
 def test_the_page_has_the_tables_that_the_raw_results_give():
