@@ -27,8 +27,9 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     names         what branches were last, on disk: for when the hub cannot be asked
     session       the libtorrent session as several tasks see it
     serving       a task's place in its ring once everything is here: others take it from this node
+    places        all places that this node has, at most so many, and who it is there
     rounds        one task's way round its ring, for all errands that want something of it
-    neighbours    all places: a task brings its blobs by the ring, keeps its place, and takes it again after a restart
+    neighbours    a task's blobs brought by its ring, the place kept afterwards, and taken again after a restart
     underway      the errands that go on, as an operator sees them
     activity      what errands have done so far, in numbers
     errand        one caller's wishes: brings what is missing, hands out what is there

@@ -1,8 +1,10 @@
 """What works behind a node daemon's faces: built in the order in which it depends on itself, taken down the other way round.
 
-store ─▶ cache ─▶ means of every errand ─▶ admissions and visits
-│          ▲
-╰─▶ rings (only with seed peers: they bring libtorrent along) ─▶ errands that seed peers send
+    store ─▶ cache ─▶ means of every errand ─▶ admissions and visits
+                │          ▲
+                ╰───────▶ rings ─▶ errands that seed peers send
+
+A daemon without seed peers has neither rings nor such errands, and does without libtorrent.
 """
 
 import contextlib
@@ -71,11 +73,11 @@ class Parts:
 
     def rings(self) -> int:
         """How many rings this node is in."""
-        return self.neighbours.places if self.neighbours is not None else 0
+        return len(self.neighbours.places) if self.neighbours is not None else 0
 
     def places(self) -> list[dict[str, Any]]:
         """Its place in each of them, as JSON."""
-        return self.neighbours.rows() if self.neighbours is not None else []
+        return self.neighbours.places.rows() if self.neighbours is not None else []
 
     def moved(self) -> SwarmStats | None:
         """What the libtorrent session has moved; None without one."""
@@ -172,6 +174,7 @@ def _neighbours(
     """All rings that this node is in, through one libtorrent session."""
     # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
     from dfly.daemon.neighbours import Neighbours
+    from dfly.daemon.places import Places
     from dfly.daemon.session import SharedSession
     from dfly.node.joining import open_swarm
 
@@ -179,15 +182,10 @@ def _neighbours(
         return open_swarm(config.joining, config.network, urls=config.joining.seed_peers, on_event=on_event)
 
     with contextlib.closing(SharedSession(open_session)) as session:
+        folder = os.path.join(config.data_dir, "standing-in")
+        places = Places(cache=cache, session=session, folder=folder, most=config.rings, damaged=damaged)
         neighbours = Neighbours(
-            cache=cache,
-            records=records,
-            session=session,
-            rejoin=rejoin,
-            place=os.path.join(config.data_dir, "standing-in"),
-            most=config.rings,
-            damaged=damaged,
-            readers=readers,
+            cache=cache, records=records, places=places, session=session, rejoin=rejoin, readers=readers
         )
         with contextlib.closing(neighbours):
             neighbours.start()
