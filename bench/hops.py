@@ -38,7 +38,9 @@ from dfly.events import Event, SegmentFinished
 from dfly.origin.pauses import Pauses
 from dfly.packs import Freight
 from dfly.seed.mirroring import Mirror, MirrorListener
-from dfly.seed.peer import SeedPeer, SeedPeerConfig, stored_mirror
+from dfly.seed.parts import stored_mirror
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.process import Process
 from dfly.wire import Ask, Resolved
 

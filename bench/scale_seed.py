@@ -26,7 +26,8 @@ from dfly.packs import Freight
 from dfly.plugins import Plugins
 from dfly.seed.mirror import Mirror
 from dfly.seed.mirroring import MirrorListener
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.store.blobs import BlobStore
 from dfly.values import Digest, Entry, Snapshot
 

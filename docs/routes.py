@@ -21,7 +21,8 @@ from dfly.config import Joining
 from dfly.daemon.process import NodeDaemon
 from dfly.daemon.settings import NodeConfig
 from dfly.seed.faces import OPEN, OPERATOR, WATCHED
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.version import VERSION
 
 #: Routes whose docstring is no more than their path.

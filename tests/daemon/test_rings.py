@@ -11,7 +11,8 @@ import pytest
 from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.layout import Layout
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree
 
 DISTINCT = sum(map(len, set(FILES.values())))

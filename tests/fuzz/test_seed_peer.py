@@ -19,7 +19,8 @@ from tests.fuzz.material import digits, fuzz, headers, raw_bodies, spoilt, texts
 from dfly.config import Joining, Patience
 from dfly.node.fetch import fetch
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.memory import memory_backend
 from dfly.wire import Ask, Have, Hello, Report, Resolved, Segment, decode_message
 

@@ -17,7 +17,8 @@ from dfly.config import Joining
 from dfly.daemon.process import NodeDaemon
 from dfly.daemon.settings import NodeConfig
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.lent import QUICK
 from dfly.testing.memory import memory_backend
 from tests.daemon.conftest import Borrowing, some_bytes

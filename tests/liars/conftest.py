@@ -20,7 +20,8 @@ from dfly.events import Event
 from dfly.layout import MIB, Layout
 from dfly.node.fetch import fetch
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.liars import Corrupt, Liar, Silent
 from dfly.testing.memory import MemoryBackend, memory_backend
 

@@ -11,7 +11,8 @@ from dfly.config import Joining
 from dfly.errors import Changed
 from dfly.layout import Layout
 from dfly.node.fetch import fetch
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing import faults
 from dfly.testing.faults import Exchange
 from dfly.testing.origin import FaultyOrigin

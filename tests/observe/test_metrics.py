@@ -20,7 +20,8 @@ from dfly.errors import AccessDenied
 from dfly.events import BytesArrived
 from dfly.plugins import Plugins
 from dfly.seed.access import Access
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.seed.watching.counts import believable
 from dfly.seed.watching.families import FAMILIES, told_by
 from dfly.seed.watching.metrics import scrapers

@@ -141,7 +141,8 @@ def test_what_changes_is_sent_and_nothing_else(swarm, web):
 
 def test_streams_end_when_the_seed_peer_stops(tmp_path):
     from dfly.plugins import Plugins
-    from dfly.seed.peer import SeedPeer, SeedPeerConfig
+    from dfly.seed.peer import SeedPeer
+    from dfly.seed.settings import SeedPeerConfig
 
     config = SeedPeerConfig(data_dir=str(tmp_path), listen=("127.0.0.1", 0))
     with httpx.Client(trust_env=False, timeout=30) as client:

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.seed.watching.readiness import Readiness, try_to_write
 
 

@@ -17,7 +17,8 @@ from dfly.daemon.process import NodeDaemon
 from dfly.daemon.settings import NodeConfig
 from dfly.events import BytesArrived, FileStarted, FileVerified, Retrying, TaskFinished, ignore
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import Node
 from tests.swarm_e2e.files import MIB, SEGMENT, some_bytes

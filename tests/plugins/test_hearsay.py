@@ -16,7 +16,8 @@ from dfly.node.hearsay import acquainted
 from dfly.plugins import Plugins
 from dfly.plugins.hearsay import told_backends
 from dfly.seed.options import schema
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.lent import lent_tools
 from dfly.testing.origin import FaultyOrigin
 

@@ -20,7 +20,8 @@ from dfly.daemon.process import NodeDaemon
 from dfly.daemon.settings import NodeConfig
 from dfly.layout import Layout
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.lent import QUICK
 from tests.daemon.conftest import some_bytes
 from tests.swarm_e2e.origin import Origin

@@ -14,7 +14,8 @@ from aiohttp import web
 from dfly.config import Joining, Network, Patience
 from dfly.node.fetch import fetch
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.memory import memory_backend
 from dfly.wire import Ask, Resolved
 

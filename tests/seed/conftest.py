@@ -6,7 +6,8 @@ import pytest
 
 from dfly.layout import Layout
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.memory import memory_backend
 from dfly.testing.origin import FaultyOrigin
 from dfly.wire import TICKET_HEADER, Ask, Hello, Report, Resolved, decode_message

@@ -27,7 +27,8 @@ def guarded(tmp_path_factory):
     import contextlib
 
     from dfly.plugins import Plugins
-    from dfly.seed.peer import SeedPeer, SeedPeerConfig
+    from dfly.seed.peer import SeedPeer
+    from dfly.seed.settings import SeedPeerConfig
 
     from .mirrors import HandMirror
 

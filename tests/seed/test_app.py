@@ -272,7 +272,8 @@ def test_streams_end_and_the_mirror_is_closed_when_the_seed_peer_stops(tmp_path)
     import httpx
 
     from dfly.plugins import Plugins
-    from dfly.seed.peer import SeedPeer, SeedPeerConfig
+    from dfly.seed.peer import SeedPeer
+    from dfly.seed.settings import SeedPeerConfig
     from dfly.testing.memory import memory_backend
 
     from .conftest import Peer

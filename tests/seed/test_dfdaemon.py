@@ -109,7 +109,8 @@ def test_what_is_no_address_is_refused(text):
 
 def test_the_stored_mirror_serves_a_model_end_to_end(tmp_path):
     from dfly.packs import Freight
-    from dfly.seed.peer import SeedPeer, SeedPeerConfig
+    from dfly.seed.peer import SeedPeer
+    from dfly.seed.settings import SeedPeerConfig
     from dfly.wire import Blob, Hello, decode_message
 
     files = {"model.bin": os.urandom(3 << 20), "config.json": b"{}", "tokenizer.json": b"[1, 2]"}

@@ -17,7 +17,7 @@ from dfly.config import Network
 from dfly.plugins import Plugins
 from dfly.seed.operators.effective import effective
 from dfly.seed.operators.inventory import Inventory
-from dfly.seed.peer import SeedPeerConfig
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.swarm import small_swarm
 from dfly.wire import Ask, Hello, Report, Resolved, decode_message
 from tests.swarm_e2e.files import MIB, some_bytes

@@ -127,7 +127,8 @@ def test_a_seed_peer_that_takes_nothing_over_has_no_libtorrent():
     code = (
         "import sys, tempfile\n"
         "from dfly.plugins import Plugins\n"
-        "from dfly.seed.peer import SeedPeer, SeedPeerConfig\n"
+        "from dfly.seed.peer import SeedPeer\n"
+        "from dfly.seed.settings import SeedPeerConfig\n"
         "config = SeedPeerConfig(data_dir=tempfile.mkdtemp(), listen=('127.0.0.1', 0))\n"
         "with SeedPeer(config, plugins=Plugins(extra=[])).running(): pass\n"
         "sys.exit('libtorrent' in sys.modules)\n"

@@ -279,7 +279,8 @@ def dfdaemon(  # noqa: PLR0917 - one parameter a flag; typer calls them by name
         raise UsageError("a seed peer needs a place for its blobs", hint="give --data-dir DIR")
 
     from dfly.daemon.notify import Notify
-    from dfly.seed.peer import SeedPeer, SeedPeerConfig
+    from dfly.seed.peer import SeedPeer
+    from dfly.seed.settings import SeedPeerConfig
 
     settings = SeedPeerConfig(
         data_dir=str(data_dir),

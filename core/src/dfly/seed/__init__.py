@@ -1,6 +1,6 @@
 """The seed peer: goes back to the source once for everybody, and tells every node what it needs to know.
 
-    peer        builds all parts, listens, takes them down
+    peer        puts faces before the parts, listens, takes both down; `parts` builds those, `settings` is what it is told
     app         the HTTP routes; `access` who may ask, `answers` how it says no, `joining` who opens a stream
     catalog     a source URL → a snapshot, once for all who ask; `options` whose rights count, `flights` one question for many
     tasks       where nodes meet: freight, ring, stream; what the mirror does is told here
@@ -8,10 +8,10 @@
     topology    who neighbours whom, and where segments enter
     webseed     published bytes for libtorrent; `grants` and `keys` are the permission in its path
     mirroring   what is asked of the mirror
-    mirror      fetches each blob once
+    mirror      fetches each blob once; `queue` in which order, `inbound` how, `packings` and `packing` where small files become one
 
 What else it answers comes as `faces`: `operators` (what is kept, preheating, archives), `stock` (.torrent files and their
 tracker), `watching` (metrics, readiness, the live page).
 
-Reading order: `topology.scheduler` (pure), `stream`, `tasks`, `catalog`, `webseed`, `app`, `peer`.
+Reading order: `topology.scheduler` (pure), `stream`, `tasks`, `catalog`, `webseed`, `app`, `parts`, `peer`.
 """

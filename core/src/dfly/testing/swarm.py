@@ -27,7 +27,8 @@ import dfly
 from dfly.config import Joining
 from dfly.events import Event
 from dfly.plugins import Plugins
-from dfly.seed.peer import SeedPeer, SeedPeerConfig
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.lent import QUICK
 from dfly.wire import Ask, Resolved
 from dfly.wire import Report as Told
