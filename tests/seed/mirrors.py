@@ -102,6 +102,10 @@ class HandMirror:
         return [backend for _, backend in self.wants]
 
     @property
+    def asking(self):
+        return False
+
+    @property
     def hub_bytes(self):
         return sum(map(len, self.data.values()))
 

@@ -64,6 +64,11 @@ class Intake:
         self._connections = settings.concurrency
         self._rate = _Rate()
 
+    @property
+    def asking(self) -> bool:
+        """Whether an origin is being asked for anything."""
+        return bool(self._jobs)
+
     def pieces_at_once(self, piece_length: int) -> int:
         """How many pieces (of so many bytes) to ask for in one request: what all connections bring in half a second, in all.
 

@@ -50,6 +50,10 @@ class Mirror(Protocol):
     def hub_bytes(self) -> int:
         """Bytes of content that origins have sent so far."""
 
+    @property
+    def asking(self) -> bool:
+        """Whether an origin is being asked for content now."""
+
     def want(self, freight: Freight, backend: Backend, *, task: str, held_back: bool = False) -> None:
         """Begin to fetch what is not there yet; returns at once. Asking twice is asking once.
 

@@ -3,6 +3,9 @@
 A successor is asked for everything sooner or later: by nodes that join late, and for the digest of the whole blob. What nodes
 hold it takes from them like any other node, with a session that is opened when the first segment is to be pulled: a seed peer
 that never takes over never loads libtorrent. A thread of its own, because adding a torrent and hashing what came both block.
+
+Nodes wait for what the origin sends, and nobody waits for this: while origins are asked it takes one segment after the other, and
+no more of the line than they leave (`leftover`).
 """
 
 import contextlib
@@ -17,6 +20,7 @@ import structlog
 
 from dfly.errors import SwarmError
 from dfly.layout import Layout
+from dfly.seed.leftover import Leftover
 from dfly.seed.mirroring import Mirror
 from dfly.swarm.events import Address, Key, PeerBanned, SegmentKey, SegmentReadable, StorageFailed
 from dfly.wire import Segment
@@ -24,8 +28,8 @@ from dfly.wire import Segment
 if TYPE_CHECKING:
     from dfly.swarm import Swarm
 
-#: Segments that are pulled at once: what nodes need comes first.
-WINDOW = 16
+#: Segments that are pulled at once, and while an origin is asked.
+WINDOW, BESIDE_ORIGIN = 16, 1
 #: Seconds without a byte after which a segment is asked of other holders, and how often that is done.
 STUCK, TRIES = 5.0, 2
 _LOOK = 0.25
@@ -97,6 +101,7 @@ class Puller:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._swarm: Swarm | None = None
+        self._leftover = Leftover()
         self.pulled_bytes = 0
 
     @property
@@ -156,6 +161,7 @@ class Puller:
                 news = self._inbox.get_nowait()
         except Empty:
             pass
+        self._leftover.look(asking=self._mirror.asking, arrived=self._mirror.hub_bytes)
         for key, pull in list(self._pulls.items()):
             self._look(key, pull)
         return True
@@ -184,11 +190,7 @@ class Puller:
         if self._mirror.published(key.blob, *layout.segment_range(key.index)):
             self._end(key)
         elif not pull.added:
-            path = self._mirror.receive(key.blob)
-            if path is not None:
-                assert self._swarm is not None
-                self._swarm.add_segment(key.blob, layout, key.index, segment.hashes, path=path, peers=pull.peers)
-                pull.added, pull.since = True, now
+            self._begin(key, pull, layout)
         elif min(now - pull.since, self._idle(key)) > STUCK:
             if pull.tries >= TRIES:
                 _log.info("pull.stuck", blob=key.blob, segment=key.index, holders=len(pull.peers))
@@ -196,6 +198,18 @@ class Puller:
             else:
                 self._leave(key, pull)
                 pull.tries += 1
+
+    def _begin(self, key: SegmentKey, pull: _Pull, layout: Layout) -> None:
+        start, stop = layout.segment_range(key.index)
+        under_way = sum(other.added for other in self._pulls.values())
+        if self._mirror.asking and under_way >= BESIDE_ORIGIN:
+            return
+        path = self._mirror.receive(key.blob)
+        if path is not None and self._leftover.take(stop - start):
+            assert self._swarm is not None
+            hashes = pull.segment.hashes
+            self._swarm.add_segment(key.blob, layout, key.index, hashes, path=path, peers=pull.peers)
+            pull.added, pull.since = True, time.monotonic()
 
     def _idle(self, key: Key) -> float:
         assert self._swarm is not None

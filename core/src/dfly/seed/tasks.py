@@ -295,16 +295,12 @@ class Tasks:
         self.news("withdrawn", blob, lambda task: task.blob_withdrawn(blob, attempt))
 
     def _mind_carried(self, task: Task, now: float) -> None:
-        if task.held_back_until is not None and now >= task.held_back_until:
+        if task.held_back_until is None:
+            self._pull_carried(task)
+        elif now >= task.held_back_until:
+            # the origin comes first: what is pulled before it is asked would keep it from sending
             task.held_back_until = None
             self._errand(self.mirror.let_go, task.due)
-        for carried in task.carried():
-            if self._puller.room <= 0:
-                break
-            segment = carried.segment
-            holders = task.scheduler.holders(segment.blob, segment.index, most=_MOST_HOLDERS)
-            if holders and not carried.reclaimed:
-                self._puller.pull(segment, holders)
         # what nobody lacks need not be fetched: the last nodes are about to leave
         if task.held_back_until is None and (task.scheduler.undone or task.wanted_here):
             for carried in task.orphans(now, patience=ORPHANED):
@@ -312,6 +308,15 @@ class Tasks:
                 if not any(t.scheduler.held(blob) >> index & 1 for t in self._of_blob[blob].values()):
                     _log.info("segment.orphaned", task=task.name, blob=blob, segment=index)
                     self._reclaim(blob, index)
+
+    def _pull_carried(self, task: Task) -> None:
+        for carried in task.carried():
+            if self._puller.room <= 0:
+                break
+            segment = carried.segment
+            holders = task.scheduler.holders(segment.blob, segment.index, most=_MOST_HOLDERS)
+            if holders and not carried.reclaimed:
+                self._puller.pull(segment, holders)
 
     def _mind_abandoned(self, task: Task, now: float) -> None:
         """Stop fetching what nodes have brought here and then taken to another seed peer, which fetches it now."""
