@@ -146,7 +146,7 @@ def test_a_file_that_goes_while_bytes_are_counted_takes_no_blob_away(tmp_path, m
         blob = f"sha256-{hashlib.sha256(b'words').hexdigest()}"
         cache.put(blob, b"words", sources=[])
         (Path(cache.path(blob)).parent / "going").write_bytes(b"x")
-        monkeypatch.setattr("dfly.daemon.cache.os.scandir", scandir)
+        monkeypatch.setattr("dfly.store.folder.os.scandir", scandir)
         cache.release(blob)
         assert blob in cache
         assert not (Path(cache.path(blob)).parent / "going").exists()

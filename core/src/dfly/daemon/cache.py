@@ -6,7 +6,6 @@ task's first byte; what is pinned, lent a moment ago, being brought or being ser
 
 import contextlib
 import os
-import shutil
 import threading
 import time
 from collections import Counter
@@ -153,14 +152,11 @@ class Cache:
 
     def damaged(self, blob: str) -> str | None:
         """The folder of a blob that was put aside, with `data` and `pieces` as they were. Raises ValueError for what is no id."""
-        self._store.path(blob)  # first: an id that is a path must not reach what removes
-        folder = os.path.join(self._store.directory, "quarantine", blob)
-        return folder if os.path.isdir(folder) else None
+        return self._store.quarantined(blob)
 
     def drop_damaged(self, blob: str) -> None:
         """What was put aside is of no more use."""
-        if (folder := self.damaged(blob)) is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        self._store.forget_quarantined(blob)
 
     def remove(self, blob: str) -> None:
         """Give a blob up, arriving or committed."""
@@ -287,12 +283,7 @@ class Cache:
         now = self._clock()
         for blob in [*self._store, *self._store.unfinished()]:
             committed = blob in self._store
-            folder = os.path.dirname(self._store.path(blob))
-            name = "meta" if committed else "data"
-            try:
-                used = os.stat(os.path.join(folder, name)).st_mtime
-            except OSError:
-                used = 0.0
+            used = self._store.folder(blob).used()
             if blob.startswith("alone-") or (not committed and now - used > STALE):
                 self._store.remove(blob)
                 continue
@@ -326,20 +317,13 @@ class Cache:
             self._bytes.pop(blob, None)
 
     def _allocated(self, blob: str) -> int:
-        folder, blocks = os.path.dirname(self._store.path(blob)), 0
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as found:
-            for each in found:
-                # a journal may go, or get its final name, while this looks: that makes the blob no less here
-                with contextlib.suppress(FileNotFoundError):
-                    blocks += each.stat(follow_symlinks=False).st_blocks
-        return blocks * 512
+        return self._store.folder(blob).allocated()
 
     def _touch(self, blob: str) -> None:
         if blob not in self._bytes:
             return
         self._used[blob] = self._clock()
-        with contextlib.suppress(OSError):
-            os.utime(os.path.join(os.path.dirname(self._store.path(blob)), "meta"))
+        self._store.folder(blob).touch()
 
     def _forget(self, blob: str) -> None:
         with self._lock:

@@ -1,10 +1,7 @@
 """Blobs of a long-lived process: they arrive, are committed, and are read for months, each at one path for life.
 
     <directory>/lock, format                     one process at a time; in which format
-    <directory>/blobs/<id[:2]>/<id>/data         sparse while it fills, read-only once committed; never renamed
-    <directory>/blobs/<id[:2]>/<id>/journal      the segments that are there (`dfly.store.journal`)
-    <directory>/blobs/<id[:2]>/<id>/pieces       20 bytes a piece, once committed
-    <directory>/blobs/<id[:2]>/<id>/meta         written last: the blob is committed
+    <directory>/blobs/<id[:2]>/<id>              one blob (`dfly.store.folder`)
     <directory>/quarantine/<id>                  what turned out to be damaged, for a person to look at
 
 One path, because libtorrent reopens files by path and a web server may do so too. A damaged blob is repaired by fetching
@@ -18,7 +15,6 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Self
 
 import attrs
@@ -28,14 +24,12 @@ from dfly.boot import boot_id
 from dfly.errors import OutputError
 from dfly.layout import Layout
 from dfly.store.claim import claim, private_directory
-from dfly.store.hashing import hash_file
-from dfly.store.meta import Meta, read_meta, sync_path, write_meta
+from dfly.store.folder import Folder
+from dfly.store.meta import Meta
 from dfly.store.partial import OnSegment, Partial
-from dfly.values import Digest
 
 _SAFE_ID = re.compile(r"[a-z0-9]+-[0-9a-z]+")
 _LONGEST_ID = 200
-_HASH_LENGTH = 20
 
 _log = structlog.get_logger()
 
@@ -74,9 +68,16 @@ class BlobStore:
             self._claim.release()
             raise
 
+    def folder(self, blob: str) -> Folder:
+        """What is, or will be, on the disk of `blob`, for life."""
+        if not _is_id(blob):
+            raise ValueError(f"{blob[:80]!r} is no blob id")
+        # the digest's first digits: an id begins with its kind, which is nearly always the same
+        return Folder(os.path.join(self.directory, "blobs", blob.rpartition("-")[2][:2], blob))
+
     def path(self, blob: str) -> str:
         """Where the data of `blob` is, or will be, for life."""
-        return os.path.join(self._folder(blob), "data")
+        return self.folder(blob).data
 
     def open_partial(
         self,
@@ -89,9 +90,9 @@ class BlobStore:
         on_segment: OnSegment = _ignore,
     ) -> Partial:
         """Begin a blob, or go on with what is left of it; see `Partial.open`. Raises ValueError for a committed one."""
-        self._make_folder(blob)
+        folder = self._writable(blob)
         partial = Partial.open(
-            self._folder(blob),
+            folder.path,
             blob=blob,
             size=size,
             validator=validator,
@@ -120,12 +121,11 @@ class BlobStore:
         assert size is not None
         hashes = b"".join(partial.segment_hashes(index) or b"" for index in range(partial.layout.segments))
         meta = Meta(blob=blob, size=size, sha256=sha256, sources=tuple(sources), boot=self._boot)
-        folder = self._folder(blob)
+        folder = self.folder(blob)
         with _telling(folder):
-            Path(folder, "pieces").write_bytes(hashes)
+            folder.keep_hashes(hashes)
             partial.seal()
-            meta = attrs.evolve(meta, mtime_ns=os.stat(self.path(blob)).st_mtime_ns)
-            write_meta(os.path.join(folder, "meta"), meta)
+            meta = folder.finish(meta)
         with self._lock:
             self._arriving.pop(blob, None)
         return self._committed(meta, hashes)
@@ -135,24 +135,15 @@ class BlobStore:
 
         Raises ValueError for a committed one.
         """
-        self._make_folder(blob)
-        folder, layout = self._folder(blob), Layout(len(data))
+        folder, layout = self._writable(blob), Layout(len(data))
         ranges = map(layout.piece_range, range(layout.pieces))
         hashes = b"".join(hashlib.sha1(data[at:stop], usedforsecurity=False).digest() for at, stop in ranges)
+        sha256 = hashlib.sha256(data).hexdigest()
+        meta = Meta(blob=blob, size=len(data), sha256=sha256, sources=tuple(sources), boot=self._boot)
         with _telling(folder):
-            Path(folder, "journal").unlink(missing_ok=True)
-            for name, content in (("data", data), ("pieces", hashes)):
-                Path(folder, name).write_bytes(content)
-            os.chmod(self.path(blob), 0o444)
-            meta = Meta(
-                blob=blob,
-                size=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-                sources=tuple(sources),
-                boot=self._boot,
-                mtime_ns=os.stat(self.path(blob)).st_mtime_ns,
-            )
-            write_meta(os.path.join(folder, "meta"), meta)
+            folder.fill(data)
+            folder.keep_hashes(hashes)
+            meta = folder.finish(meta)
         return self._committed(meta, hashes)
 
     def release(self, blob: str) -> None:
@@ -161,77 +152,64 @@ class BlobStore:
 
     def altered(self, blob: str) -> bool:
         """Whether a committed blob's file was written to, cut or replaced since it was committed or last found right."""
-        try:
-            meta, status = read_meta(os.path.join(self._folder(blob), "meta")), os.stat(self.path(blob))
-        except OSError:
-            return True
-        return meta is None or status.st_size != meta.size or meta.mtime_ns not in (0, status.st_mtime_ns)
+        return self.folder(blob).altered()
 
     def intact(self, blob: str) -> bool:
         """Whether a committed blob's data still has its digest; reads all of it. One that has counts as unaltered from now on.
 
         False where it cannot be read.
         """
-        folder = self._folder(blob)
-        meta = read_meta(os.path.join(folder, "meta"))
-        try:
-            before = os.stat(self.path(blob)).st_mtime_ns
-            right = meta is not None and hash_file(self.path(blob), Digest("sha256", meta.sha256))
-            if right and meta is not None and meta.mtime_ns != before:
-                write_meta(os.path.join(folder, "meta"), attrs.evolve(meta, mtime_ns=before))
-        except OSError:
-            return False
-        return right
+        return self.folder(blob).intact()
 
     def sync(self, blob: str) -> None:
         """Bring a committed blob to the disk, so that a power loss costs nothing. May take seconds."""
-        folder = self._folder(blob)
+        folder = self.folder(blob)
         with _telling(folder):
-            meta = read_meta(os.path.join(folder, "meta"))
-            if meta is None or meta.synced:
-                return
-            for name in ("data", "pieces"):
-                sync_path(os.path.join(folder, name))
-            write_meta(os.path.join(folder, "meta"), attrs.evolve(meta, synced=True))
-            Path(folder, "journal").unlink(missing_ok=True)
+            folder.sync()
 
     def committed(self, blob: str) -> Committed | None:
         """The blob if it is here and whole. One that a power loss may have hit is read once; a damaged one is put aside."""
-        folder = self._folder(blob)
+        folder = self.folder(blob)
         with _telling(folder):
-            meta = read_meta(os.path.join(folder, "meta"))
+            meta = folder.meta()
             if meta is None:
                 return None
-            hashes = self._read_pieces(meta)
-            if hashes is None or not self._survived(meta):
+            hashes = folder.hashes(meta)
+            if hashes is None or not folder.survived(meta, boot=self._boot):
                 _log.warning("blob.damaged", blob=blob, quarantine=self.quarantine(blob))
                 return None
         return self._committed(meta, hashes)
 
     def remove(self, blob: str) -> None:
         """Delete a blob, committed or arriving, whose writers have stopped. Harmless where there is none."""
-        folder = self._folder(blob)
+        folder = self.folder(blob)
         self._let_go(blob)
         with _telling(folder):
-            Path(folder, "meta").unlink(missing_ok=True)  # first: no half of a blob is ever committed
-            if os.path.isdir(folder):
-                shutil.rmtree(folder)
+            folder.remove()
 
     def quarantine(self, blob: str) -> str:
         """Put a blob aside, so that it can be fetched anew into a new file; returns where it is now."""
-        folder = self._folder(blob)  # first: an id that is a path must not reach what removes
+        folder = self.folder(blob)  # first: an id that is a path must not reach what removes
         self._let_go(blob)
-        aside = os.path.join(self.directory, "quarantine")
-        final = os.path.join(aside, blob)
-        private_directory(aside)
-        with _telling(final):
-            shutil.rmtree(final, ignore_errors=True)
-            os.rename(folder, final)
-        return final
+        aside = self._aside(blob)
+        private_directory(os.path.dirname(aside.path))
+        with _telling(aside):
+            shutil.rmtree(aside.path, ignore_errors=True)
+            os.rename(folder.path, aside.path)
+        return aside.path
+
+    def quarantined(self, blob: str) -> str | None:
+        """Where a blob is that was put aside; None where none was."""
+        aside = self._aside(blob).path
+        return aside if os.path.isdir(aside) else None
+
+    def forget_quarantined(self, blob: str) -> None:
+        """What was put aside of a blob is of no more use. Harmless where nothing was."""
+        shutil.rmtree(self._aside(blob).path, ignore_errors=True)
 
     def __contains__(self, blob: object) -> bool:
         """Whether the blob was committed and neither removed nor put aside; does not look at its data."""
-        return isinstance(blob, str) and os.path.exists(os.path.join(self._folder(blob), "meta"))
+        return isinstance(blob, str) and self.folder(blob).committed
 
     def __iter__(self) -> Iterator[str]:
         """The ids of all committed blobs, in no order."""
@@ -257,27 +235,22 @@ class BlobStore:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _folder(self, blob: str) -> str:
-        if not _is_id(blob):
-            raise ValueError(f"{blob[:80]!r} is no blob id")
-        # the digest's first digits: an id begins with its kind, which is nearly always the same
-        return os.path.join(self.directory, "blobs", blob.rpartition("-")[2][:2], blob)
+    def _aside(self, blob: str) -> Folder:
+        self.folder(blob)  # raises for what is no id
+        return Folder(os.path.join(self.directory, "quarantine", blob))
 
     def _all(self) -> Iterator[str]:
         for shelf in _names(os.path.join(self.directory, "blobs")):
             yield from filter(_is_id, _names(os.path.join(self.directory, "blobs", shelf)))
 
-    def _make_folder(self, blob: str) -> None:
-        """A place for a blob that is not committed; what is there of it can be written again."""
+    def _writable(self, blob: str) -> Folder:
+        """The folder of a blob that is not committed, made if need be."""
         if blob in self:
             raise ValueError(f"{blob} is committed and never written again")
-        folder = self._folder(blob)
+        folder = self.folder(blob)
         with _telling(folder):
-            for made in (os.path.dirname(folder), folder):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(made, 0o700)
-            with contextlib.suppress(FileNotFoundError):  # read-only if a crash came between sealing and the meta
-                os.chmod(self.path(blob), 0o600)
+            folder.make()
+        return folder
 
     def _let_go(self, blob: str) -> None:
         with self._lock:
@@ -295,25 +268,6 @@ class BlobStore:
             sources=meta.sources,
         )
 
-    def _read_pieces(self, meta: Meta) -> bytes | None:
-        """The piece hashes, if they and the data have the length they should have."""
-        try:
-            length = os.stat(self.path(meta.blob)).st_size
-            hashes = Path(self._folder(meta.blob), "pieces").read_bytes()
-        except FileNotFoundError:
-            return None
-        right = length == meta.size and len(hashes) == _HASH_LENGTH * Layout(meta.size).pieces
-        return hashes if right else None
-
-    def _survived(self, meta: Meta) -> bool:
-        if meta.synced or meta.boot == self._boot:
-            return True
-        if not hash_file(self.path(meta.blob), Digest("sha256", meta.sha256)):
-            return False
-        # what a new boot reads has come from the disk
-        write_meta(os.path.join(self._folder(meta.blob), "meta"), attrs.evolve(meta, boot=self._boot, synced=True))
-        return True
-
 
 def _is_id(blob: str) -> bool:
     return len(blob) <= _LONGEST_ID and _SAFE_ID.fullmatch(blob) is not None
@@ -327,8 +281,8 @@ def _names(directory: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _telling(path: str) -> Iterator[None]:
+def _telling(folder: Folder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError.from_os(error, path) from error
+        raise OutputError.from_os(error, folder.path) from error
