@@ -8,7 +8,7 @@
     topology    who neighbours whom, and where segments enter
     webseed     published bytes for libtorrent; `grants` and `keys` are the permission in its path
     mirroring   what is asked of the mirror
-    mirror      fetches each blob once; `queue` in which order, `inbound` how, `packings` and `packing` where small files become one
+    mirror      fetches each blob once: `queue` in which order, `inbound` how; `packings` and `packing` for small files
 
 What else it answers comes as `faces`: `operators` (what is kept, preheating, archives), `stock` (.torrent files and their
 tracker), `watching` (metrics, readiness, the live page).

@@ -16,10 +16,10 @@ from dfly.packs import Freight
 from dfly.seed.guests import Guests
 from dfly.seed.joining import Join
 from dfly.seed.mirroring import BlobState
+from dfly.seed.progress import Carried, Progress
 from dfly.seed.seals import Seals
 from dfly.seed.stock.outsiders import Outsiders
 from dfly.seed.stream import Broadcast, Listener
-from dfly.seed.topology.holdings import segments_of
 from dfly.seed.topology.scheduler import Outbox, Scheduler
 from dfly.seed.watching.counts import Counts
 from dfly.seed.watching.fetching import Fetching
@@ -29,46 +29,6 @@ _log = structlog.get_logger(__name__)
 
 #: What one report may ask at most.
 _MOST_STALLS, _MOST_ACCUSED = 4, 8
-
-
-@attrs.define(kw_only=True, eq=False)
-class Carried:
-    """A segment that was told on the word of nodes, and whose bytes are not here. `reclaimed`: they are fetched after all."""
-
-    segment: Segment
-    reclaimed: bool = False
-
-
-@attrs.define(kw_only=True, eq=False)
-class _Progress:
-    """What was told of a blob: the current attempt, its published segments, whether it is complete.
-
-    `alone` maps carried segments that no node in the ring holds to when that was found.
-    """
-
-    attempt: int = 1
-    segments: set[int] = attrs.field(factory=set)
-    carried: dict[int, Carried] = attrs.field(factory=dict)
-    alone: dict[int, float] = attrs.field(factory=dict)
-    complete: bool = False
-    _mask: int = 0
-
-    def carry(self, segment: Segment) -> None:
-        """Tell of a segment on a node's word."""
-        self.segments.add(segment.index)
-        self.carried[segment.index] = Carried(segment=segment)
-        self._mask |= 1 << segment.index
-
-    def put_down(self, index: int) -> bool:
-        """The bytes of a segment are here. False where it was not carried."""
-        self._mask &= ~(1 << index)
-        return self.carried.pop(index, None) is not None
-
-    def lonely(self, held: int, now: float) -> dict[int, float]:
-        """The carried segments that are not in the mask `held`, and since when they were not."""
-        lonely = self._mask & ~held
-        self.alone = {index: self.alone.get(index, now) for index in segments_of(lonely)} if lonely else {}
-        return self.alone
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -104,12 +64,12 @@ class Task:
     wanted_here: int = 0
     #: Set once what the mirror had before has been told.
     begun: asyncio.Event = attrs.field(factory=asyncio.Event)
-    _blobs: dict[str, _Progress] = attrs.field(init=False)
+    _blobs: dict[str, Progress] = attrs.field(init=False)
     _carrying: dict[str, None] = attrs.field(factory=dict)
     _awaited: dict[str, asyncio.Event] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self._blobs = {blob: _Progress() for blob in self.scheduler.blobs}
+        self._blobs = {blob: Progress() for blob in self.scheduler.blobs}
 
     @property
     def name(self) -> str:
@@ -235,7 +195,7 @@ class Task:
         """Tell everybody to forget what `attempt` published."""
         if attempt >= self._blobs[blob].attempt:
             self.fetching.withdrawn(blob)
-            self._blobs[blob] = _Progress(attempt=attempt + 1)
+            self._blobs[blob] = Progress(attempt=attempt + 1)
             self.post(self.scheduler.retire(blob))
             self.broadcast.log.append(Blob(blob=blob, state="withdrawn", attempt=attempt))
 
@@ -250,7 +210,7 @@ class Task:
         for node, messages in outbox.items():
             self.broadcast.tell(node, messages)
 
-    def _of_attempt(self, blob: str, attempt: int) -> _Progress | None:
+    def _of_attempt(self, blob: str, attempt: int) -> Progress | None:
         """What was told of this attempt; None for one that is over. A new one voids the last, whether or not that was said."""
         known = self._blobs[blob]
         if attempt > known.attempt and (known.segments or known.complete):
@@ -259,7 +219,7 @@ class Task:
         known.attempt = max(known.attempt, attempt)
         return known if attempt == known.attempt else None
 
-    def _enter(self, known: _Progress, blob: str, index: int, size: int) -> None:
+    def _enter(self, known: Progress, blob: str, index: int, size: int) -> None:
         known.segments.add(index)
         start, stop = Layout(size).segment_range(index)
         self.post(self.scheduler.publish(blob, index, stop - start))
