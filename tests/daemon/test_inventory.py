@@ -23,7 +23,7 @@ DISTINCT = sum(map(len, set(FILES.values())))
 @pytest.fixture
 def not_lent(monkeypatch):
     """Whoever was lent something has copied it by now."""
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
 
 
 def get(running, path):

@@ -43,7 +43,7 @@ def here_of(data) -> set[int]:
 
 
 def test_a_new_task_makes_room_before_its_first_byte(start, fetch, here, data, repos, backend, monkeypatch):
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     running = start(cache_size=5 * MIB)
     for n in range(4):
         fetch(f"memory://r{n}", f"out{n}", recursive=True)
@@ -55,7 +55,7 @@ def test_a_new_task_makes_room_before_its_first_byte(start, fetch, here, data, r
 
 
 def test_the_longest_unused_is_given_up_not_the_oldest(start, fetch, repos, monkeypatch):
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     start(cache_size=5 * MIB)
     for n in (0, 1):
         fetch(f"memory://r{n}", f"out{n}", recursive=True)
@@ -75,7 +75,7 @@ def test_what_was_lent_a_moment_ago_is_not_given_up(start, fetch, here, repos):
 
 
 def test_a_pinned_snapshot_is_not_given_up(start, fetch, repos, monkeypatch):
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     running = start(cache_size=5 * MIB)
     fetch("memory://r0", "out0", recursive=True)
     assert running.ask("/v1/operator/pins", url="memory://r0").status_code == 200
@@ -86,7 +86,7 @@ def test_a_pinned_snapshot_is_not_given_up(start, fetch, repos, monkeypatch):
 
 
 def test_a_pin_outlives_a_restart(start, fetch, repos, monkeypatch):
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     running = start(cache_size=5 * MIB)
     fetch("memory://r0", "out0", recursive=True)
     running.ask("/v1/operator/pins", url="memory://r0")
@@ -98,7 +98,7 @@ def test_a_pin_outlives_a_restart(start, fetch, repos, monkeypatch):
 
 
 def test_a_task_larger_than_the_cache_gives_up_nothing(start, fetch, repos, backend, monkeypatch):
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     backend.hub.commit("huge", {"model.bin": some_bytes(6 * MIB, 9)})
     start(cache_size=5 * MIB)
     fetch("memory://r0", "out0", recursive=True)
@@ -154,7 +154,7 @@ def test_a_file_that_goes_while_bytes_are_counted_takes_no_blob_away(tmp_path, m
 
 
 def test_concurrent_tasks_never_exceed_it(start, fetch, repos, plugins, monkeypatch):
-    monkeypatch.setattr("dfly.daemon.cache.LENT", 0.0)
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     running = start(cache_size=5 * MIB)
     failures, most = [], []
 

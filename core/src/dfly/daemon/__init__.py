@@ -18,6 +18,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     finding       where the socket is, and whether its owner may be told a secret
     protocol      the lines on the socket, and the descriptors that travel beside them
     eviction      which blobs to give up so that others fit: arithmetic
+    books         how much each blob takes on the disk, and who needs it: from memory
     cache         the store with a quota: what is here, in use, altered; tells who waits for a blob
     stored        arrivals that end in the cache, and what can be saved of a damaged blob
     claims        which blobs are being brought, by whom

@@ -8,7 +8,6 @@ import contextlib
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from contextlib import contextmanager
 import attrs
 import structlog
 
-from dfly.daemon.eviction import Kept, choose
+from dfly.daemon.books import Books
+from dfly.daemon.eviction import choose
 from dfly.errors import DflyError, OutputError
 from dfly.output.preflight import readable
 from dfly.output.receipt import record
@@ -25,8 +25,6 @@ from dfly.store.partial import OnSegment, Partial
 
 _log = structlog.get_logger(__name__)
 
-#: Seconds for which a lent blob counts as in use: whoever has the descriptor may be copying.
-LENT = 60.0
 #: Seconds after which what is left of a task that nobody came back for is of no use.
 STALE = 7 * 86400.0
 #: Bytes of a file system that are left to others.
@@ -43,14 +41,9 @@ class Cache:
         self._store, self._limit, self._clock = store, limit, clock
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
+        self._books = Books(clock=clock)
         # what is being brought to the disk must not be removed meanwhile
         self._disk = threading.Lock()
-        self._bytes: dict[str, int] = {}
-        self._used: dict[str, float] = {}
-        self._lent: dict[str, float] = {}
-        self._in_use: Counter[str] = Counter()
-        self._expected: dict[str, int] = {}
-        self._pinned: frozenset[str] = frozenset()
         #: Told of each blob that is no longer here: given up, or put aside.
         self.on_gone: list[Callable[[str], None]] = []
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="dfly-sync")
@@ -60,12 +53,12 @@ class Cache:
 
     def __contains__(self, blob: object) -> bool:
         with self._lock:
-            return blob in self._bytes and blob in self._store
+            return blob in self._books and blob in self._store
 
     def blobs(self) -> list[str]:
         """All committed blobs."""
         with self._lock:
-            return [blob for blob in self._bytes if blob in self._store]
+            return [blob for blob in self._books if blob in self._store]
 
     @property
     def limit(self) -> int | None:
@@ -76,7 +69,7 @@ class Cache:
     def used_bytes(self) -> int:
         """Bytes on the disk, arriving blobs counted whole."""
         with self._lock:
-            return sum((self._bytes | self._expected).values())
+            return self._books.total
 
     def usable(self, blob: str) -> Committed | None:
         """The blob if it is here and still what it was. One that somebody wrote to is read once; a wrong one is put aside."""
@@ -113,7 +106,7 @@ class Cache:
         """An open, read-only descriptor of a committed blob; the caller closes it."""
         with self._lock:
             self._touch(blob)
-            self._lent[blob] = self._clock()
+            self._books.lend(blob)
         try:
             return os.open(self._store.path(blob), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
@@ -167,7 +160,7 @@ class Cache:
     def busy(self, blobs: Iterable[str]) -> list[str]:
         """Those that somebody is using, or was a moment ago."""
         with self._lock:
-            return [blob for blob in blobs if self._busy(blob) or self._was_lent(blob)]
+            return [blob for blob in blobs if self._books.busy(blob)]
 
     def give_up(self, blobs: Iterable[str], *, lent: bool = False) -> list[str]:
         """Remove what nobody uses, pinned or not; returns what stays. `lent`: also what was lent a moment ago."""
@@ -175,7 +168,7 @@ class Cache:
         # with the lock held: nobody begins to use one meanwhile
         with self._lock:
             for blob in blobs:
-                if self._busy(blob) or (self._was_lent(blob) and not lent):
+                if self._books.busy(blob, lent=not lent):
                     staying.append(blob)
                 else:
                     self.remove(blob)
@@ -188,15 +181,14 @@ class Cache:
         """Give none of these up meanwhile."""
         held = list(blobs)
         with self._lock:
-            self._in_use.update(held)
+            self._books.begin(held)
             for blob in held:
                 self._touch(blob)
         try:
             yield
         finally:
             with self._lock:
-                self._in_use.subtract(held)
-                self._in_use += Counter()
+                self._books.end(held)
 
     @contextmanager
     def room_for(self, sizes: Mapping[str, int]) -> Iterator[None]:
@@ -206,19 +198,19 @@ class Cache:
         """
         with self._lock:
             self._make_room(sizes)
-            self._expected.update(sizes)
+            self._books.expect(sizes)
         try:
             yield
         finally:
             with self._lock:
                 for blob in sizes:
-                    self._expected.pop(blob, None)
+                    self._books.expect_no_more(blob)
                     self._note_bytes(blob)
 
     def pin(self, blobs: Iterable[str]) -> None:
         """These, and only these, are never given up."""
         with self._lock:
-            self._pinned = frozenset(blobs)
+            self._books.pin(blobs)
 
     def wait(self, ready: Callable[[], bool], *, seconds: float) -> bool:
         """Wait until `ready()`, asked whenever a blob has come or been let go. False after `seconds`."""
@@ -230,17 +222,17 @@ class Cache:
         self._syncing.shutdown(wait=True, cancel_futures=True)
 
     def _make_room(self, sizes: Mapping[str, int]) -> None:
-        new = sum(size - min(size, self._bytes.get(blob, 0)) for blob, size in sizes.items())
-        kept = [self._kept(blob) for blob in self._bytes if blob not in sizes]
+        new = sum(size - min(size, self._books.bytes(blob)) for blob, size in sizes.items())
         excess = 0 if self._limit is None else self.used_bytes + new - self._limit
-        free = self._free() - _SPARE - sum(max(0, e - self._allocated(b)) for b, e in self._expected.items())
+        unwritten = sum(max(0, size - self._allocated(blob)) for blob, size in self._books.expected.items())
+        free = self._free() - _SPARE - unwritten
         excess = max(excess, new - free)
-        chosen = choose(kept, excess=excess)
-        freed = sum(self._bytes[blob] for blob in chosen)
+        chosen = choose(self._books.kept(but=sizes), excess=excess)
+        freed = sum(self._books.bytes(blob) for blob in chosen)
         if excess > freed:
             self._refuse(new, excess - freed, free=free)
         for blob in chosen:
-            _log.info("blob.evicted", blob=blob, bytes=self._bytes[blob])
+            _log.info("blob.evicted", blob=blob, bytes=self._books.bytes(blob))
             self.remove(blob)
 
     def _refuse(self, new: int, lacking: int, *, free: int) -> None:
@@ -256,27 +248,11 @@ class Cache:
             hint=f"free {readable(lacking)} more, or go without the daemon's cache (--no-daemon)",
         )
 
-    def _kept(self, blob: str) -> Kept:
-        return Kept(
-            blob=blob,
-            bytes=self._bytes[blob],
-            used=self._used.get(blob, 0.0),
-            pinned=blob in self._pinned,
-            in_use=self._busy(blob) or self._was_lent(blob),
-        )
-
-    def _busy(self, blob: str) -> bool:
-        return bool(self._in_use[blob]) or blob in self._expected
-
-    def _was_lent(self, blob: str) -> bool:
-        lent = self._lent.get(blob)
-        return lent is not None and self._clock() - lent < LENT
-
     def _free(self) -> int:
         system = os.statvfs(self._store.directory)
         return system.f_bavail * system.f_frsize
 
-    # Books
+    # What the books are told
 
     def _take_stock(self) -> None:
         """What an earlier run left. What belonged to one task only, or was never finished for long, goes."""
@@ -287,14 +263,14 @@ class Cache:
             if blob.startswith("alone-") or (not committed and now - used > STALE):
                 self._store.remove(blob)
                 continue
-            self._used[blob] = used
+            self._books.used(blob, used)
             self._note_bytes(blob)
 
     def _noted(self, held: Committed) -> Committed:
         with self._changed:
-            self._expected.pop(held.blob, None)
+            self._books.expect_no_more(held.blob)
             self._note_bytes(held.blob)
-            self._used[held.blob] = self._clock()
+            self._books.used(held.blob)
             self._changed.notify_all()
         with contextlib.suppress(RuntimeError):  # closing
             self._syncing.submit(self._sync, held.blob)
@@ -310,26 +286,19 @@ class Cache:
             _log.warning("blob.unsynced", blob=blob, cause=error.message)
 
     def _note_bytes(self, blob: str) -> None:
-        allocated = self._allocated(blob)
-        if allocated:
-            self._bytes[blob] = allocated
-        else:
-            self._bytes.pop(blob, None)
+        self._books.note(blob, self._allocated(blob))
 
     def _allocated(self, blob: str) -> int:
         return self._store.folder(blob).allocated()
 
     def _touch(self, blob: str) -> None:
-        if blob not in self._bytes:
-            return
-        self._used[blob] = self._clock()
-        self._store.folder(blob).touch()
+        if blob in self._books:
+            self._books.used(blob)
+            self._store.folder(blob).touch()
 
     def _forget(self, blob: str) -> None:
         with self._lock:
-            self._bytes.pop(blob, None)
-            self._used.pop(blob, None)
-            self._lent.pop(blob, None)
+            self._books.forget(blob)
         for tell in self.on_gone:
             tell(blob)
 
