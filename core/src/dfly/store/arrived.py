@@ -1,6 +1,7 @@
 """What of a blob is there: pieces, segments, the gapless beginning. In memory only, shared by many threads."""
 
 import threading
+from collections.abc import Iterator
 
 from dfly.layout import PIECES_PER_SEGMENT, Layout
 
@@ -59,6 +60,20 @@ class Arrived:
     def missing_segments(self) -> list[int]:
         """The segments of which a piece is missing, in order."""
         return [segment for segment, pieces in enumerate(self._missing) if pieces]
+
+    def missing_spans(self, segments: Iterator[int] | list[int], *, pieces: int) -> Iterator[tuple[int, int]]:
+        """As `Layout.spans`, less the pieces that are there."""
+        length = self.layout.piece_length
+        for start, stop in self.layout.spans(segments, pieces=pieces):
+            begin: int | None = None
+            for piece in range(start // length, -(-stop // length)):
+                if not self._have[piece]:
+                    begin = piece * length if begin is None else begin
+                elif begin is not None:
+                    yield begin, piece * length
+                    begin = None
+            if begin is not None:
+                yield begin, stop
 
     def add_piece(self, piece: int, sha1: bytes = b"") -> bool:
         """Count one piece; True if it was the last one that its segment missed."""

@@ -164,17 +164,7 @@ class Partial:
 
     def missing_spans(self, segments: Iterator[int] | list[int], *, pieces: int) -> Iterator[tuple[int, int]]:
         """As `Layout.spans`, less the pieces that are there."""
-        length = self.layout.piece_length
-        for start, stop in self.layout.spans(segments, pieces=pieces):
-            begin: int | None = None
-            for piece in range(start // length, -(-stop // length)):
-                if not self._arrived.has_piece(piece):
-                    begin = piece * length if begin is None else begin
-                elif begin is not None:
-                    yield begin, piece * length
-                    begin = None
-            if begin is not None:
-                yield begin, stop
+        return self._arrived.missing_spans(segments, pieces=pieces)
 
     def segment_hashes(self, segment: int) -> bytes | None:
         """The SHA-1s of the segment's pieces, joined; None where it is not there or piece hashes are not wanted."""
