@@ -298,6 +298,14 @@ def _carried(ask: wire.Ask) -> bytes:
     return body if len(body) <= wire.LONGEST_CARRIED else attrs.evolve(ask, known=None).encode()
 
 
+def nobody_listens(error: SwarmError) -> bool:
+    """Whether the connection was refused: the process is gone. A packet that was lost says nothing of the kind."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ConnectionRefusedError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
+
+
 def _beginning(response: httpx.Response) -> bytes:
     """As much of a body as an error message can need."""
     body = bytearray()

@@ -16,10 +16,12 @@ import attrs
 
 from dfly import wire
 from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
-from dfly.node.control import Options, SeedPeer
+from dfly.node.control import Options, SeedPeer, nobody_listens
 
 #: Seconds that a seed peer has for what it need not ask its hub about: one that was stopped must not hold up its succession.
 ANSWERED = 15.0
+#: Seconds between two questions.
+PAUSE = 0.25
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +42,8 @@ class Succession:
     """The candidates. `ask` and `options` are what the node wants and may show; `left` ends every wait.
 
     `stand_in(address)` is called when it is this node's turn (its control port is `own_port`); it begins to serve there.
-    `settle` is how long (seconds) a candidate that does not answer is tried before the next one's turn.
+    `settle` is how long (seconds) a candidate that does not answer is tried before the next one's turn, and how long those that
+    refuse connections are tried, all in turn, before a stand-in's.
     """
 
     seat: Seat
@@ -80,11 +83,21 @@ class Succession:
 
     def _configured(self) -> Seat | None:
         here = self.seat.seed_peer
+        until = time.monotonic() + self.settle
         order = [here, *(peer for peer in self.candidates if peer.url != here.url)]
-        for peer in order:
-            seat = self._try(peer, self.settle, self.options)
-            if seat is not None or self.left.is_set():
-                return seat
+        while order:
+            refused = []
+            for peer in order:
+                try:
+                    seat = self._try(peer, self.settle, self.options, insist=False)
+                except SwarmError:
+                    refused.append(peer)
+                    continue
+                if seat is not None or self.left.is_set():
+                    return seat
+            order = refused
+            if time.monotonic() >= until or self.left.wait(PAUSE):
+                break
         return None
 
     def _standing_in(self) -> Seat | None:
@@ -106,8 +119,11 @@ class Succession:
         except DflyError:
             return None  # it cannot, or must not: the next one's turn
 
-    def _try(self, peer: SeedPeer, patience: float, options: Options) -> Seat | None:
-        """Ask `peer` for the task until it answers, for `patience` seconds."""
+    def _try(self, peer: SeedPeer, patience: float, options: Options, *, insist: bool = True) -> Seat | None:
+        """Ask `peer` for the task until it answers, for `patience` seconds.
+
+        Unless it should `insist`, a connection that is refused is a SwarmError at once.
+        """
         until = time.monotonic() + patience
         known = self.seat.resolved
         first = not self.candidates or peer.url == self.candidates[0].url
@@ -118,6 +134,8 @@ class Succession:
             except (SwarmError, NotFound, AccessDenied) as error:
                 if not isinstance(error, SwarmError):
                     return None  # it answers, and will not have this task: the next one may
+                if not insist and nobody_listens(error):
+                    raise
             except DflyError:
                 return None
             else:
@@ -126,7 +144,7 @@ class Succession:
                 return None  # the source has moved on since: what has arrived here would be of no use there
             if time.monotonic() >= until:
                 return None
-            self.left.wait(0.25)
+            self.left.wait(PAUSE)
         return None
 
 
