@@ -12,7 +12,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from dfly.daemon.cache import Cache
-from dfly.daemon.serving import Held, Serving
+from dfly.daemon.held import Held
+from dfly.daemon.serving import Serving
 from dfly.daemon.session import SharedSession
 from dfly.node.joining import Joined
 from dfly.node.reserve import Reserve

@@ -1,24 +1,24 @@
 """A task's place in its ring after everything is here, and again after a restart: others take it from this node.
 
-    in the ring ──a neighbour──▶ offered: a torrent a segment, none of which is ever written ──released, or idle──▶ in the ring
+    hello ─▶ heard out ─▶ what the seed peer lacks, it may have from here
+    ring ──a new neighbour──▶ everything is offered (`dfly.daemon.offer`) ──released──▶ nothing is
 
-Torrents cost memory and connections, so there are none while nobody needs them. One thread owns all state, as in `node.rolling`.
+One thread owns all state, as in `node.rolling`.
 """
 
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import attrs
 import structlog
 
 from dfly import wire
 from dfly.daemon.cache import Cache
+from dfly.daemon.held import Held
+from dfly.daemon.offer import Offer
 from dfly.daemon.session import Share
 from dfly.errors import AccessDenied, DflyError
 from dfly.layout import Layout
@@ -27,64 +27,16 @@ from dfly.node.listening import Alone, EventStream, Moved, StreamLost
 from dfly.node.outsiders import Outsiders
 from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
-from dfly.store.blobs import Committed
-from dfly.swarm import SegmentKey, StorageFailed
+from dfly.swarm import StorageFailed
 from dfly.values import bare_url
 
 _log = structlog.get_logger(__name__)
 
-#: Seconds between looks; between reports, well below the time after which a silent node leaves the ring; and without an upload
-#: until what is offered is taken back.
-TICK, REPORT, IDLE = 0.5, 8.0, 60.0
+#: Seconds between looks; and between reports, well below the time after which a silent node leaves the ring.
+TICK, REPORT = 0.5, 8.0
 #: Seconds after the first word of a seed peer for which it is heard out before it is told what it lacks.
 HEARD_OUT = 0.5
 _CARRY_AT_ONCE = 500
-
-
-@attrs.frozen(kw_only=True)
-class Held:
-    """A whole blob: where it is, its piece hashes, and the seed peer's MACs of its segments, by number."""
-
-    committed: Committed
-    macs: Mapping[int, str] = attrs.field(factory=dict)
-
-    @property
-    def layout(self) -> Layout:
-        """How it is cut."""
-        return Layout(self.committed.size)
-
-    def hashes(self, index: int) -> bytes:
-        """Those of one segment."""
-        pieces = self.layout.segment_pieces(index)
-        return self.committed.hashes[20 * pieces.start : 20 * pieces.stop]
-
-    def records(self) -> list[wire.Segment]:
-        """Its segments as a seed peer once published them."""
-        return [
-            wire.Segment(
-                blob=self.committed.blob,
-                index=index,
-                size=self.committed.size,
-                hashes=self.hashes(index),
-                mac=self.macs.get(index, ""),
-            )
-            for index in range(self.layout.segments)
-        ]
-
-    def right(self, index: int) -> bool:
-        """Whether a segment's bytes are still what they were. Reads them; what cannot be read is not."""
-        fd = -1
-        with suppress(OSError):
-            fd = os.open(self.committed.path, os.O_RDONLY | os.O_CLOEXEC)
-            found = b""
-            for piece in self.layout.segment_pieces(index):
-                start, stop = self.layout.piece_range(piece)
-                found += hashlib.sha1(os.pread(fd, stop - start, start), usedforsecurity=False).digest()
-            os.close(fd)
-            return found == self.hashes(index)
-        if fd >= 0:
-            os.close(fd)
-        return False
 
 
 class Serving:
@@ -117,10 +69,7 @@ class Serving:
         self._seed_hosts: tuple[str, ...] = ()
         self._complete: set[str] = set()
         self._heard_at: float | None = None
-        self._offered: set[SegmentKey] = set()
-        self._uploaded = -1
-        self._busy_until = 0.0
-        self._in_use = ExitStack()
+        self._offer = Offer(share=share, cache=cache)
         self._outsiders = Outsiders(session=share, keep=lambda blob: cache.in_use([blob]))
         self._left = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -158,7 +107,7 @@ class Serving:
             "members": ring.members,
             "neighbours": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ring.neighbours],
             "held": sum(held.layout.segments for held in tuple(self._held.values())),
-            "offered": len(self._offered),
+            "offered": len(self._offer),
         }
 
     def start(self) -> None:
@@ -189,7 +138,7 @@ class Serving:
                 with suppress(DflyError):
                     self._tell(done=True, goodbye=True)
             self._stream.leave()
-            self._take_back()
+            self._offer.take_back()
             self._outsiders.close()
 
     def _turn(self) -> None:
@@ -204,8 +153,7 @@ class Serving:
             self._tell(done=True)
         elif self._heard_at is None and now - self._reports.last >= REPORT and self._seed_hosts:
             self._tell(done=True)
-        if self._offered and now >= self._busy_until and self._idle(now):
-            self._take_back()
+        self._offer.look(now)
         self._outsiders.look()
 
     def _handle(self, news: Any) -> None:
@@ -264,65 +212,28 @@ class Serving:
     def _on_released(self, _: wire.Released) -> None:
         # no node needs it; a seed peer that was told of it may, and while nobody takes anything it is taken back anyway
         if not self._carried():
-            self._take_back()
+            self._offer.take_back()
 
     def _on_ring(self, ring: wire.Ring) -> None:
-        before = {*self._ring.neighbours, *self._ring.admitted}
-        new = [peer for peer in (*ring.neighbours, *ring.admitted) if peer not in before]
-        self._ring = ring
+        before, self._ring = self._peers, ring
         self._admit()
-        if new:
-            self._offer(new)
+        if new := [peer for peer in self._peers if peer not in before]:
+            self._offer.make(self._held, peers=self._peers, new=new)
+
+    @property
+    def _peers(self) -> tuple[wire.Address, ...]:
+        """Those beside it in the ring, and those that may dial it."""
+        return (*self._ring.neighbours, *self._ring.admitted)
 
     def _admit(self) -> None:
-        self._share.allow({host for host, _ in (*self._ring.neighbours, *self._ring.admitted)} | set(self._seed_hosts))
-
-    def _offer(self, new: list[wire.Address]) -> None:
-        """Have a torrent for every segment, with the present neighbours."""
-        self._busy_until = time.monotonic() + IDLE
-        if not self._offered:
-            self._in_use.enter_context(self._cache.in_use(self._held))
-        for blob, held in self._held.items():
-            for index in range(held.layout.segments):
-                key = SegmentKey(blob, index)
-                if key in self._offered:
-                    for peer in new:
-                        self._share.add_peer(key, peer)
-                    continue
-                self._share.add_segment(
-                    blob,
-                    held.layout,
-                    index,
-                    held.hashes(index),
-                    path=held.committed.path,
-                    peers=(*self._ring.neighbours, *self._ring.admitted),
-                    have=True,
-                )
-                self._offered.add(key)
-
-    def _idle(self, now: float) -> bool:
-        """Whether nothing was taken since the last look; looks again after a while where something was."""
-        uploaded = sum(self._share.traffic(key).uploaded for key in self._offered)
-        idle, self._uploaded, self._busy_until = uploaded == self._uploaded, uploaded, now + IDLE
-        return idle
-
-    def _take_back(self) -> None:
-        offered, self._offered = self._offered, set()
-        for key in offered:
-            with suppress(KeyError):
-                self._share.remove(key)
-        self._in_use.close()
-        self._uploaded = -1
+        self._share.allow({host for host, _ in self._peers} | set(self._seed_hosts))
 
     def _drop(self, blob: str) -> None:
         """Serve a damaged blob no more, to anybody."""
         if self._held.pop(blob, None) is None:
             return
         self._outsiders.drop(blob)
-        for key in [key for key in self._offered if key.blob == blob]:
-            self._offered.discard(key)
-            with suppress(KeyError):
-                self._share.remove(key)
+        self._offer.drop(blob)
         self.ended = f"{blob} is damaged"
         self._damaged(blob)
 
@@ -331,7 +242,7 @@ class Serving:
         records = self._carried()
         if not records:
             return
-        self._offer([])  # it takes them from here
+        self._offer.make(self._held, peers=self._peers, new=())  # it takes them from here
         for at in range(0, len(records), _CARRY_AT_ONCE):
             have = wire.Have(node=self._reports.node, segments=tuple(records[at : at + _CARRY_AT_ONCE]))
             with suppress(DflyError):
