@@ -62,6 +62,7 @@ LINES = (
     wire.Failed(seq=1, blob="b", error="NotFound", message="m", hint="h"),
     wire.Ring(neighbours=HERE, admitted=HERE, stand_ins=HERE),
     wire.EntryDuty(blob="b", index=1),
+    wire.Needs(over=("b", "c"), again=("d",)),
     wire.Doubted(blob="b", index=1),
     wire.Outsider(number=1, blob="b", name="a.bin", host="127.0.0.1", seconds=9.0),
     wire.Heartbeat(waiting_for="the hub"),

@@ -16,6 +16,7 @@ counts = st.integers(0, (1 << 60) - 1)
 numbers = st.integers(1, (1 << 60) - 1)
 addresses = st.tuples(st.sampled_from(["127.0.0.1", "10.0.0.9", "fd00::2"]), st.integers(1, 65535))
 several = st.lists(addresses, max_size=3).map(tuple)
+several_texts = st.lists(texts, max_size=3).map(tuple)
 seconds = st.floats(0, 1e12)
 hashes = st.integers(1, 16).flatmap(lambda pieces: st.binary(min_size=20 * pieces, max_size=20 * pieces))
 hexes = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -43,6 +44,7 @@ MESSAGES = {
     wire.Ring: st.builds(wire.Ring, neighbours=several, admitted=several, members=numbers, stand_ins=several),
     wire.EntryDuty: st.builds(wire.EntryDuty, blob=texts, index=counts),
     wire.Released: st.builds(wire.Released),
+    wire.Needs: st.builds(wire.Needs, over=several_texts, again=several_texts),
     wire.Doubted: st.builds(wire.Doubted, blob=texts, index=counts),
     wire.Outsider: st.builds(
         wire.Outsider,

@@ -186,9 +186,11 @@ class Task:
             return
         known.complete = True
         self.fetching.complete(blob, size)
-        for index in range(Layout(size).segments):
+        segments = Layout(size).segments
+        for index in range(segments):
             if known.put_down(index) or index not in known.segments:
                 self._enter(known, blob, index, size)
+        self.post(self.scheduler.complete(blob, segments))
         self.broadcast.log.append(Blob(blob=blob, state="complete", size=size, attempt=attempt, sha256=sha256))
 
     def blob_withdrawn(self, blob: str, attempt: int) -> None:

@@ -122,6 +122,18 @@ class Released(Message):
 
 
 @attrs.frozen(kw_only=True)
+class Needs(Message):
+    """Nobody near this node needs any segment of the blobs that are `over` from it, and somebody those it is to serve `again`.
+
+    Of others what was said last holds; on a new stream all are needed until it is said that they are not.
+    """
+
+    kind = "needs"
+    over: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Doubted(Message):
     """Another node got wrong bytes of segment `index` of `blob` from this one: it is to look at what its disk gives."""
 
@@ -206,6 +218,7 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Message]] = {
     ),
     "entry": lambda d: EntryDuty(blob=get(d, "blob", str), index=count(d, "index")),
     "released": lambda _: Released(),
+    "needs": lambda d: Needs(over=strings(d, "over"), again=strings(d, "again")),
     "doubted": lambda d: Doubted(blob=get(d, "blob", str), index=count(d, "index")),
     "outsider": lambda d: Outsider(
         number=count(d, "number"),

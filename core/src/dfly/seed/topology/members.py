@@ -83,6 +83,9 @@ class Member:
     known: set[str] = attrs.field(factory=set)
     #: Blobs that it takes no part in.
     declined: set[str] = attrs.field(factory=set)
+    #: Those of which it was told that nobody near needs them from it, and who was near then; None: nothing was told yet.
+    over: set[str] = attrs.field(factory=set)
+    near: frozenset[str] | None = None
     rate: Rate = attrs.field(factory=Rate)
     sources: Mapping[str, int] = attrs.field(factory=dict)
     since: float = 0.0

@@ -17,6 +17,7 @@ from dfly.seed.topology.chords import Chords
 from dfly.seed.topology.duties import Duties
 from dfly.seed.topology.holdings import Holdings, mask_of, segments_of
 from dfly.seed.topology.members import BENCH, LONGEST_BENCH, SILENT, SUSPECT, Member, keeping_up
+from dfly.seed.topology.needed import Needed
 from dfly.seed.topology.ring import Ring
 from dfly.seed.watching.counts import believable
 from dfly.wire import Address, Doubted, EntryDuty, Message, Released, Report
@@ -54,6 +55,7 @@ class Scheduler:
     _ring: Ring = attrs.field(factory=Ring)
     _chords: Chords = attrs.field(factory=Chords)
     _holdings: Holdings = attrs.field(factory=Holdings)
+    _needed: Needed = attrs.field(factory=Needed)
     _accusations: Accusations = attrs.field(factory=Accusations)
     _silence: Accusations = attrs.field(factory=Accusations)
     _doubted: dict[tuple[str, str, int], float] = attrs.field(factory=dict)
@@ -75,6 +77,10 @@ class Scheduler:
     def neighbours(self, node: str) -> tuple[str, ...]:
         """The nodes that a node has beside it in the ring."""
         return self._ring.neighbours(node)
+
+    def near(self, node: str) -> frozenset[str]:
+        """Those, and the far ends of its chords."""
+        return frozenset((*self._ring.neighbours(node), *self._chords.of(node)))
 
     def member(self, node: str) -> Member | None:
         """What is known of a node that is connected or was until a moment ago; None for others."""
@@ -123,6 +129,7 @@ class Scheduler:
         self._able = None
         member.connected, member.lost, member.last_seen, member.released = True, None, now, False
         member.addresses, member.location, member.control = addresses, location, control
+        member.over, member.near = set(), None
         member.expelled = member.expelled or self._accusations.expelled(addresses)
         self._told.pop(node, None)
         concerned = self._seat(member) | {node}
@@ -149,16 +156,18 @@ class Scheduler:
         member.last_seen, member.reported, member.done = now, True, report.done
         member.sources, member.stalled = dict(believable(report)), len(report.stalled)
         member.flow.seen(sum(member.sources.values()), now)
-        member.declined -= set(report.accepted) - set(report.declined)
-        for blob in set(report.declined) - member.declined:
-            if blob in self.blobs:
-                member.declined.add(blob)
-                self.duties.decline(node, blob)
+        accepted = member.declined & (set(report.accepted) - set(report.declined))
+        member.declined -= accepted
+        declined = {blob for blob in report.declined if blob in self.blobs} - member.declined
+        member.declined |= declined
+        for blob in declined:
+            self.duties.decline(node, blob)
         outbox = self._tell_ring(self._seat(member)) if member.connected else {}
-        self._hold_all(member, report.held)
+        whole = self._hold_all(member, report.held)
         member.rate.seen(member.count, now)
         if report.goodbye:
             return self.leave(node, goodbye=True)
+        self._tell_needs_around(outbox, node, whole | accepted | declined)
         if member.done:
             self._release(outbox, {node, *self._ring.neighbours(node)})
         return self._give_duties(outbox)
@@ -170,7 +179,7 @@ class Scheduler:
             return {}
         member.last_seen = self.clock()
         outbox = self._tell_ring(self._seat(member)) if member.connected else {}
-        self._hold_all(member, held)
+        self._tell_needs_around(outbox, node, self._hold_all(member, held))
         return self._give_duties(outbox)
 
     def publish(self, blob: str, index: int, size: int) -> Outbox:
@@ -182,15 +191,26 @@ class Scheduler:
         member = self.duties.assign_live((blob, index), self._those_able(), self.clock())
         return {member.node: [EntryDuty(blob=blob, index=index)]} if member else {}
 
+    def complete(self, blob: str, segments: int) -> Outbox:
+        """All `segments` of a blob are here: who holds them as well, and has nobody near who lacks one, need not serve it."""
+        self._needed.complete(blob, segments)
+        outbox: Outbox = {}
+        self._tell_needs(outbox, (m.node for m in self._members.values() if self._needed.has(m, blob)), {blob})
+        return outbox
+
     def retire(self, blob: str) -> Outbox:
         """A blob was withdrawn: nobody has it, nobody is to bring it in."""
+        self._needed.withdrawn(blob)
         for index in self._published.pop(blob, ()):
             self.duties.drop((blob, index))
         self._holdings.forget(blob)
         for member in self._members.values():
             member.count -= member.held.pop(blob, 0).bit_count()
             member.done = False
-        return self._give_duties({})
+        outbox: Outbox = {}
+        # whoever has its files by now has no reason to fetch them again, and perhaps the right bytes
+        self._tell_needs(outbox, (m.node for m in self._members.values() if blob in m.over), {blob})
+        return self._give_duties(outbox)
 
     def served(self, node: str, blob: str, index: int, count: int) -> Outbox:
         """The web seed has sent a node `count` bytes of a segment; 0 where it begins to."""
@@ -343,10 +363,16 @@ class Scheduler:
         self._stand_ins = chosen
         return {m.node for m in self._members.values() if m.connected}
 
-    def _hold_all(self, member: Member, held: Mapping[str, Iterable[int]]) -> None:
+    def _hold_all(self, member: Member, held: Mapping[str, Iterable[int]]) -> set[str]:
+        """Note what a member holds. Returns the blobs of which it lacks nothing any more."""
+        whole = set()
         for blob, segments in held.items():
             if blob in self.blobs:
+                had = self._needed.has(member, blob)
                 self._hold(member, blob, mask_of(s for s in segments if s < _MOST_SEGMENTS))
+                if not had and self._needed.has(member, blob):
+                    whole.add(blob)
+        return whole
 
     def _hold(self, member: Member, blob: str, mask: int) -> None:
         had = member.held.get(blob, 0)
@@ -410,8 +436,28 @@ class Scheduler:
             if before is None or attrs.evolve(before, members=line.members) != line:
                 self._told[node] = line
                 outbox.setdefault(node, []).append(line)
+        moved = {node for node in concerned if node in self._members and self._members[node].near != self.near(node)}
+        self._tell_needs(outbox, moved)
         self._release(outbox, concerned)
         return outbox
+
+    def _tell_needs_around(self, outbox: Outbox, node: str, blobs: Collection[str]) -> None:
+        """Something has changed for a node and some `blobs`."""
+        if blobs:
+            self._tell_needs(outbox, {node, *self.near(node)}, blobs)
+
+    def _tell_needs(self, outbox: Outbox, nodes: Iterable[str], blobs: Collection[str] | None = None) -> None:
+        """What is needed of nodes now, where it is news: of `blobs`, or of all where somebody else is near them."""
+        for node in sorted(nodes):
+            member = self._members.get(node)
+            if member is None or not member.connected:
+                continue
+            near = self.near(node)
+            if blobs is None:
+                member.near = near
+            lines = self._needed.news(member, [self._members[n] for n in near], blobs)
+            if lines:
+                outbox.setdefault(node, []).extend(lines)
 
     def _release(self, outbox: Outbox, nodes: Iterable[str]) -> None:
         for node in sorted(nodes):
