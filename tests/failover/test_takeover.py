@@ -1,7 +1,11 @@
 """A seed peer that is killed: the next one goes on with what nodes hold, or it comes back and goes on by itself."""
 
+import hashlib
+
 import httpx
 
+from dfly.events import FileFinished
+from dfly.testing.torrents import watched_torrents
 from dfly.wire import Blob, decode_message
 
 from .conftest import REPO, SEGMENT, content
@@ -96,6 +100,30 @@ def test_a_successor_takes_from_nodes_what_they_hold_so_that_late_ones_get_it_to
         each.done()
         assert each.data("model.bin") == data
     assert second.stats()["hub_bytes"] <= SIZE - 2 * SEGMENT
+
+
+def test_what_nodes_had_let_go_of_a_successor_and_late_ones_get_from_them(hub, daemons, node):
+    early, rest = content(SIZE), content(SIZE, salt=1)
+    blob = f"sha256-{hashlib.sha256(early).hexdigest()}"
+    hub.repo(REPO, {"a.bin": early, "b.bin": rest})
+    hub.limit_rate(RATE)
+    first, second = daemons(2)
+    with watched_torrents() as torrents:
+        nodes = [node(first, second) for _ in range(2)]
+        for each in nodes:
+            each.until(lambda n: any(isinstance(event, FileFinished) for event in n.events))
+        hub.limit_rate(SEGMENT / 8)
+        torrents.until(lambda: torrents.of(blob) == 0)
+        first.kill()
+        torrents.until(lambda: torrents.of(blob) >= 2)
+        late = node(second)
+        hub.limit_rate(None)
+        for each in (*nodes, late):
+            each.done()
+            assert each.data("a.bin") == early
+            assert each.data("b.bin") == rest
+    assert second.stats()["hub_bytes"] <= SIZE
+    assert hub.records.bytes_sent("a.bin") <= 1.05 * SIZE
 
 
 def test_with_no_seed_peer_left_a_node_stands_in_and_the_hub_is_asked_for_the_rest_once(hub, daemons, node):

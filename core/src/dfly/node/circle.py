@@ -44,6 +44,10 @@ class Circle:
         missing = len(self.ring.neighbours) - len(neighbours)
         return neighbours + self.trust.usable(self.ring.admitted)[:missing]
 
+    def near(self) -> list[wire.Address]:
+        """The neighbours and the nodes at the other ends of chords, as far as they are of use."""
+        return self.trust.usable((*self.ring.neighbours, *self.ring.admitted))
+
     def web_seed(self, blob: str) -> str:
         """Where published bytes of `blob` are read from."""
         return self.seat.seed_peer.web_seed(self._grant, blob)

@@ -49,6 +49,11 @@ class Flow:
     doubted: bool = False
     #: How often this disk has given other bytes than it took.
     damages: int = 0
+    #: Whether nobody near needs it from here, and who was near when that was said.
+    over: bool = False
+    near_then: frozenset[wire.Address] = frozenset()
+    #: Held segments that have no torrent.
+    resting: set[int] = attrs.field(factory=set)
 
     @property
     def blob(self) -> str:
@@ -247,5 +252,6 @@ class Flow:
             self.duties = self.later_duties | (self.duties - self.ongoing.keys() - self.held)
             self.hashes, self.macs, self.later_duties, self.sha256 = {}, {}, set(), ""
         self.ongoing, self.held, self.journalled, self.pieces_here = {}, set(), set(), {}
+        self.over, self.resting = False, set()
         self.waiting = sorted(self.hashes)
         self.attempt = attempt

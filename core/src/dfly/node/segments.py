@@ -1,12 +1,14 @@
 """The life of a segment on a node, from its announcement to the file it becomes part of.
 
-announced ──ask──▶ ongoing ──readable──▶ held, served ──journalled──▶ settled with its blob
-    ▲                                      │
-    └── the disk changed it: fetch_again ◀─┘      a withdrawn blob: restart
+announced ──ask──▶ ongoing ──readable──▶ held, served ──journalled──▶ settled with its blob ──rest──▶ held, no torrent
+    ▲                                      │ ▲                                                            │
+    └── the disk changed it: fetch_again ◀─┘ └──────────────────────────wake──────────────────────────────┘
+
+A withdrawn blob: restart.
 """
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -76,12 +78,36 @@ class Segments:
         self.reports.hold(flow.blob, index)
         self._add_torrent(flow, index, have=True, web_seeds=())
 
+    def rest(self, flow: Flow, index: int) -> None:
+        """Leave the swarm of a held segment, which stays on the disk."""
+        self.swarm.remove(SegmentKey(flow.blob, index))
+        flow.resting.add(index)
+
+    def wake(self, flow: Flow, index: int, peers: Sequence[wire.Address]) -> None:
+        """Serve a resting segment again, and dial those `peers`."""
+        flow.resting.discard(index)
+        self._add_torrent(flow, index, have=True, web_seeds=(), peers=peers)
+
+    def _leave(self, flow: Flow, index: int) -> None:
+        """Have no torrent of a segment any more, if it has one."""
+        if index in flow.resting:
+            flow.resting.discard(index)
+        else:
+            self.swarm.remove(SegmentKey(flow.blob, index))
+
     def _add_with_web_seed(self, flow: Flow, index: int, *, have_pieces: Collection[int] = ()) -> None:
         web_seeds = (self.circle.web_seed(flow.blob),)
         self._add_torrent(flow, index, have=False, web_seeds=web_seeds, have_pieces=have_pieces)
 
     def _add_torrent(
-        self, flow: Flow, index: int, *, have: bool, web_seeds: tuple[str, ...], have_pieces: Collection[int] = ()
+        self,
+        flow: Flow,
+        index: int,
+        *,
+        have: bool,
+        web_seeds: tuple[str, ...],
+        have_pieces: Collection[int] = (),
+        peers: Sequence[wire.Address] | None = None,
     ) -> None:
         assert flow.layout is not None
         self.swarm.add_segment(
@@ -90,7 +116,7 @@ class Segments:
             index,
             flow.hashes[index],
             path=flow.gathered().partial.path,
-            peers=self.circle.peers(),
+            peers=self.circle.peers() if peers is None else peers,
             web_seeds=web_seeds,
             have=have,
             have_pieces=have_pieces,
@@ -156,7 +182,7 @@ class Segments:
             raise OutputError(f"{flow.arrival.label}: the disk gives other bytes than it took (segments {numbers})")
         settled = flow.arrival.settled
         for index, right in damaged.items():
-            self.swarm.remove(SegmentKey(flow.blob, index))
+            self._leave(flow, index)
             flow.held.discard(index)
             if settled:
                 continue  # the file is the user's by now, who may have changed it on purpose
@@ -185,7 +211,7 @@ class Segments:
     def drop(self, flow: Flow) -> None:
         """Leave the swarms of a blob."""
         for index in (*flow.ongoing, *flow.held):
-            self.swarm.remove(SegmentKey(flow.blob, index))
+            self._leave(flow, index)
 
     def count(self, flow: Flow, index: int, now: float) -> None:
         """Say how many bytes of an unfinished segment have come since the last look, and from whom."""
