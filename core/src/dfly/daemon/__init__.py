@@ -24,6 +24,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     claims        which blobs are being brought, by whom
     admission     a caller's ask, resolved with the caller's own options
     records       the snapshots that were brought, on disk: for the next start, and where each blob is known from
+    exporting     what is in the cache, as the archives of seed peers are made of it
     reopening     recorded sources, opened again as anybody may: places to take again, blobs to mend, a hub that is away
     names         what branches were last, on disk: for when the hub cannot be asked
     session       the libtorrent session as several tasks see it
@@ -36,6 +37,8 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     underway      the errands that go on, as an operator sees them
     activity      what errands have done so far, in numbers
     errand        one caller's wishes: brings what is missing, hands out what is there
+    naming        under which name this node stands by
+    standing_by   errands that seed peers send this node on, before anybody here asks
     repair        looks whether blobs are still what they were, and mends them with errands of its own
     visit         one connection of a dfget
     reading       one file, read while it arrives

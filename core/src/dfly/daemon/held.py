@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 
 import attrs
@@ -11,13 +11,16 @@ from dfly import wire
 from dfly.layout import Layout
 from dfly.store.blobs import Committed
 
+#: Hex digits of a segment's MAC.
+_MAC = 32
+
 
 @attrs.frozen(kw_only=True)
 class Held:
-    """A whole blob: where it is, its piece hashes, and the seed peer's MACs of its segments, by number."""
+    """A whole blob: where it is, its piece hashes, and the seed peer's MACs of its segments (see `macs_of_whole`)."""
 
     committed: Committed
-    macs: Mapping[int, str] = attrs.field(factory=dict)
+    macs: str = ""
 
     @property
     def layout(self) -> Layout:
@@ -37,7 +40,7 @@ class Held:
                 index=index,
                 size=self.committed.size,
                 hashes=self.hashes(index),
-                mac=self.macs.get(index, ""),
+                mac=self.macs[_MAC * index : _MAC * (index + 1)],
             )
             for index in range(self.layout.segments)
         ]
@@ -56,3 +59,16 @@ class Held:
         if fd >= 0:
             os.close(fd)
         return False
+
+
+def macs_of_whole(segments: Iterable[wire.Segment]) -> dict[str, str]:
+    """The MACs of each blob's segments joined in order; only of blobs of which all are known."""
+    found: dict[str, dict[int, str]] = {}
+    for segment in segments:
+        found.setdefault(segment.blob, {})[segment.index] = segment.mac
+    whole = {}
+    for blob, macs in found.items():
+        row = "".join(macs[index] for index in sorted(macs))
+        if len(row) == _MAC * len(macs) and len(macs) == max(macs) + 1:
+            whole[blob] = row
+    return whole

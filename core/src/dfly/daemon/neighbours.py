@@ -7,16 +7,16 @@ A place that was lost is taken again: after a restart, and after no seed peer an
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from queue import SimpleQueue
 from typing import Any, Protocol
 
 import structlog
 
-from dfly import wire
 from dfly.daemon.admission import Admitted
 from dfly.daemon.cache import Cache
+from dfly.daemon.held import macs_of_whole
 from dfly.daemon.places import Places
 from dfly.daemon.records import Record, Records
 from dfly.daemon.rounds import Round, Wish, as_dfly
@@ -169,7 +169,7 @@ class Neighbours:
         ):
             under_way.under_way(rolling)
             rolling.bring(until=under_way.nothing_left)
-            return _macs(rolling.known_segments())
+            return macs_of_whole(rolling.known_segments())
 
     def _keep_place(self, admitted: Admitted, joined: Joined, wanted: set[str], macs: dict[str, str]) -> None:
         task = joined.seat.task
@@ -218,16 +218,3 @@ class Neighbours:
         if joined.seat.task == task:
             self._serve(joined)
             _log.info("ring.joined", task=task.partition("-")[0], source=record.snapshot.source)
-
-
-def _macs(segments: Iterable[wire.Segment]) -> dict[str, str]:
-    """The MACs of each blob's segments in order, 32 hex digits each; only of blobs that have all."""
-    found: dict[str, dict[int, str]] = {}
-    for segment in segments:
-        found.setdefault(segment.blob, {})[segment.index] = segment.mac
-    whole = {}
-    for blob, macs in found.items():
-        row = "".join(macs.get(index, "") for index in sorted(macs))
-        if len(row) == 32 * len(macs) and len(macs) == max(macs) + 1:
-            whole[blob] = row
-    return whole

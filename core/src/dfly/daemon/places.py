@@ -118,9 +118,7 @@ class Places:
         for blob in freight.sizes():
             committed = self._cache.usable(blob)
             if committed is not None and committed.size:
-                row = macs.get(blob, "")
-                by_number = {at // 32: row[at : at + 32] for at in range(0, len(row), 32)}
-                found[blob] = Held(committed=committed, macs=by_number)
+                found[blob] = Held(committed=committed, macs=macs.get(blob, ""))
         return found
 
     def _gone(self, blob: str) -> None:
