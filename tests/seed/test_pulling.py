@@ -1,19 +1,22 @@
 """A seed peer takes from nodes what they hold: real sessions, a real mirror, no origin."""
 
 import contextlib
+import math
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from dfly.layout import Layout
-from dfly.seed import pulling
+from dfly.seed import leftover, pulling
 from dfly.seed.pulling import Puller
 from dfly.swarm import Swarm, SwarmSettings
+from dfly.testing import faults
 from dfly.wire import Segment
 
 from .located import freight_of
-from .rigs import SIZE, content
+from .rigs import SEGMENT, SIZE, content
 from .test_adoption import hashes_of, wait_for
 
 HERE = "127.0.0.1"
@@ -92,6 +95,45 @@ def test_a_segment_is_readable_as_soon_as_it_has_come(scene):
     scene.pull(1, holder.address)
     scene.ear.wait("segment", scene.blob, 1)
     assert scene.mirror.state(scene.blob).segments.keys() == {1}
+
+
+@pytest.fixture
+def silent_origin(scene):
+    """An origin that is asked for another file and sends nothing; set it to let it go on."""
+    sends = threading.Event()
+    other = freight_of(scene.rig.file("other", content(SEGMENT)))
+    scene.rig.origin.fault("other", faults.stall(sends), times=math.inf)
+    scene.mirror.want(other, scene.rig.backend, task="other")
+    wait_for(lambda: scene.mirror.asking)
+    yield sends
+    sends.set()
+
+
+def test_the_origin_that_nodes_wait_for_comes_first(scene, silent_origin, monkeypatch):
+    monkeypatch.setattr(leftover, "STEP", 3600.0)
+    receive, asked = scene.mirror.receive, []
+
+    def receive_and_note(blob):
+        path = receive(blob)
+        asked.append(path)
+        return path
+
+    monkeypatch.setattr(scene.mirror, "receive", receive_and_note)
+    scene.pull(0, scene.holder("one", 0).address)
+    # what is under way is not asked about again
+    wait_for(lambda: sum(path is not None for path in asked) >= 2)
+    assert scene.puller.pulled_bytes == 0
+    silent_origin.set()
+    scene.ear.wait("segment", scene.blob, 0)
+
+
+def test_an_origin_that_sends_nothing_holds_up_nobody(scene, silent_origin, monkeypatch):
+    monkeypatch.setattr(leftover, "STEP", 0.01)
+    holder = scene.holder("one", 0, 1, 2)
+    for index in range(3):
+        scene.pull(index, holder.address)
+    scene.ear.complete(scene.freight)
+    assert scene.mirror.asking
 
 
 def test_what_no_holder_sends_is_given_up(scene, monkeypatch):
