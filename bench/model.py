@@ -30,10 +30,10 @@ _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
 
 #: What is measured, in raw results of `bench/results`.
 CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T012516Z.json")
-RING, FAST = "hops-2026-11-26T013849Z.json", "swarm-2026-11-26T031403Z.json"
+RING, FAST = "hops-2026-11-26T040212Z.json", "swarm-2026-11-26T031403Z.json"
 THREADS = "swarm-2026-11-26T034929Z.json"
 FULL = "suite-2026-11-26/swarm-2026-11-26T023324Z.json"
-LONG = (RING, "hops-2026-11-26T014651Z.json", "hops-2026-11-26T012702Z.json")
+LONG = (RING, "hops-2026-11-26T035758Z.json", "hops-2026-11-26T041942Z.json", "hops-2026-11-26T041709Z.json")
 EMULATED = tuple(
     f"suite-2026-11-26/swarm-2026-11-26T{at}Z.json"
     for at in ("022654", "022741", "022830", "022924", "023027", "023129")
@@ -204,7 +204,8 @@ def _long_rows(directory: Path) -> Iterator[list[str]]:
     for name in LONG:
         raw = _raw(directory, name)
         case, s = raw["case"], hops_summary(raw)
-        told = f"{case['nodes']} × {case['size'] >> 20} MiB, origin {case['rate'] / 1e6:g} MB/s"
+        who = "bare sessions" if raw.get("bare") else "nodes"
+        told = f"{case['nodes']} {who} × {case['size'] >> 20} MiB, origin {case['rate'] / 1e6:g} MB/s"
         figures = [number(s["verified"][part], 1) for part in ("median", "p95", "max")]
         figures += [number(1000 * s["hop"]["median"], 0), number(s["last/bound"])]
         cpu = [f"{s['cpu']:.0%}" + ("" if s["valid"] else ": invalid"), f"{s['cpu_on_the_way']:.0%}"]

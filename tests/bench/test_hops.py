@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench import sessions
 from bench.hops_report import distance, hops_summary, hops_table, share, spread
 
 
@@ -61,3 +62,13 @@ def test_real_nodes_in_a_ring_are_timed_from_publication_on(tmp_path):
     assert raw["in_order"]
     assert 0 < s["verified"]["median"] <= s["verified"]["max"] < s["total"]
     assert s["hub"] == 1
+
+
+def test_bare_sessions_in_a_ring_are_timed_in_the_same_way(tmp_path):
+    argv = ["--nodes", "3", "--size", "4", "--rate", "50", "--root", str(tmp_path), "--results", str(tmp_path)]
+    sessions.main(argv)
+    (path,) = tmp_path.glob("hops-*.json")
+    raw = json.loads(path.read_text())
+    assert [len(row) for row in raw["verified"]] == [3, 3]
+    assert all(min(row) > at for at, row in zip(raw["published"], raw["verified"], strict=True))
+    assert hops_summary(raw)["verified"]["median"] > 0
