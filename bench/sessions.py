@@ -2,9 +2,10 @@
 
     python -m bench.sessions --nodes 200 --size 64 --rate 1
 
-All sessions live in this process, which is their scheduler: whenever the origin would have sent a segment it publishes that from
-a session of its own, and has every node add its torrent at once. Neighbours and entries are those of a ring, as the seed peer would
-choose them; there is no event stream, no report and no journal. Beside `bench.hops` it tells libtorrent's part of a hop.
+All sessions live in this process, which is their scheduler: whenever the origin would have sent a segment, it publishes that
+from a session of its own and has every node add its torrent at once. Neighbours and entries are those of a ring, as the seed
+peer chooses them; there is no event stream, no report and no journal. Beside `bench.hops` it tells libtorrent's part of a
+hop.
 """
 
 import argparse
