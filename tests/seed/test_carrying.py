@@ -11,6 +11,7 @@ from dfly.backend import Secret
 from dfly.errors import OriginUnavailable
 from dfly.packs import Freight
 from dfly.seed import app as app_module
+from dfly.seed import carrying as carrying_module
 from dfly.seed import tasks as tasks_module
 from dfly.seed.joining import Join
 from dfly.seed.keys import Keys
@@ -29,8 +30,8 @@ TOKEN = {"X-Dfly-Option-memory-token": "good"}
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch):
-    monkeypatch.setattr(tasks_module, "AFTER_FIRST", 0.05)
-    monkeypatch.setattr(tasks_module, "ORPHANED", 0.1)
+    monkeypatch.setattr(carrying_module, "AFTER_FIRST", 0.05)
+    monkeypatch.setattr(carrying_module, "ORPHANED", 0.1)
     monkeypatch.setattr(app_module, "TICK", 0.02)
     monkeypatch.setattr(app_module, "_OPENING", 0.5)
 
@@ -208,7 +209,7 @@ def test_when_all_are_done_nothing_is_fetched_for_nobody(before, tmp_path):
         task = await tasks.open(known.resolved.task, known.resolved.snapshot, backend, carried=True)
         for node in ("n1", "n2"):
             task.join(Join(node=node, addresses=((node, 1),)))
-        assert await tasks.have(task, Have(node="n1", segments=tuple(known.segments))) == 3
+        assert await tasks.carrying.have(task, Have(node="n1", segments=tuple(known.segments))) == 3
         task.report(Report(node="n1", done=True, goodbye=True))
         task.report(Report(node="n2", done=True))
         seen = []

@@ -15,7 +15,7 @@ from dfly.errors import OriginUnavailable
 from dfly.layout import Layout
 from dfly.packs import Freight
 from dfly.plugins import Plugins
-from dfly.seed import tasks as tasks_module
+from dfly.seed import carrying as carrying_module
 from dfly.seed.stand_in import StandIn
 from dfly.testing.memory import MemoryOptions, memory_backend
 from dfly.wire import Ask, Blob, EntryDuty, Failed, Have, Resolved, Segment
@@ -30,8 +30,8 @@ TOKEN = {"X-Dfly-Option-memory-token": "good"}
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch):
-    monkeypatch.setattr(tasks_module, "AFTER_FIRST", 0.1)
-    monkeypatch.setattr(tasks_module, "ORPHANED", 0.1)
+    monkeypatch.setattr(carrying_module, "AFTER_FIRST", 0.1)
+    monkeypatch.setattr(carrying_module, "ORPHANED", 0.1)
 
 
 @attrs.define

@@ -187,7 +187,7 @@ class App:
         have = Have.decode(await self._bodies.read(request, most=wire.LONGEST_BODY))
         if not await task.await_member(have.node, _OPENING):
             raise SwarmError("this node is not in the ring", hint="open the event stream as well")
-        return web.json_response({"believed": await self.tasks.have(task, have)})
+        return web.json_response({"believed": await self.tasks.carrying.have(task, have)})
 
     async def hashes(self, request: web.Request) -> web.Response:
         """GET /v1/snapshots/{task}/hashes/{blob}."""

@@ -145,7 +145,7 @@ class StandIn:
             )
             resolved, lazy = self._resolved, self._ask.lazy
             task = await tasks.open(resolved.task, resolved.snapshot, self._backend, carried=True, lazy=lazy)
-            await tasks.adopt(task, self._known)
+            await tasks.carrying.adopt(task, self._known)
             url = await stack.enter_async_context(listening(app.application(), self._sock))
             stack.callback(asyncio.create_task(app.run_clocks()).cancel)
             self._tasks = tasks

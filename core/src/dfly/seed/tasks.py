@@ -1,8 +1,4 @@
-"""The tasks that nodes meet in. What the mirror does is told to all whose freight has the blob, and what nodes carry over from
-an earlier seed peer is told to the mirror.
-
-    nodes say what they hold ──▶ adopted: nobody fetches it ──▶ pulled from them, so that the next ones can have it from here
-                                      ╲ nobody holds it any more ──▶ reclaimed: fetched after all
+"""The tasks that nodes meet in. What the mirror does is told to all whose freight has the blob.
 
 Everything here runs in the event loop; the mirror's threads come in through `_FromThreads`.
 """
@@ -18,8 +14,9 @@ import structlog
 from dfly.backend import Backend
 from dfly.errors import DflyError
 from dfly.packs import Freight
+from dfly.seed.carrying import Carrying, OpenPuller
 from dfly.seed.mirroring import Mirror, MirrorListener
-from dfly.seed.pulling import NoPuller, Pulls
+from dfly.seed.pulling import NoPuller
 from dfly.seed.seals import Seals
 from dfly.seed.task import Task
 from dfly.seed.topology.scheduler import Scheduler
@@ -27,23 +24,17 @@ from dfly.seed.watching.counts import Counts
 from dfly.seed.watching.fetching import Fetching
 from dfly.tracing import NO_TRACES, Traces
 from dfly.values import Snapshot
-from dfly.wire import Have, Heartbeat, Message, Resolved, Segment
+from dfly.wire import Heartbeat, Message, Resolved
 
 _log = structlog.get_logger(__name__)
 
 #: Seconds for which a task without nodes is kept.
 IDLE = 3600.0
-#: Seconds that a task which nodes bring along waits for the first of them to say what it holds, and then for the others.
-HELD_BACK, AFTER_FIRST = 3.0, 1.0
+#: Seconds that a task which nodes bring along waits for the first of them to say what it holds.
+HELD_BACK = 3.0
 #: Seconds that one waits for which a first node came although another seed peer is first in line: the others try that one for a
 #: while before they follow.
 FALLEN_BACK = 5.0
-#: Seconds without a word from any node after which a task that nodes have brought along is fetched no further.
-ABANDONED = 1.5
-#: Seconds for which nobody holds an adopted segment before it is fetched.
-ORPHANED = 1.0
-#: Addresses that one segment is pulled from at once.
-_MOST_HOLDERS = 4
 
 Unfit = Callable[[Freight], Mapping[str, DflyError]]
 
@@ -65,7 +56,7 @@ class Tasks:
         seals: Seals,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.monotonic,
-        open_puller: Callable[[Mirror, Callable[[str, int], None]], Pulls] = NoPuller,
+        open_puller: OpenPuller = NoPuller,
         unfit: Unfit = _all_fit,
         held_back: float = HELD_BACK,
         traces: Traces = NO_TRACES,
@@ -78,12 +69,20 @@ class Tasks:
         self.waiting_for = ""
         self.counts = Counts()
         self.mirror = open_mirror(_FromThreads(loop, self))
-        self._puller = open_puller(self.mirror, lambda *key: self.from_thread(self._reclaim, *key))
+        self.carrying = Carrying(
+            mirror=self.mirror,
+            open_puller=open_puller,
+            seals=seals,
+            sharing=self.sharing,
+            errand=self._errand,
+            from_thread=self.from_thread,
+            clock=clock,
+        )
 
     @property
     def pulled_bytes(self) -> int:
         """Bytes of content that nodes have sent here so far."""
-        return self._puller.pulled_bytes
+        return self.carrying.pulled_bytes
 
     def get(self, task: str) -> Task | None:
         """A task that was opened, or None."""
@@ -199,32 +198,6 @@ class Tasks:
         _log.info("task.opened", task=found.name, source=snapshot.source, blobs=len(blobs), held_back=wait)
         return found
 
-    async def have(self, task: Task, have: Have) -> int:
-        """A node tells what it holds of an earlier seed peer's; how much of it was believed."""
-        await task.begun.wait()
-        believed = await self.adopt(task, have.segments, node=have.node)
-        if task.held_back_until is not None:
-            task.held_back_until = min(task.held_back_until, self._clock() + AFTER_FIRST)
-        return believed
-
-    async def adopt(self, task: Task, segments: Sequence[Segment], *, node: str = "") -> int:
-        """Take over what an earlier seed peer published of this task, as far as it is proved and of use."""
-
-        def believed() -> list[Segment]:
-            return [
-                s
-                for s in segments
-                if s.blob in task.scheduler.blobs
-                and self._seals.believes(s)
-                and self.mirror.adopt(s.blob, s.index, s.size, s.hashes, s.attempt)
-            ]
-
-        found = await asyncio.to_thread(believed)
-        task.carry(node, found)
-        if len(found) < len(segments):
-            _log.info("have.not_believed", task=task.name, node=node, segments=len(segments) - len(found))
-        return len(found)
-
     def wanted(self, blob: str) -> bool:
         """Whether it belongs to any task that is open."""
         return blob in self._of_blob
@@ -233,15 +206,14 @@ class Tasks:
         """Close a task, with whoever is in it: they have to ask for it again."""
         for blob in task.scheduler.blobs:
             if len(self._of_blob[blob]) == 1:
-                self._puller.drop(blob)
+                self.carrying.drop(blob)
         task.broadcast.close()
         self._forget(task)
         _log.info("task.ended", task=task.name, source=task.source)
 
-    def tell(self, blob: str, say: Callable[[Task], None]) -> None:
-        """Let every task whose freight has `blob` hear of it."""
-        for task in list(self._of_blob.get(blob, {}).values()):
-            say(task)
+    def sharing(self, blob: str) -> list[Task]:
+        """All whose freight has `blob`."""
+        return list(self._of_blob.get(blob, {}).values())
 
     def wait_for(self, what: str) -> None:
         """What the mirror waits for, "" when for nothing any more."""
@@ -251,15 +223,15 @@ class Tasks:
     def news(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
         """Something happened to a blob in the mirror: a "segment" is there, or it is "complete", "withdrawn", "failed"."""
         self.counts.blobs[what] += 1
-        self.tell(blob, say)
+        for task in self.sharing(blob):
+            say(task)
 
     def tick(self) -> None:
         """Let time pass in every ring, and forget tasks that nobody has used for long."""
         now = self._clock()
         for task in self.all():
             task.post(task.scheduler.tick())
-            self._mind_carried(task, now)
-            self._mind_abandoned(task, now)
+            self.carrying.tick(task, now)
             if len(task.broadcast):
                 task.last_used = now
             elif now - task.last_used > IDLE:
@@ -291,49 +263,8 @@ class Tasks:
 
     def withdrawn(self, blob: str, attempt: int) -> None:
         """The mirror takes back what it published of a blob."""
-        self._puller.drop(blob)
+        self.carrying.drop(blob)
         self.news("withdrawn", blob, lambda task: task.blob_withdrawn(blob, attempt))
-
-    def _mind_carried(self, task: Task, now: float) -> None:
-        if task.held_back_until is None:
-            self._pull_carried(task)
-        elif now >= task.held_back_until:
-            # the origin comes first: what is pulled before it is asked would keep it from sending
-            task.held_back_until = None
-            self._errand(self.mirror.let_go, task.due)
-        # what nobody lacks need not be fetched: the last nodes are about to leave
-        if task.held_back_until is None and (task.scheduler.undone or task.wanted_here):
-            for carried in task.orphans(now, patience=ORPHANED):
-                blob, index = carried.segment.blob, carried.segment.index
-                if not any(t.scheduler.held(blob) >> index & 1 for t in self._of_blob[blob].values()):
-                    _log.info("segment.orphaned", task=task.name, blob=blob, segment=index)
-                    self._reclaim(blob, index)
-
-    def _pull_carried(self, task: Task) -> None:
-        for carried in task.carried():
-            if self._puller.room <= 0:
-                break
-            segment = carried.segment
-            holders = task.scheduler.holders(segment.blob, segment.index, most=_MOST_HOLDERS)
-            if holders and not carried.reclaimed:
-                self._puller.pull(segment, holders)
-
-    def _mind_abandoned(self, task: Task, now: float) -> None:
-        """Stop fetching what nodes have brought here and then taken to another seed peer, which fetches it now."""
-        if not task.adopted or task.wanted_here or task.held_back_until is not None:
-            return
-        # an open stream is no sign: a node that is stopped has one too
-        heard = task.scheduler.heard_within(ABANDONED)
-        if heard and task.abandoned:
-            task.abandoned, task.held_back_until = False, now + AFTER_FIRST
-        elif not heard and not task.abandoned:
-            task.abandoned = True
-            _log.info("task.abandoned", task=task.name)
-            self._errand(self.mirror.hold_back, task.freight)
-
-    def _reclaim(self, blob: str, index: int) -> None:
-        self.tell(blob, lambda task: task.reclaim(blob, index))
-        self._errand(self.mirror.reclaim, blob, index)
 
     def _errand(self, work: Callable[..., None], *args: Any) -> None:
         # the mirror may be telling something, or at its disk: the loop does not wait for that
