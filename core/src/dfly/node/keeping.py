@@ -40,7 +40,10 @@ class Keeping:
                 flow.over, flow.near_then = True, near
                 self._moving.add(blob)
         for blob in self.flows.keys() & set(needs.again):
-            self._serve_again(self.flows[blob])
+            flow = self.flows[blob]
+            if near <= flow.near_then:
+                flow.near_then = frozenset()  # it is another node now that has the address of one that had all
+            self._serve_again(flow)
 
     def serve_all(self) -> None:
         """What was said does not hold any more: there is another seed peer, or a new stream from this one."""
@@ -74,7 +77,7 @@ class Keeping:
             for index in chosen:
                 self.segments.rest(flow, index)
             return len(chosen)
-        # whoever was near already has all of it
+        # whoever was near then has all of it, and who is refused once does not dial again for long: so it is for us to dial
         peers = [peer for peer in self.circle.near() if peer not in flow.near_then]
         chosen = sorted(flow.resting)[:room]
         for index in chosen:
