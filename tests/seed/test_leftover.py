@@ -65,8 +65,8 @@ def test_an_origin_that_could_fill_the_line_keeps_most_of_it():
     line = Line(width=ORIGIN)
     line.run(10)
     pulled, arrived = line.run(100)
-    assert 0 < pulled < 0.15 * ORIGIN * 100
-    assert arrived > 0.85 * ORIGIN * 100
+    assert 0 < pulled < 0.1 * ORIGIN * 100
+    assert arrived > 0.9 * ORIGIN * 100
 
 
 def test_an_origin_that_sends_nothing_is_not_waited_for():

@@ -2,7 +2,7 @@
 
 What nodes hold is pulled at the rate of many links. Where that shares the seed peer's own link with an origin, it takes nearly
 all of it: half a blob pulled beside the other half's fetch held the fetch up until it was over. How wide the line is nobody
-says, so it is found out as TCP does: take a little more at each look, and half as much as soon as the origin gets slower.
+says, so it is found out: a little more is taken at each look, and less by what the origin has lost as soon as it gets slower.
 """
 
 import time
@@ -13,7 +13,7 @@ import attrs
 #: Seconds between two looks at the origin's rate: what a burst takes from it in one it has caught up with in the next.
 STEP = 2.0
 #: By how much of the origin's rate the share grows with each look, before it was too much for the first time, and after.
-_GROWTH, _CAREFUL = 0.4, 0.1
+_GROWTH, _CAREFUL = 0.3, 0.05
 #: Below how much of its best an origin counts as slower, and how much of its best is forgotten with each look.
 _SLOWER, _FORGOTTEN = 0.9, 0.02
 
@@ -70,7 +70,8 @@ class Leftover:
     def _judge(self, rate: float) -> None:
         self._spare = not rate
         if rate and rate < _SLOWER * self._best:
-            self._share, self._growth = self._share / 2, _CAREFUL
+            self._share = max(0.0, self._share - (self._best - rate))
+            self._growth = _CAREFUL
         else:
             self._share += self._growth * rate
         self._best = max(rate, self._best * (1 - _FORGOTTEN))
