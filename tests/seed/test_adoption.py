@@ -123,6 +123,22 @@ def test_the_blob_is_complete_when_nodes_have_sent_what_they_hold(rig, take_over
     assert not taken.ear.lies
 
 
+def test_the_file_stays_open_for_a_segment_that_was_asked_for(rig, take_over):
+    origin_goes_on = threading.Event()
+    entry = rig.file("f", content(SIZE))
+    rig.origin.fault("f", faults.stall(origin_goes_on, after=10), when=from_segment(1))
+    taken = take_over(entry, adopted=(0, 2))
+    path = wait_for(lambda: taken.mirror.receive(taken.blob))
+    # nothing is left to do for the origin, nor for anybody but the nodes
+    origin_goes_on.set()
+    taken.ear.wait("segment", taken.blob, 1)
+    assert taken.mirror.receive(taken.blob) == path
+    taken.place(0)
+    taken.place(2)
+    taken.ear.complete(taken.freight)
+    assert taken.mirror.hub_bytes == SEGMENT
+
+
 def test_a_segment_that_nobody_holds_any_more_is_fetched(rig, take_over):
     taken = take_over(rig.file("f", content(SIZE)), adopted=(0, 1, 2))
     taken.mirror.reclaim(taken.blob, 2)

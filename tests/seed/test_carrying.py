@@ -12,7 +12,7 @@ from dfly.errors import OriginUnavailable
 from dfly.packs import Freight
 from dfly.seed import app as app_module
 from dfly.seed import carrying as carrying_module
-from dfly.seed import tasks as tasks_module
+from dfly.seed.tasks import Tasks
 from dfly.seed.joining import Join
 from dfly.seed.keys import Keys
 from dfly.seed.seals import ClusterSeals
@@ -168,7 +168,7 @@ def test_what_a_node_holds_is_told_to_all_and_is_nobodys_duty(start, before):
 
 
 def test_the_origin_is_left_alone_until_the_first_node_has_told(start, before, monkeypatch):
-    monkeypatch.setattr(tasks_module, "HELD_BACK", 1000.0)
+    monkeypatch.setitem(Tasks.__init__.__kwdefaults__, "held_back", 1000.0)
     known = before()
     peer = start(backend=known.backend, **CLUSTER)
     task = Resolved.decode(carry(peer, known.resolved).content).task

@@ -107,6 +107,12 @@ class Inbound:
         if self._order is not None:
             self._intake.hurry(self._order)
 
+    def receive(self) -> str | None:
+        """The file that a node's bytes may be written to, which stays open for them; None while it is not. From any thread."""
+        with self._steering:
+            self.receiving = True
+            return self.open_at
+
     def received(self, index: int, hashes: bytes) -> None:
         """A node's bytes of a segment are in the file, and right."""
         self._guarded(lambda: self._received(index, hashes))

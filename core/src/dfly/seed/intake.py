@@ -158,14 +158,14 @@ class _Rate:
 
 @attrs.frozen(eq=False)
 class _Counted:
-    """Counts bytes when they are written."""
+    """Counts bytes when they come: a segment that is published was counted."""
 
     _writer: SpanWriter
     _arrived: Callable[[int], None]
 
     def write(self, data: bytes) -> None:
-        self._writer.write(data)
         self._arrived(len(data))
+        self._writer.write(data)
 
     def close(self) -> None:
         self._writer.close()

@@ -161,9 +161,10 @@ class Mirror:
     def receive(self, blob: str) -> str | None:
         """The file into which adopted segments of `blob` may be written now; None: not yet, ask again."""
         arriving = self._arriving(blob)
-        path = arriving.open_at if arriving is not None else None
-        if path is None and isinstance(arriving, Inbound):
-            arriving.receiving = True
+        if not isinstance(arriving, Inbound):
+            return arriving.open_at if arriving is not None else None
+        path = arriving.receive()
+        if path is None:
             self._wake(blob)
         return path
 
