@@ -12,7 +12,6 @@ from dfly.errors import OriginUnavailable
 from dfly.packs import Freight
 from dfly.seed import app as app_module
 from dfly.seed import carrying as carrying_module
-from dfly.seed.tasks import Tasks
 from dfly.seed.joining import Join
 from dfly.seed.keys import Keys
 from dfly.seed.seals import ClusterSeals
