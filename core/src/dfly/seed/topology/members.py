@@ -93,6 +93,11 @@ class Member:
     flow: Rate = attrs.field(factory=Rate)
     stalled: int = 0
 
+    @property
+    def present(self) -> bool:
+        """Whether it is connected, or was until a moment ago."""
+        return self.connected or self.lost is not None
+
     def holds(self, blob: str, index: int) -> bool:
         """Whether it said that it has this segment."""
         return bool(self.held.get(blob, 0) >> index & 1)

@@ -12,26 +12,21 @@ from heapq import nsmallest
 
 import attrs
 
-from dfly.seed.topology.accusations import Accusations
 from dfly.seed.topology.chords import Chords
+from dfly.seed.topology.complaints import Complaints, Outcome
 from dfly.seed.topology.duties import Duties
 from dfly.seed.topology.holdings import Holdings, mask_of, segments_of
-from dfly.seed.topology.members import BENCH, LONGEST_BENCH, SILENT, SUSPECT, Member, keeping_up
+from dfly.seed.topology.members import SILENT, Member, keeping_up
 from dfly.seed.topology.needed import Needed
 from dfly.seed.topology.ring import Ring
+from dfly.seed.topology.telling import Outbox, Telling
 from dfly.seed.watching.counts import believable
-from dfly.wire import Address, Doubted, EntryDuty, Message, Released, Report
-from dfly.wire import Ring as RingLine
-
-#: What to tell whom, in order.
-Outbox = dict[str, list[Message]]
+from dfly.wire import Address, Doubted, EntryDuty, Report
 
 #: Seconds for which a node whose stream broke keeps its place.
 GRACE = 2.0
 #: Far members that one stall gets a node.
 _CHORDS = 2
-#: Seconds after which a node may be asked to look at the same segment again.
-_DOUBT = 5.0
 #: Nodes that may stand in for the seed peer.
 _STAND_INS = 3
 #: Nodes that are gone are remembered, so that one that comes back need not tell everything again.
@@ -56,13 +51,15 @@ class Scheduler:
     _chords: Chords = attrs.field(factory=Chords)
     _holdings: Holdings = attrs.field(factory=Holdings)
     _needed: Needed = attrs.field(factory=Needed)
-    _accusations: Accusations = attrs.field(factory=Accusations)
-    _silence: Accusations = attrs.field(factory=Accusations)
-    _doubted: dict[tuple[str, str, int], float] = attrs.field(factory=dict)
+    _complaints: Complaints = attrs.field(init=False)
+    _telling: Telling = attrs.field(init=False)
     _published: dict[str, dict[int, int]] = attrs.field(factory=dict)
     _able: list[Member] | None = None
-    _told: dict[str, RingLine] = attrs.field(factory=dict)
-    _stand_ins: tuple[Address, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        members, ring, chords = self._members, self._ring, self._chords
+        self._complaints = Complaints(members=members, ring=ring, chords=chords, clock=self.clock)
+        self._telling = Telling(members=members, ring=ring, chords=chords, needed=self._needed)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -80,17 +77,17 @@ class Scheduler:
 
     def near(self, node: str) -> frozenset[str]:
         """Those, and the far ends of its chords."""
-        return frozenset((*self._ring.neighbours(node), *self._chords.of(node)))
+        return self._telling.near(node)
 
     def member(self, node: str) -> Member | None:
         """What is known of a node that is connected or was until a moment ago; None for others."""
         member = self._members.get(node)
-        return member if member is not None and (member.connected or member.lost is not None) else None
+        return member if member is not None and member.present else None
 
     def known(self) -> list[Member]:
         """All nodes that are connected or were until a moment ago: those in the ring in its order, then the others."""
         seated = [self._members[node] for node in self._ring]
-        others = [m for m in self._members.values() if not m.seated and self.member(m.node) is not None]
+        others = [m for m in self._members.values() if not m.seated and m.present]
         return [*seated, *others]
 
     @property
@@ -130,12 +127,12 @@ class Scheduler:
         member.connected, member.lost, member.last_seen, member.released = True, None, now, False
         member.addresses, member.location, member.control = addresses, location, control
         member.over, member.near = set(), None
-        member.expelled = member.expelled or self._accusations.expelled(addresses)
-        self._told.pop(node, None)
+        member.expelled = member.expelled or self._complaints.expelled(addresses)
+        self._telling.forget(node)
         concerned = self._seat(member) | {node}
         if moved:
             concerned |= {*self._ring.neighbours(node), *self._chords.of(node)}
-        return self._give_duties(self._tell_ring(concerned))
+        return self._give_duties(self._telling.ring_lines(concerned))
 
     def leave(self, node: str, *, goodbye: bool = False) -> Outbox:
         """A node's stream has ended. After a goodbye its place closes at once, else after the grace."""
@@ -145,7 +142,7 @@ class Scheduler:
         self._able = None
         member.connected, member.lost = False, None if goodbye else self.clock()
         self.duties.release(node)
-        return self._give_duties(self._tell_ring(self._unseat(member)) if goodbye else {})
+        return self._give_duties(self._telling.ring_lines(self._unseat(member)) if goodbye else {})
 
     def report(self, node: str, report: Report) -> Outbox:
         """What a node told: what it holds, whether it is done or goes."""
@@ -162,14 +159,14 @@ class Scheduler:
         member.declined |= declined
         for blob in declined:
             self.duties.decline(node, blob)
-        outbox = self._tell_ring(self._seat(member)) if member.connected else {}
+        outbox = self._telling.ring_lines(self._seat(member)) if member.connected else {}
         whole = self._hold_all(member, report.held)
         member.rate.seen(member.count, now)
         if report.goodbye:
             return self.leave(node, goodbye=True)
-        self._tell_needs_around(outbox, node, whole | accepted | declined)
+        self._telling.needs_around(outbox, node, whole | accepted | declined)
         if member.done:
-            self._release(outbox, {node, *self._ring.neighbours(node)})
+            self._telling.release(outbox, {node, *self._ring.neighbours(node)})
         return self._give_duties(outbox)
 
     def hold(self, node: str, held: Mapping[str, Iterable[int]]) -> Outbox:
@@ -178,8 +175,8 @@ class Scheduler:
         if member is None:
             return {}
         member.last_seen = self.clock()
-        outbox = self._tell_ring(self._seat(member)) if member.connected else {}
-        self._tell_needs_around(outbox, node, self._hold_all(member, held))
+        outbox = self._telling.ring_lines(self._seat(member)) if member.connected else {}
+        self._telling.needs_around(outbox, node, self._hold_all(member, held))
         return self._give_duties(outbox)
 
     def publish(self, blob: str, index: int, size: int) -> Outbox:
@@ -195,7 +192,7 @@ class Scheduler:
         """All `segments` of a blob are here: who holds them as well, and has nobody near who lacks one, need not serve it."""
         self._needed.complete(blob, segments)
         outbox: Outbox = {}
-        self._tell_needs(outbox, (m.node for m in self._members.values() if self._needed.has(m, blob)), {blob})
+        self._telling.needs(outbox, (m.node for m in self._members.values() if self._needed.has(m, blob)), {blob})
         return outbox
 
     def retire(self, blob: str) -> Outbox:
@@ -209,7 +206,7 @@ class Scheduler:
             member.done = False
         outbox: Outbox = {}
         # whoever has its files by now has no reason to fetch them again, and perhaps the right bytes
-        self._tell_needs(outbox, (m.node for m in self._members.values() if blob in m.over), {blob})
+        self._telling.needs(outbox, (m.node for m in self._members.values() if blob in m.over), {blob})
         return self._give_duties(outbox)
 
     def served(self, node: str, blob: str, index: int, count: int) -> Outbox:
@@ -230,7 +227,7 @@ class Scheduler:
             elif member.seated and member.connected and now - member.last_seen > SILENT:
                 self.duties.release(member.node)
                 concerned |= self._unseat(member) | {member.node}
-        outbox = self._tell_ring(concerned | self._name_stand_ins())
+        outbox = self._telling.ring_lines(concerned | self._name_stand_ins())
         for (blob, index), member in self.duties.assign_overdue(self._those_able(), now):
             outbox.setdefault(member.node, []).append(EntryDuty(blob=blob, index=index))
         # whoever let a segment wait is not able any more
@@ -258,49 +255,20 @@ class Scheduler:
         concerned: set[str] = set()
         for other in chosen:
             concerned |= self._chords.link(node, other.node)
-        return tuple(a for m in chosen for a in m.addresses), self._tell_ring(concerned)
+        return tuple(a for m in chosen for a in m.addresses), self._telling.ring_lines(concerned)
 
     def accuse(self, accuser: str, address: Address) -> Outbox:
         """`accuser` says that wrong bytes come from `address`. Its word parts the two, a second one's expels the accused."""
-        pair = self._believable(accuser, address)
-        # nodes repeat themselves
-        if pair is None or self._accusations.has_said(accuser, pair[1].node):
-            return {}
-        witness, accused = pair
-        concerned = self._part(witness, accused)
-        if self._word(self._accusations, witness, accused) and not accused.expelled:
-            accused.expelled = True
-            self.duties.release(accused.node)
-            concerned |= self._unseat(accused)
-        return self._give_duties(self._tell_ring(concerned))
+        return self._after(self._complaints.wrong_bytes(accuser, address))
 
     def silent(self, accuser: str, address: Address) -> Outbox:
         """`accuser` has asked `address` for bytes and gets none. As `accuse`, but a node that slept may come back."""
-        pair = self._believable(accuser, address)
-        if pair is None or self._silence.has_said(accuser, pair[1].node):
-            return {}
-        witness, accused = pair
-        concerned = self._part(witness, accused)
-        accused.suspect_until = self.clock() + SUSPECT
-        if self._word(self._silence, witness, accused):
-            self._silence.forgive(accused.node, accused.addresses)
-            accused.benched_until = self.clock() + min(BENCH * 2**accused.benches, LONGEST_BENCH)
-            accused.benches += 1
-            self.duties.release(accused.node)
-            concerned |= self._unseat(accused)
-        return self._give_duties(self._tell_ring(concerned))
+        return self._after(self._complaints.silence(accuser, address))
 
     def doubt(self, accuser: str, address: Address, blob: str, index: int) -> Outbox:
         """`accuser` got one wrong piece of a segment from `address`, whose disk may have changed it: it is to look."""
-        pair, now = self._believable(accuser, address), self.clock()
-        if pair is None or blob not in self.blobs:
-            return {}
-        self._doubted = {asked: since for asked, since in self._doubted.items() if now - since < _DOUBT}
-        asked = (pair[1].node, blob, index)
-        if asked in self._doubted:
-            return {}
-        self._doubted[asked] = now
-        return {pair[1].node: [Doubted(blob=blob, index=index)]}
+        suspect = self._complaints.doubt(accuser, address, blob, index) if blob in self.blobs else None
+        return {suspect.node: [Doubted(blob=blob, index=index)]} if suspect else {}
 
     def heard_within(self, seconds: float) -> bool:
         """Whether any node has joined or reported in the last `seconds`."""
@@ -309,28 +277,22 @@ class Scheduler:
 
     def is_expelled(self, address: Address) -> bool:
         """Whether a node at this address was expelled."""
-        return self._accusations.expelled((address,))
+        return self._complaints.expelled((address,))
 
     def is_benched(self, address: Address) -> bool:
         """Whether the node at this address has no place in the ring for a while."""
         now = self.clock()
         return any(m.benched_until > now for m in self._members.values() if address in m.addresses)
 
-    def _believable(self, accuser: str, address: Address) -> tuple[Member, Member] | None:
-        """Who speaks and of whom, where the one can know the other."""
-        witness = self.member(accuser)
-        accused = next((m for m in self._members.values() if m.connected and address in m.addresses), None)
-        if witness is None or accused is None or accused is witness or accused.node not in witness.known:
-            return None
-        return witness, accused
-
-    def _part(self, witness: Member, accused: Member) -> set[str]:
-        return self._chords.unlink(witness.node, accused.node) | self._ring.part(witness.node, accused.node)
-
-    def _word(self, book: Accusations, witness: Member, accused: Member) -> bool:
-        """Enter one word of one member against another. True where that makes enough."""
-        seen = witness.addresses[0] if witness.addresses else (witness.node, 0)
-        return book.accuse(accuser=witness.node, seen=seen, accused=accused.node, addresses=accused.addresses)
+    def _after(self, outcome: Outcome | None) -> Outbox:
+        """What follows where one member has complained of another."""
+        if outcome is None:
+            return {}
+        concerned = set(outcome.concerned)
+        if outcome.out is not None:
+            self.duties.release(outcome.out.node)
+            concerned |= self._unseat(outcome.out)
+        return self._give_duties(self._telling.ring_lines(concerned))
 
     def _seat(self, member: Member) -> set[str]:
         """Give a member its place, and let what it holds count. Returns the nodes concerned."""
@@ -358,9 +320,9 @@ class Scheduler:
         """Choose those who may take our place. Returns the nodes concerned: all, or none."""
         able = nsmallest(_STAND_INS, (m for m in self._those_able() if m.control), key=lambda m: m.rank)
         chosen = tuple(m.control for m in able if m.control)
-        if chosen == self._stand_ins:
+        if chosen == self._telling.stand_ins:
             return set()
-        self._stand_ins = chosen
+        self._telling.stand_ins = chosen
         return {m.node for m in self._members.values() if m.connected}
 
     def _hold_all(self, member: Member, held: Mapping[str, Iterable[int]]) -> set[str]:
@@ -405,8 +367,7 @@ class Scheduler:
         for node in gone[: max(0, len(gone) - _MOST_GONE)]:
             del self._members[node]
             self._ring.forget(node)
-            self._accusations.forget(node)
-            self._silence.forget(node)
+            self._complaints.forget(node)
 
     def _give_duties(self, outbox: Outbox) -> Outbox:
         # who is able is a question to all: a thousand that come or go at once must not each ask it for nothing
@@ -415,58 +376,6 @@ class Scheduler:
         for (blob, index), member in self.duties.assign_waiting(self._those_able(), self.clock()):
             outbox.setdefault(member.node, []).append(EntryDuty(blob=blob, index=index))
         return outbox
-
-    def _tell_ring(self, concerned: set[str]) -> Outbox:
-        """Their neighbours now, for those to whom that is news; and that they may go, for those whom nobody needs."""
-        outbox: Outbox = {}
-        for node in sorted(concerned):
-            member = self._members.get(node)
-            if member is None or not member.connected:
-                continue
-            neighbours = [self._members[n] for n in self._ring.neighbours(node)]
-            chords = [self._members[n] for n in self._chords.of(node)]
-            member.known.update(m.node for m in (*neighbours, *chords))
-            line = RingLine(
-                neighbours=tuple(a for m in neighbours for a in m.addresses),
-                admitted=tuple(a for m in chords for a in m.addresses),
-                members=max(1, len(self._ring)),
-                stand_ins=self._stand_ins,
-            )
-            before = self._told.get(node)
-            if before is None or attrs.evolve(before, members=line.members) != line:
-                self._told[node] = line
-                outbox.setdefault(node, []).append(line)
-        moved = {node for node in concerned if node in self._members and self._members[node].near != self.near(node)}
-        self._tell_needs(outbox, moved)
-        self._release(outbox, concerned)
-        return outbox
-
-    def _tell_needs_around(self, outbox: Outbox, node: str, blobs: Collection[str]) -> None:
-        """Something has changed for a node and some `blobs`."""
-        if blobs:
-            self._tell_needs(outbox, {node, *self.near(node)}, blobs)
-
-    def _tell_needs(self, outbox: Outbox, nodes: Iterable[str], blobs: Collection[str] | None = None) -> None:
-        """What is needed of nodes now, where it is news: of `blobs`, or of all where somebody else is near them."""
-        for node in sorted(nodes):
-            member = self._members.get(node)
-            if member is None or not member.connected:
-                continue
-            near = self.near(node)
-            if blobs is None:
-                member.near = near
-            lines = self._needed.news(member, [self._members[n] for n in near], blobs)
-            if lines:
-                outbox.setdefault(node, []).extend(lines)
-
-    def _release(self, outbox: Outbox, nodes: Iterable[str]) -> None:
-        for node in sorted(nodes):
-            member = self._members.get(node)
-            if member is None or not member.connected or not member.done or member.released:
-                continue
-            if all(self._members[n].done for n in self._ring.neighbours(node)):
-                member.released = True
-                outbox.setdefault(node, []).append(Released())
 
 
 def _rank(task: str, node: str) -> bytes:
