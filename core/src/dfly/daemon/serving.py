@@ -1,7 +1,7 @@
 """A task's place in its ring after everything is here, and again after a restart: others take it from this node.
 
     hello ─▶ heard out ─▶ what the seed peer lacks, it may have from here
-    ring ──a new neighbour──▶ everything is offered (`dfly.daemon.offer`) ──released──▶ nothing is
+    ring ──a new neighbour──▶ what it needs is offered (`dfly.daemon.offer`) ──released──▶ nothing is
 
 One thread owns all state, as in `node.rolling`.
 """
@@ -69,7 +69,8 @@ class Serving:
         self._seed_hosts: tuple[str, ...] = ()
         self._complete: set[str] = set()
         self._heard_at: float | None = None
-        self._offer = Offer(share=share, cache=cache)
+        self._offer = Offer(self._held, share=share, cache=cache)
+        self._busy = False
         self._outsiders = Outsiders(session=share, keep=lambda blob: cache.in_use([blob]))
         self._left = threading.Event()
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -77,6 +78,7 @@ class Serving:
             wire.Ring: self._on_ring,
             wire.Blob: self._on_blob,
             wire.Doubted: self._on_doubted,
+            wire.Needs: self._on_needs,
             wire.Released: self._on_released,
             wire.Outsider: self._on_outsider,
             StreamLost: self._on_stream_lost,
@@ -138,12 +140,12 @@ class Serving:
                 with suppress(DflyError):
                     self._tell(done=True, goodbye=True)
             self._stream.leave()
-            self._offer.take_back()
+            self._offer.close()
             self._outsiders.close()
 
     def _turn(self) -> None:
         with suppress(Empty):
-            self._handle(self._inbox.get(timeout=TICK))
+            self._handle(self._inbox.get(timeout=0 if self._busy else TICK))
             while True:
                 self._handle(self._inbox.get_nowait())
         now = time.monotonic()
@@ -153,7 +155,7 @@ class Serving:
             self._tell(done=True)
         elif self._heard_at is None and now - self._reports.last >= REPORT and self._seed_hosts:
             self._tell(done=True)
-        self._offer.look(now)
+        self._busy = self._offer.turn(now)
         self._outsiders.look()
 
     def _handle(self, news: Any) -> None:
@@ -167,6 +169,7 @@ class Serving:
         self._reports.retell(
             (blob, index) for blob, held in self._held.items() for index in range(held.layout.segments)
         )
+        self._offer.all_needed()
         self._admit()
 
     def _on_blob(self, blob: wire.Blob) -> None:
@@ -218,7 +221,10 @@ class Serving:
         before, self._ring = self._peers, ring
         self._admit()
         if new := [peer for peer in self._peers if peer not in before]:
-            self._offer.make(self._held, peers=self._peers, new=new)
+            self._offer.make(peers=self._peers, new=new)
+
+    def _on_needs(self, needs: wire.Needs) -> None:
+        self._offer.needs(over=needs.over, again=needs.again, peers=self._peers)
 
     @property
     def _peers(self) -> tuple[wire.Address, ...]:
@@ -242,7 +248,7 @@ class Serving:
         records = self._carried()
         if not records:
             return
-        self._offer.make(self._held, peers=self._peers, new=())  # it takes them from here
+        self._offer.make(peers=self._peers)  # it takes them from here
         for at in range(0, len(records), _CARRY_AT_ONCE):
             have = wire.Have(node=self._reports.node, segments=tuple(records[at : at + _CARRY_AT_ONCE]))
             with suppress(DflyError):

@@ -20,7 +20,8 @@ from dfly.seed.progress import Carried, Progress
 from dfly.seed.seals import Seals
 from dfly.seed.stock.outsiders import Outsiders
 from dfly.seed.stream import Broadcast, Listener
-from dfly.seed.topology.scheduler import Outbox, Scheduler
+from dfly.seed.topology.scheduler import Scheduler
+from dfly.seed.topology.telling import Outbox
 from dfly.seed.watching.counts import Counts
 from dfly.seed.watching.fetching import Fetching
 from dfly.wire import Address, Advice, Blob, Failed, Report, Segment
