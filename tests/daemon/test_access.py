@@ -372,3 +372,15 @@ with httpx.Client(transport=httpx.HTTPTransport(uds={socket!r})) as client:
         socket=shared.where.socket,
     )
     assert tried.stdout.split() == ["403", "403", "200"], tried.stderr
+
+
+def test_a_request_that_is_none_leaves_neither_a_traceback_nor_its_headers_in_the_log(start, capfd, caplog):
+    """aiohttp quotes the header that it stopped at, and a hub's client sends its token."""
+    url = start(listen=("127.0.0.1", 0)).where.url
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connected:
+        connected.sendall(b"GET /hf HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer of-somebody\x01\r\n\r\n")
+        assert b" 400 " in connected.recv(4096)
+    told = "".join(capfd.readouterr()) + caplog.text
+    assert "Traceback" not in told
+    assert "of-somebody" not in told

@@ -26,9 +26,8 @@ from dfly.daemon.notify import Notify
 from dfly.daemon.parts import Parts, built
 from dfly.daemon.reads import Reads
 from dfly.daemon.settings import NodeConfig
-from dfly.errors import SwarmError
 from dfly.plugins import Plugins
-from dfly.seed.running import listening
+from dfly.seed.running import bind, http_logger, in_thread, listening, url_of
 from dfly.seed.watching.readiness import Readiness
 from dfly.swarm import raise_file_limit
 from dfly.tracing import NO_TRACES, Traces
@@ -75,39 +74,8 @@ class NodeDaemon:
     @contextmanager
     def running(self) -> Iterator[Started]:
         """Serve from a thread of its own."""
-        ready: list[Started | BaseException] = []
-        up, stops = threading.Event(), []
-
-        async def serve() -> None:
-            stop, loop = asyncio.Event(), asyncio.get_running_loop()
-            stops.append(lambda: loop.call_soon_threadsafe(stop.set))
-            async with self.serving() as where:
-                ready.append(where)
-                up.set()
-                await stop.wait()
-
-        def run() -> None:
-            try:
-                asyncio.run(serve())
-            except BaseException as error:
-                ready.append(error)
-                if len(ready) > 1:
-                    raise
-            finally:
-                up.set()
-
-        thread = threading.Thread(target=run, name="dfly-daemon")
-        thread.start()
-        up.wait()
-        if isinstance(ready[0], BaseException):
-            thread.join()
-            raise ready[0]
-        try:
-            yield ready[0]
-        finally:
-            with contextlib.suppress(RuntimeError):
-                stops[0]()
-            thread.join()
+        with in_thread(self.serving, name="dfly-daemon") as started:
+            yield started
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Started]:
@@ -136,10 +104,14 @@ class NodeDaemon:
                 # first up and last down: it tells who asks that the daemon is starting, or stopping
                 plain = exposition.by_itself(readiness)
                 metrics = await stack.enter_async_context(listening(plain, config.metrics_listen))
-            runner = web.AppRunner(app.application(), access_log=None, shutdown_timeout=_LAST_WORDS)
+            runner = web.AppRunner(
+                app.application(), access_log=None, logger=http_logger(), shutdown_timeout=_LAST_WORDS
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            url = await _listening(runner, config.listen) if config.listen else None
+            if config.listen:
+                await bind(runner, *config.listen)
+            url = url_of(runner) if config.listen else None
             front = Front(
                 config.socket,
                 users=config.users,
@@ -221,15 +193,3 @@ def _taken_by(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> Callabl
         asyncio.run_coroutine_threadsafe(loop.connect_accepted_socket(runner.server, connected), loop)
 
     return take
-
-
-async def _listening(runner: web.AppRunner, listen: tuple[str, int]) -> str:
-    host, port = listen
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise SwarmError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another address with --listen"
-        ) from error
-    host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

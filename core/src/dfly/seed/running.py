@@ -1,4 +1,4 @@
-"""An application behind its socket, and an event loop in a thread of its own: what a seed peer and a stand-in share."""
+"""An application behind its socket, and an event loop in a thread of its own: what seed peers, stand-ins and daemons share."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,14 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dfly.errors import SwarmError
+
+T = TypeVar("T")
 
 #: Seconds that open requests get at the end.
 _LAST_WORDS = 2.0
@@ -31,7 +34,7 @@ async def listening(
         application,
         handler_cancellation=True,
         access_log=None,
-        logger=_logger(),
+        logger=http_logger(),
         shutdown_timeout=_LAST_WORDS,
         keepalive_timeout=_SILENCE,
     )
@@ -40,24 +43,23 @@ async def listening(
         if isinstance(where, socket.socket):
             await web.SockSite(runner, where, ssl_context=tls, backlog=_BACKLOG).start()
         else:
-            await _bind(runner, *where, tls=tls)
-        host, port = runner.addresses[0][:2]
-        yield f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+            await bind(runner, *where, tls=tls)
+        yield url_of(runner, tls=tls)
     finally:
         await runner.cleanup()
 
 
 @contextmanager
-def in_thread(serving: Callable[[], AbstractAsyncContextManager[str]], *, name: str) -> Iterator[str]:
-    """Serve from a thread of its own; yields the URL. Raises what `serving` raises at its start."""
-    ready: list[str | BaseException] = []
+def in_thread(serving: Callable[[], AbstractAsyncContextManager[T]], *, name: str) -> Iterator[T]:
+    """Serve from a thread of its own; yields what `serving` does. Raises what that raises at its start."""
+    ready: list[T | BaseException] = []
     up, stops = threading.Event(), []
 
     async def serve() -> None:
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         stops.append(lambda: loop.call_soon_threadsafe(stop.set))
-        async with serving() as url:
-            ready.append(url)
+        async with serving() as served:
+            ready.append(served)
             up.set()
             await stop.wait()
 
@@ -75,11 +77,12 @@ def in_thread(serving: Callable[[], AbstractAsyncContextManager[str]], *, name: 
     thread = threading.Thread(target=run, name=name)
     thread.start()
     up.wait()
-    if isinstance(ready[0], BaseException):
+    found = ready[0]
+    if isinstance(found, BaseException):
         thread.join()
-        raise ready[0]
+        raise found
     try:
-        yield ready[0]
+        yield found
     finally:
         with contextlib.suppress(RuntimeError):
             stops[0]()
@@ -96,17 +99,25 @@ class _NoStrangers(logging.Filter):
         return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
 
 
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("dfly.seed.http")
-    if not logger.filters:
-        logger.addFilter(_NoStrangers())
-    return logger
-
-
-async def _bind(runner: web.AppRunner, host: str, port: int, *, tls: ssl.SSLContext | None) -> None:
+async def bind(runner: web.AppRunner, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    """Answer there as well. Raises SwarmError where the address cannot be had."""
     try:
         await web.TCPSite(runner, host, port, ssl_context=tls, backlog=_BACKLOG).start()
     except OSError as error:
         raise SwarmError(
             f"cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another address with --listen"
         ) from error
+
+
+def url_of(runner: web.AppRunner, *, tls: ssl.SSLContext | None = None) -> str:
+    """Where it is reached first."""
+    host, port = runner.addresses[0][:2]
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def http_logger() -> logging.Logger:
+    """Where aiohttp says what went wrong; not what a stranger sent."""
+    logger = logging.getLogger("dfly.http")
+    if not logger.filters:
+        logger.addFilter(_NoStrangers())
+    return logger
