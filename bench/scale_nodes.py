@@ -1,4 +1,4 @@
-"""Thousands of simulated nodes in one thread: their event streams and a report a second from each, as cheap as can be.
+"""Thousands of simulated nodes in one thread: their event streams, and reports as often as from real ones, as cheap as can be.
 
 What all nodes hear is the same sequence of segments, so a node is told apart by how many it has heard of: nothing is parsed, the
 marks of segments in what a socket gave are counted. Reports go over a few connections in turn, which at the seed peer cost what
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from bench.scale_seed import Programme
+from dfly.node.reporting import interval
 from dfly.wire import Report
 
 _MARK = b'"t":"segment"'
@@ -167,12 +168,12 @@ class Nodes:
             self.last[end.heard - fresh : end.heard] = [now] * fresh
 
     def _rota(self, now: float) -> Callable[[float], Iterator[Node]]:
-        """Who is to report by a time: each once a second, evenly spread."""
-        done, began = 0, now
+        """Who is to report by a time: evenly spread."""
+        done, began, rate = 0, now, len(self.nodes) / interval(len(self.nodes))
 
         def due(now: float) -> Iterator[Node]:
             nonlocal done
-            until = int((now - began) * len(self.nodes))
+            until = int((now - began) * rate)
             # who still waits for a turn will say it all in one
             fresh = min(until - done, len(self.nodes) - len(self._due))
             self.late += until - done - fresh

@@ -1,6 +1,8 @@
 """What a node tells is told until it was heard, urgent news sooner, and all of it again to who knows nothing."""
 
-from dfly.node.reporting import Reports
+import pytest
+
+from dfly.node.reporting import Reports, interval
 
 A, B = ("127.0.0.1", 1), ("127.0.0.1", 2)
 
@@ -44,6 +46,16 @@ def test_it_reports_once_a_second_and_sooner_where_somebody_waits():
     assert reports.due(10.2)
     reports.make(10.2)
     assert not reports.due(10.5)
+
+
+@pytest.mark.parametrize(("members", "seconds"), [(1, 1.0), (2000, 1.0), (5000, 2.5), (100_000, 4.0)])
+def test_in_a_large_ring_it_reports_less_often(members, seconds):
+    assert interval(members) == seconds
+    reports = Reports("me", last=10.0)
+    assert not reports.due(10.0 + seconds - 0.1, members=members)
+    assert reports.due(10.0 + seconds, members=members)
+    reports.hold("blob", 0, urgent=True)
+    assert reports.due(10.2, members=members)
 
 
 def test_two_reports_are_never_under_way_at_once():

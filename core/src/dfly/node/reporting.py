@@ -7,6 +7,15 @@ import attrs
 
 from dfly import wire
 
+#: Nodes in a ring that each report once a second. In a larger one each reports less often, up to so many seconds: or reports would
+#: be most of what the seed peer does. It passes by who has said nothing for five.
+MANY, LONGEST = 2000, 4.0
+
+
+def interval(members: int) -> float:
+    """Seconds between two reports of a node in a ring of so many, where nobody waits for one."""
+    return min(LONGEST, max(1.0, members / MANY))
+
 
 @attrs.define(eq=False)
 class Reports:
@@ -86,9 +95,9 @@ class Reports:
         self._accused.update(peers)
         self.bad_peers.update(peers)
 
-    def due(self, now: float) -> bool:
-        """Whether to report now: once a second, sooner where somebody waits for it."""
-        return not self.under_way and now - self.last >= (0.1 if self._urgent else 1.0)
+    def due(self, now: float, *, members: int = 1) -> bool:
+        """Whether to report now, in a ring of so many: about once a second, sooner where somebody waits for it."""
+        return not self.under_way and now - self.last >= (0.1 if self._urgent else interval(members))
 
     def make(self, now: float, **more: Any) -> wire.Report:
         """What to tell now."""

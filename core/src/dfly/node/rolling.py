@@ -227,7 +227,7 @@ class Rolling:
             self._looked = now
             self._help.look(now)
             self._outsiders.look()
-        if self._reports.due(now):
+        if self._reports.due(now, members=self._circle.ring.members):
             self._report(done=all(flow.arrival.settled for flow in self._flows.values()))
 
     def _handle(self, news: Any) -> None:
