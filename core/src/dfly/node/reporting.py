@@ -7,8 +7,8 @@ import attrs
 
 from dfly import wire
 
-#: Nodes in a ring that each report once a second. In a larger one each reports less often, up to so many seconds: or reports would
-#: be most of what the seed peer does. It passes by who has said nothing for five.
+#: Nodes in a ring that each report once a second. In a larger one each reports less often, up to so many seconds, or reports
+#: would be most of what the seed peer does. It passes by who has said nothing for five.
 MANY, LONGEST = 2000, 4.0
 
 
