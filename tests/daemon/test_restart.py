@@ -44,7 +44,7 @@ def test_a_blob_that_was_on_its_way_goes_on_where_it_was(start, fetch, here, bac
         target=fetch.quietly, args=("memory://big", "out"), kwargs={"recursive": True, "cancel": cancel}
     )
     task.start()
-    assert arrived.wait(10)
+    assert arrived.wait(30)
     cancel.set()
     go.set()
     task.join()

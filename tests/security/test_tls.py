@@ -67,7 +67,7 @@ def test_libtorrent_verifies_the_web_seed_by_itself(seed, authority, tmp_path, k
         swarm.add_segment(
             "sha256-00", Layout(100), 0, bytes(20), path=str(tmp_path / "x"), web_seeds=[f"{peer.url}/v1/blobs/none/x"]
         )
-        while not isinstance(told := heard.get(timeout=8), WebSeedFailed | PeerDisconnected):
+        while not isinstance(told := heard.get(timeout=30), WebSeedFailed | PeerDisconnected):
             pass
     assert ("certificate verify failed" in told.reason) is not known
     assert isinstance(told, WebSeedFailed) is known

@@ -155,7 +155,7 @@ def test_what_a_node_holds_is_told_to_all_and_is_nobodys_duty(start, before):
         assert have(peer, task, known.segments[:2]) == 2
         told = [two.next(Segment) for _ in range(2)]
         assert [attrs.evolve(s, seq=0) for s in told] == [attrs.evolve(s, seq=0) for s in known.segments[:2]]
-        assert peer.mirror.let_gone.wait(10)
+        assert peer.mirror.let_gone.wait(30)
         peer.mirror.publish(known.blob, 2)
         heard = [message for stream in (one, two) for message in up_to(stream, 2)]
         assert [message.index for message in heard if isinstance(message, EntryDuty)] == [2]
@@ -175,7 +175,7 @@ def test_the_origin_is_left_alone_until_the_first_node_has_told(start, before, m
         stream.next(Ring)
         assert not peer.mirror.let_gone.is_set()
         have(peer, task, known.segments[:1])
-        assert peer.mirror.let_gone.wait(10)
+        assert peer.mirror.let_gone.wait(30)
 
 
 def test_what_nobody_holds_any_more_is_fetched_as_long_as_somebody_lacks_it(start, before):

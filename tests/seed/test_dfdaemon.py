@@ -42,7 +42,7 @@ def test_the_process_says_where_it_is_and_ends_cleanly_when_told(daemon):
     with httpx.Client(base_url=url, trust_env=False) as client:
         assert client.get("/readyz").json() == {"ready": True}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
     log = process.stderr.read()
     assert "Traceback" not in log
     assert "stopping" in log

@@ -27,7 +27,7 @@ from dfly.swarm import (
     piece_hash,
 )
 
-PATIENCE = 8.0
+PATIENCE = 30.0
 
 
 @attrs.frozen
