@@ -83,6 +83,15 @@ def test_every_link_of_a_page_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_whoever_comes_from_dragonfly_is_told_flags_that_there_are():
+    page = (ROOT / "docs/from-dragonfly.md").read_text(encoding="utf-8")
+    commands = page.partition("## Commands")[2].partition("## What is new")[0]
+    ours = [row.split("|")[2] for row in commands.splitlines() if row.startswith("| `")]
+    flags = {flag for cell in ours for flag in re.findall(r"`(--[a-z0-9-]+)", cell)}
+    assert len(flags) > 15
+    assert {flag for flag in flags if f"`{flag}" not in (ROOT / "docs/reference.md").read_text("utf-8")} == set()
+
+
 def test_every_flag_of_dfget_is_described():
     for flag in declared_flags(dfget.dfget):
         assert f"`{flag}`" in REFERENCE
