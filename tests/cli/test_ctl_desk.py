@@ -37,6 +37,7 @@ def nobody(monkeypatch):
         "DFLY_OPERATOR_TOKEN_FILE",
         "DFLY_CA_FILE",
         "DFLY_SOCKET",
+        "DFLY_INSECURE",
     ):
         monkeypatch.delenv(name, raising=False)
 
@@ -71,6 +72,16 @@ def test_an_authority_may_be_given_for_https(capsys, tmp_path, argv):
         refused = ran(capsys, *argv, "--seed-peer", desk.url)
     assert refused.code == 2
     assert "does not answer" in refused.err
+
+
+@pytest.mark.parametrize("insecure", [None, "", "0", "false", "no"], ids=str)
+def test_no_token_goes_out_in_the_clear_unless_that_is_switched_on(capsys, monkeypatch, insecure):
+    monkeypatch.setenv("DFLY_OPERATOR_TOKEN", "hunter2")
+    if insecure is not None:
+        monkeypatch.setenv("DFLY_INSECURE", insecure)
+    shown = ran(capsys, "ls", "--seed-peer", "http://seed.invalid:1")
+    assert (shown.code, "plain HTTP" in shown.err) == (2, True), shown.err
+    assert "hunter2" not in shown.err
 
 
 @ALL

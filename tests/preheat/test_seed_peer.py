@@ -140,7 +140,9 @@ def test_what_is_asked_for_wrongly_is_a_usage_error(dfctl, argv, said):
     assert (done.code, said in done.err) == (2, True), done.err
 
 
-def test_a_token_goes_to_no_seed_peer_in_the_clear(dfctl):
+@pytest.mark.parametrize("insecure", ["", "0", "false", "No"])
+def test_a_token_goes_to_no_seed_peer_in_the_clear(dfctl, monkeypatch, insecure):
+    monkeypatch.setenv("DFLY_INSECURE", insecure)
     done = dfctl(MODEL, "-r", "--seed-peer", "http://seed.invalid:1", "--memory-token", "s3cret")
     assert (done.code, "plain HTTP" in done.err, "s3cret" in done.err) == (2, True, False)
 

@@ -82,8 +82,8 @@ def joining_from(environ: Mapping[str, str], *, seed_peers: Sequence[str] | None
         cluster_token=environ.get("DFLY_CLUSTER_TOKEN", ""),
         location=environ.get("DFLY_LOCATION", ""),
         interface=environ.get("DFLY_INTERFACE", ""),
-        back_to_source=not _is_set(environ, "DFLY_NO_BACK_TO_SOURCE"),
-        insecure=_is_set(environ, "DFLY_INSECURE"),
+        back_to_source=not is_set(environ, "DFLY_NO_BACK_TO_SOURCE"),
+        insecure=is_set(environ, "DFLY_INSECURE"),
     )
 
 
@@ -97,5 +97,10 @@ def network_from(environ: Mapping[str, str]) -> Network:
     return Network(ca_file=ca_file, cert=cert, key=key, proxy=proxy)
 
 
-def _is_set(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "").lower() not in ("", "0", "false", "no", "off", "f", "n")
+def is_set(environ: Mapping[str, str], name: str) -> bool:
+    """Whether the environment switches `name` on: it is there, and none of the words that the flags read as off.
+
+    >>> is_set({"DFLY_INSECURE": "1"}, "DFLY_INSECURE"), is_set({"DFLY_INSECURE": "0"}, "DFLY_INSECURE")
+    (True, False)
+    """
+    return environ.get(name, "").strip().lower() not in ("", "0", "false", "no", "off", "f", "n")

@@ -5,6 +5,7 @@ to the seed peer and no further.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from dfly.cli.options import (
     with_plugin_flags,
 )
 from dfly.cli.preheat_view import View, report_text
-from dfly.config import Joining
+from dfly.config import Joining, is_set
 from dfly.errors import Cancelled, DflyError, SwarmError, UsageError
 from dfly.plugins import Plugins
 from dfly.values import bare_url
@@ -199,14 +200,12 @@ class _Order:
 
 def _headers(url: str, options: Options, plugins: Plugins, seed_peer: str) -> list[tuple[str, str]]:
     """The options for one source, as dfget would send them. Raises UsageError where a secret could be read on the way."""
-    import os
-
     from dfly.node.control import is_private, option_headers, secret_options, travelling
 
     backend_class = plugins.backend_for(url)
     given = options.get(backend_class.prefix or backend_class.schemes[0], {})
     told = travelling(backend_class, build_options(backend_class, given))
-    open_to_all = not is_private(seed_peer) and not os.environ.get("DFLY_INSECURE")
+    open_to_all = not is_private(seed_peer) and not is_set(os.environ, "DFLY_INSECURE")
     if open_to_all and not secret_options(backend_class).isdisjoint(told):
         raise UsageError(
             f"the seed peer {bare_url(seed_peer)} is reached over plain HTTP: tokens would be readable on the way",

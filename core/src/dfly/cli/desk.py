@@ -12,6 +12,7 @@ import typer
 
 from dfly.cli.flags import checked
 from dfly.cli.secrets import secret_from
+from dfly.config import Network, is_set
 from dfly.errors import UsageError
 from dfly.seed.faces import OPERATOR
 from dfly.values import bare_url
@@ -130,7 +131,6 @@ def at_desk(seed_peer: str | None, token_file: Path | None = None, ca_file: Path
         with httpx.Client(transport=httpx.HTTPTransport(uds=where), timeout=timeout) as client:
             yield Desk(client=client, url="http://node", what=f"the daemon at {where}")
         return
-    from dfly.config import Network
     from dfly.origin.client import tls_context
 
     token = _token(token_file)
@@ -155,7 +155,7 @@ def _token(file: Path | None) -> str:
 def _require_private(url: str, token: str) -> None:
     from dfly.node.control import is_private
 
-    if token and not is_private(url) and not os.environ.get("DFLY_INSECURE"):
+    if token and not is_private(url) and not is_set(os.environ, "DFLY_INSECURE"):
         raise UsageError(
             f"the seed peer {bare_url(url)} is reached over plain HTTP: the token would be readable on the way",
             hint="use https:// (and --ca-file), or set DFLY_INSECURE=1 if the network is trusted",
