@@ -13,13 +13,18 @@ ORIGIN, SEGMENT = 6 * MB, 2 * MB
 
 @attrs.define
 class Line:
-    """A seed peer's link of `width` bytes a second: what is pulled goes at full rate, the origin has what is left of it."""
+    """A seed peer's link of `width` bytes a second: what is pulled goes at full rate, the origin has what is left of it.
+
+    Nodes send at most `holders` bytes a second, one segment after the other.
+    """
 
     width: float
     origin: float = ORIGIN
+    holders: float | None = None
     clock: Clock = attrs.field(factory=Clock)
     arrived: float = 0.0
     pulled: float = 0.0
+    coming: float = 0.0
     leftover: Leftover = attrs.field(init=False)
 
     def __attrs_post_init__(self):
@@ -30,14 +35,22 @@ class Line:
         """Pull what may be pulled; how much of it came, and how much from the origin."""
         before = self.pulled, self.arrived
         for _ in range(int(seconds * 4)):
-            taken = 0
-            while self.leftover.take(SEGMENT):
-                taken += SEGMENT
+            taken = self.taken()
             self.pulled += taken
             self.arrived += max(0.0, min(self.origin / 4, self.width / 4 - taken))
             self.clock.now += 0.25
             self.leftover.look(asking=True, arrived=int(self.arrived))
         return self.pulled - before[0], self.arrived - before[1]
+
+    def taken(self):
+        """What comes from nodes in a quarter of a second."""
+        if self.holders is None:
+            return SEGMENT * sum(iter(lambda: self.leftover.take(SEGMENT), False))
+        if not self.coming and self.leftover.take(SEGMENT):
+            self.coming = SEGMENT
+        now = min(self.coming, self.holders / 4)
+        self.coming -= now
+        return now
 
 
 def test_where_no_origin_is_asked_everything_may_be_taken():
@@ -67,6 +80,23 @@ def test_an_origin_that_could_fill_the_line_keeps_most_of_it():
     pulled, arrived = line.run(100)
     assert 0 < pulled < 0.1 * ORIGIN * 100
     assert arrived > 0.9 * ORIGIN * 100
+
+
+def test_it_goes_on_keeping_most_of_it_however_long_that_lasts():
+    line = Line(width=ORIGIN, holders=0.9 * ORIGIN)
+    line.run(10)
+    for _ in range(10):
+        _, arrived = line.run(60)
+        assert arrived > 0.85 * ORIGIN * 60
+
+
+def test_what_slow_nodes_did_not_send_is_not_made_up_for_when_they_are_fast():
+    line = Line(width=ORIGIN, holders=0.05 * ORIGIN)
+    line.run(120)
+    line.holders = 0.5 * ORIGIN
+    for _ in range(5):
+        _, arrived = line.run(60)
+        assert arrived > 0.85 * ORIGIN * 60
 
 
 def test_an_origin_that_sends_nothing_is_not_waited_for():

@@ -31,6 +31,9 @@ class Leftover:
     _growth: float = _GROWTH
     #: What was taken in advance, as of the last look: at most 0 bytes.
     _balance: float = 0.0
+    #: What was taken since the last look, and at once.
+    _taken: int = 0
+    _at_once: int = 0
     #: Whether the origin sent nothing since the last look but one: then one more loses it nothing.
     _spare: bool = False
 
@@ -45,6 +48,7 @@ class Leftover:
         if not (asking and self._asking):
             self._asking, self._since, self._arrived = asking, now, arrived
             self._best = self._share = self._balance = 0.0
+            self._taken = 0
             self._growth, self._spare = _GROWTH, False
             return
         elapsed = now - self._since
@@ -53,7 +57,11 @@ class Leftover:
         rate = (arrived - self._arrived) / elapsed
         self._since, self._arrived = now, arrived
         self._balance = min(0.0, self._balance + self._share * elapsed)
-        self._judge(rate)
+        took, self._taken = self._taken, 0
+        # a share that nobody uses, because holders are slow, is not owed: it would be taken all at once when they are not. Who asks
+        # a few times a second uses half of it at least
+        self._share = min(self._share, (2 * took + self._at_once) / elapsed)
+        self._judge(rate, alone=not took)
 
     def take(self, size: int) -> bool:
         """Whether `size` bytes may be asked for now; if so they count as taken."""
@@ -65,13 +73,15 @@ class Leftover:
             return False
         self._spare = False
         self._balance = -size - earned
+        self._taken, self._at_once = self._taken + size, size
         return True
 
-    def _judge(self, rate: float) -> None:
+    def _judge(self, rate: float, *, alone: bool) -> None:
         self._spare = not rate
         if rate and rate < _SLOWER * self._best:
             self._share = max(0.0, self._share - (self._best - rate))
             self._growth = _CAREFUL
         else:
             self._share += self._growth * rate
-        self._best = max(rate, self._best * (1 - _FORGOTTEN))
+        # while something is taken beside it, that an origin is slow is no sign that it cannot be faster
+        self._best = max(rate, self._best * (1 - _FORGOTTEN) if alone else self._best)
