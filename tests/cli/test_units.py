@@ -20,7 +20,7 @@ def test_rates_are_read_as_curl_reads_them(text, rate):
     assert parse_rate(text) == rate
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1M", "0", "5x", "1 0", "0.0001", "nan", "1e9"])
+@pytest.mark.parametrize("text", ["", "M", "-1M", "0", "5x", "1 0", "0.0001", "nan", "1e9", "9" * 400, "8388608T"])
 def test_what_is_no_rate_is_refused(text):
     with pytest.raises(ValueError, match="is not a rate"):
         parse_rate(text)
@@ -31,10 +31,17 @@ def test_durations_are_read(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0s", "h", "5 m", "-5m", "5m3", "3m 5", "1x"])
+@pytest.mark.parametrize("text", ["", "0", "0s", "h", "5 m", "-5m", "5m3", "3m 5", "1x", "9" * 400, "40000d"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
+
+
+def test_no_time_at_all_is_a_duration_only_where_it_means_something():
+    assert [parse_duration(text, zero=True) for text in ("0", "0s", "0.0m", "1s")] == [0, 0, 0, 1]
+    for text in ("", "s", "-0s", "00 s"):
+        with pytest.raises(ValueError, match="is not a duration"):
+            parse_duration(text, zero=True)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The session's settings follow the machine."""
 
+import libtorrent as lt
 import pytest
 
 from dfly.swarm import SwarmSettings
@@ -7,7 +8,7 @@ from dfly.swarm.settings import MIB, session_settings
 
 
 def pack(**given: object) -> dict[str, object]:
-    return session_settings(SwarmSettings(**given), listen_interfaces="127.0.0.1:1")  # type: ignore[arg-type]
+    return session_settings(SwarmSettings(**given), listen_interfaces="127.0.0.1:0")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,9 @@ def test_what_the_user_set_is_passed_on() -> None:
     assert settings["upload_rate_limit"] == 5
     assert settings["outgoing_interfaces"] == "10.0.0.1,10.0.0.2"
     assert settings["max_queued_disk_bytes"] == 7
+
+
+@pytest.mark.parametrize("limit", [2**31 - 1, 2**31, 2**32 + 5], ids=["the highest", "one more", "above 32 bits"])
+def test_a_limit_above_what_libtorrent_can_hold_does_not_become_none_or_a_tiny_one(limit: int) -> None:
+    session = lt.session(pack(upload_limit=limit))
+    assert session.get_settings()["upload_rate_limit"] == 2**31 - 1

@@ -7,6 +7,9 @@ import re
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: In seconds, and in bytes: what clocks and 64 bits still hold.
+_LONGEST = 100 * 365 * 86400.0
+_MOST = 2**63 - 1
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -17,14 +20,14 @@ def parse_rate(text: str) -> int:
     (52428800, 1536)
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?(?:/s)?", text.strip().lower())
-    rate = int(float(match[1]) * 1024 ** _POWERS[match[2]]) if match else 0
-    if rate < 1:
+    rate = float(match[1]) * 1024 ** _POWERS[match[2]] if match else 0.0
+    if not 1 <= rate < _MOST:
         raise ValueError(f"{text!r} is not a rate; write bytes per second, as 800k, 50M or 1.5G (1k is 1024)")
-    return rate
+    return int(rate)
 
 
-def parse_duration(text: str) -> float:
-    """Seconds. Raises ValueError with what to write instead.
+def parse_duration(text: str, *, zero: bool = False) -> float:
+    """Seconds; none at all only where `zero` has a meaning. Raises ValueError with what to write instead.
 
     >>> parse_duration("5m"), parse_duration("1h30m")
     (300.0, 5400.0)
@@ -33,7 +36,8 @@ def parse_duration(text: str) -> float:
     whole = "".join(number + unit for number, unit in parts)
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     bare = sum(not unit for _, unit in parts)
-    if whole != text.strip().lower() or not seconds or (bare and len(parts) > 1):
+    possible = 0 < seconds <= _LONGEST or (zero and parts and not seconds)
+    if whole != text.strip().lower() or not possible or (bare and len(parts) > 1):
         raise ValueError(f"{text!r} is not a duration; write 30s, 5m, 2h or 1h30m")
     return seconds
 

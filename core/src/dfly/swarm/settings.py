@@ -13,6 +13,8 @@ MIB = 1 << 20
 BLOCK = 16 << 10
 #: What a NIC is taken for when nobody knows: 1 Gbit/s, in bytes per second.
 USUAL_NIC = 125_000_000
+#: What libtorrent's settings hold; of more than that it takes the lower 32 bits, which may be 0, and then there is no limit.
+_HIGHEST_LIMIT = 2**31 - 1
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +51,7 @@ def session_settings(settings: SwarmSettings, *, listen_interfaces: str) -> dict
         **_queues(settings),
         "connections_limit": settings.connections,
         "alert_queue_size": settings.alert_queue,
-        "upload_rate_limit": settings.upload_limit or 0,
+        "upload_rate_limit": min(settings.upload_limit or 0, _HIGHEST_LIMIT),
     }
 
 
