@@ -4,11 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import dfly
+from dfly.cli import dfget
 from dfly.cli.manual import EXIT_CODES
+from dfly.plugins import Plugins
 from dfly_hf.testing import FixtureHub
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +98,36 @@ def test_the_exit_codes_are_all_there():
     section = README.partition("## When it fails")[2].partition("\n## ")[0]
     cells = re.findall(r"\| (\d+) \| ([^|]+?) (?=\|)", section)
     assert {int(code): what.replace("`", "") for code, what in cells} == EXIT_CODES
+
+
+def test_every_value_in_the_table_of_flags_is_one_that_its_flag_takes(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rows = [cells.split("|") for cells in re.findall(r"^\| (`--.*) \|$", README, re.MULTILINE)]
+    given = [
+        (flag, value)
+        for flags, said in rows
+        for flag, usual in re.findall(r"`(--[\w-]+)(?: ([^`]+))?`", flags)
+        for value in (usual, *re.findall(r"`(\d[^`]*)`", said))
+        if value and not value.isupper()
+    ]
+    assert ("--seed-time", "0s") in given
+    for flag, value in given:
+        calls = []
+        fetch = partial(_called, calls)
+        assert dfget.run(["https://h/f", flag, value], plugins=Plugins(), fetch=fetch) == 1, (flag, value)
+        assert calls, (flag, value)
+
+
+def _called(calls, *_, **given):
+    calls.append(given)
+    raise Calm
+
+
+class Calm(dfly.DflyError):
+    """Far enough."""
+
+    def __init__(self) -> None:
+        super().__init__("as far as it should come")
 
 
 def anchors(page: str) -> set[str]:

@@ -7,6 +7,7 @@ With --seed-peer it is a seed peer, else a node. Standard output carries one lin
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,9 +85,9 @@ RevisionTtl = Annotated[
     typer.Option(
         "--revision-ttl",
         metavar="TIME",
-        parser=flags.checked(parse_duration),
+        parser=flags.checked(partial(parse_duration, zero=True)),
         envvar="DFLY_REVISION_TTL",
-        help="How long a branch counts as unchanged (30s). A commit always does.",
+        help="How long a branch counts as unchanged (30s); 0s to ask each time. A commit always does.",
         rich_help_panel=ROLE,
     ),
 ]

@@ -4,6 +4,7 @@ What changes what is fetched or overwritten (`--include`, `--overwrite`, …) ha
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -274,9 +275,9 @@ SeedTime = Annotated[
     typer.Option(
         "--seed-time",
         metavar="TIME",
-        parser=checked(parse_duration),
+        parser=checked(partial(parse_duration, zero=True)),
         envvar="DFLY_SEED_TIME",
-        help="How long to go on serving neighbours that are not done yet (10s).",
+        help="How long to go on serving neighbours that are not done yet (10s); 0s to leave at once.",
         rich_help_panel=SWARM,
     ),
 ]
