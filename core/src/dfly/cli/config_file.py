@@ -45,8 +45,8 @@ Config = Annotated[
 ]
 
 
-def read(path: Path, *, known: Mapping[str, str]) -> dict[str, Any]:
-    """The settings in a file by parameter; `known` maps a key to its parameter. Raises UsageError, naming the file."""
+def read(path: Path, *, known: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a file by parameter's name; `known` maps a key to its parameter. Raises UsageError, naming the file."""
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -58,22 +58,30 @@ def read(path: Path, *, known: Mapping[str, str]) -> dict[str, Any]:
             f"{path} sets what there is no flag for: {', '.join(unknown)}",
             hint="write the flags of dfdaemon --help without their dashes",
         )
-    return {known[key]: _value(value) for key, value in keys.items()}
+    return {str(known[key].name): _value(value, known[key], where=f"{path}: {key}") for key, value in keys.items()}
 
 
-def _value(value: Any) -> Any:
-    """As the command line would say it: the parsers of the flags read text."""
-    if isinstance(value, list):
-        return [_value(each) for each in value]
-    return value if isinstance(value, bool | int | str) else str(value)
+def _value(value: Any, parameter: Any, *, where: str) -> Any:
+    """As the command line would say it: the parsers of the flags read text, also where the file has a number."""
+    if parameter.is_flag and isinstance(value, bool):
+        return value
+    if parameter.multiple:
+        return [_text(each, where) for each in (value if isinstance(value, list) else [value])]
+    return _text(value, where, asked="true or false" if parameter.is_flag else "one value, text or a number")
 
 
-def _names(context: typer.Context) -> dict[str, str]:
-    flags: dict[str, str] = {}
+def _text(value: Any, where: str, *, asked: str = "text or a number, or a list of such") -> str:
+    if isinstance(value, bool | list | dict):
+        raise UsageError(f"{where} takes {asked}", hint="each flag's own help says what it takes: dfdaemon --help")
+    return str(value)
+
+
+def _names(context: typer.Context) -> dict[str, Any]:
+    flags: dict[str, Any] = {}
     for parameter in context.command.params:
         for flag in parameter.opts:
             if flag.startswith("--") and flag not in ("--config", "--version", "--help"):
-                flags[flag.removeprefix("--")] = str(parameter.name)
+                flags[flag.removeprefix("--")] = parameter
     return flags
 
 
