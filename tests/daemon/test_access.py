@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import attrs
 import pytest
@@ -14,6 +15,8 @@ from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admissions, Caller, Declined, options_from
 from dfly.daemon.finding import find, trusted
 from dfly.daemon.protocol import Channel
+from dfly.daemon.records import Record
+from dfly.daemon.reopening import Reopening
 from dfly.errors import AccessDenied, UsageError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
@@ -188,6 +191,97 @@ def test_a_stranger_who_shows_nothing_is_not_let_in_by_what_is_ambient(private):
         with pytest.raises(Declined):
             found.admit(Caller(uid=2), ask, {}, stop=stop)
         assert found.admit(Caller(uid=2), ask, {"token": "their own"}, stop=stop).snapshot.entries
+
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": "DAEMONKEY",
+    "AWS_SECRET_ACCESS_KEY": "daemonsecret",
+    "AWS_SESSION_TOKEN": "DAEMONSESSION",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@pytest.fixture
+def keys(monkeypatch):
+    """The daemon's own, as AWS tools find them."""
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def store():
+    """An object store that anybody may have put up: its URL, and what it is shown with each request."""
+    shown = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            shown.append((self.headers.get("Authorization", ""), self.headers.get("X-Amz-Security-Token", "")))
+            self.send_response(200)
+            self.send_header("ETag", '"abc"')
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(b"abc")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}", shown
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize("given", [{}, {"session_token": "x"}])
+def test_a_stranger_has_nothing_signed_with_the_daemons_own_keys(keys, store, given):
+    from dfly_s3.backend import S3Backend
+
+    url, shown = store
+    ask, stop = Ask(url="s3://private/model"), threading.Event()
+    with contextlib.ExitStack() as stack:
+        found = admissions(Plugins(extra=[S3Backend]), stack)
+        with pytest.raises((Declined, UsageError)):
+            found.admit(Caller(uid=2), ask, {**given, "endpoint": url}, stop=stop)
+        assert set(shown) <= {("", "")}
+        shown.clear()
+        found.admit(Caller(uid=1), ask, {"endpoint": url}, stop=stop)
+        assert ["DAEMONKEY" in said for said, _ in shown] == [True] * len(shown) != []
+
+
+def test_nor_when_what_they_had_is_opened_again_later(keys, store):
+    from dfly_s3.backend import S3Backend
+
+    url, shown = store
+    theirs = {"access_key_id": "theirs", "secret_access_key": "s", "endpoint": url}
+    ask, plugins = Ask(url="s3://private/model"), Plugins(extra=[S3Backend])
+    with contextlib.ExitStack() as stack:
+        admitted = admissions(plugins, stack).admit(Caller(uid=2), ask, theirs, stop=threading.Event())
+        record = Record(ask=ask, resolved=admitted.resolved, swarmed=False, options=admitted.plain)
+        for own, signs in (({}, False), ({"AWS_ENDPOINT_URL": url}, True)):
+            shown.clear()
+            reopening(plugins, stack, own).alone(record).backend().stat(record.snapshot.source)
+            assert any("DAEMONKEY" in said for said, _ in shown) == signs
+            assert shown
+
+
+def reopening(plugins, stack, environment) -> Reopening:
+    backends = stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1)))
+    return Reopening(
+        plugins=plugins,
+        backends=backends,
+        joining=Joining(),
+        network=Network(),
+        settings=Fetch(),
+        patience=Patience(),
+        closing=threading.Event(),
+        environment=environment,
+    )
 
 
 def _token():

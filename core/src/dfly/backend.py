@@ -263,9 +263,10 @@ class Backend(ABC):
 
     @classmethod
     def at_strange_endpoint(cls, settings: Any) -> Any:
-        """`settings` for an `endpoint` that a seed peer's caller chose; options that are secrets are the caller's already.
+        """`settings` for an `endpoint` that a seed peer's caller chose, and for other users of a daemon than its own.
 
-        A backend that finds credentials elsewhere (key files, instance roles) MUST override this and switch that off.
+        Options that are secrets are the caller's already. A backend that finds credentials elsewhere (key files, instance roles)
+        MUST override this and switch that off.
         """
         return settings
 

@@ -103,6 +103,11 @@ def test_half_a_key_is_a_usage_error(given: dict[str, str]) -> None:
         Account(settings(**given))
 
 
+def test_a_session_token_without_its_key_is_a_usage_error(aws: None) -> None:
+    with pytest.raises(UsageError, match="belongs to a key"):
+        Account(settings(session_token="t"))
+
+
 def test_a_profile_that_is_not_there_is_a_usage_error(aws: None) -> None:
     with pytest.raises(UsageError, match="nobody"):
         Account(settings(profile="nobody")).region()

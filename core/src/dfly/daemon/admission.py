@@ -2,7 +2,8 @@
 
 Nothing of this process's environment is added to them: with the daemon's token in place of a missing one, everybody on the
 machine would read what only the daemon's user may. Where a private source opened itself to a stranger who showed no secret,
-something ambient did it (an instance's role, a key file), which is not the stranger's: they go by themselves.
+something ambient did it (an instance's role, a key file), which is not the stranger's: they go by themselves. Nor is anything
+signed for them with what is ambient here: they choose the endpoint, too, and it may be their own.
 """
 
 import hashlib
@@ -121,7 +122,7 @@ class Admissions:
         if known is not None and age < BELIEVED and _is_pinned(known):
             return known
         try:
-            admitted = self._ask(ask, given, stop)
+            admitted = self._ask(ask, given, stop, stranger=caller.uid != self._uid)
         except (OriginUnavailable, RateLimited, SwarmError):
             if known is None or age > _BELIEVED_ALONE:
                 raise
@@ -144,9 +145,11 @@ class Admissions:
         """Those of this machine and, for a scheme that they lack, what a seed peer tells of its own."""
         return acquainted(self._plugins, [url], self._joining, client=self._backends.clients.data)
 
-    def _ask(self, ask: Ask, given: Given, stop: threading.Event) -> Admitted:
+    def _ask(self, ask: Ask, given: Given, stop: threading.Event, *, stranger: bool) -> Admitted:
         backend_class = self._plugins_for(ask.url).backend_for(ask.url)
         settings = options_from(backend_class, given)
+        if stranger:
+            settings = backend_class.at_strange_endpoint(settings)
         backend = partial(self._backends.get, backend_class, settings)
         resolve_here = partial(
             _resolve, backend, ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude

@@ -2,14 +2,18 @@
 
 After a restart a daemon takes its places in the rings again; a damaged blob is mended whenever it is found; while the hub is away
 a record stands in for it. All that there is to open a source with then are the options of its record, which hold no secret.
+
+Whoever had it recorded may be another user, and an endpoint of theirs is not shown what is ambient here (see `admission`).
 """
 
+import os
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dfly.backend import Backend
+from dfly.backend import Backend, build_options, option_fields
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admitted, options_from
 from dfly.daemon.records import Record
@@ -37,10 +41,11 @@ class Reopening:
         settings: Fetch,
         patience: Patience,
         closing: threading.Event,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._plugins, self._backends, self._joining = plugins, backends, joining
         self._network, self._settings, self._patience = network, settings, patience
-        self._closing = closing
+        self._closing, self._environment = closing, environment
 
     def alone(self, record: Record) -> Admitted:
         """The source as it was recorded. Asks nobody."""
@@ -65,8 +70,8 @@ class Reopening:
         from dfly.node.joining import join
         from dfly.node.reserve import Source
 
-        backend_class, settings = self._means(record)
-        backend = partial(self._backends.get, backend_class, settings)
+        backend_class, settings = self._options(record)
+        backend = partial(self._backends.get, *self._means(record))
         ask = Ask(
             url=record.snapshot.source,
             recursive=record.ask.recursive,
@@ -104,6 +109,16 @@ class Reopening:
         )
 
     def _means(self, record: Record) -> tuple[type[Backend], Any]:
-        """The backend and its options."""
+        """The backend, and the options that this process itself opens it with."""
+        backend_class, settings = self._options(record)
+        chosen = [spec.field for spec in option_fields(backend_class) if spec.endpoint and spec.field in record.options]
+        if chosen:
+            own = build_options(backend_class, {}, self._environment)
+            if any(getattr(settings, name) != getattr(own, name) for name in chosen):
+                settings = backend_class.at_strange_endpoint(settings)
+        return backend_class, settings
+
+    def _options(self, record: Record) -> tuple[type[Backend], Any]:
+        """The backend and its options, as they were recorded."""
         backend_class = self._plugins.backend_for(record.ask.url)
         return backend_class, options_from(backend_class, record.options)

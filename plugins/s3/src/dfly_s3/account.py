@@ -5,7 +5,8 @@ are looked for once, in AWS's own order; the instance role comes last and is giv
 requests go out unsigned, for public buckets, and a refusal then tells where credentials were looked for.
 
 A signature holds for the host, path, range and minutes it was made for; but a session token goes along as it is. Hence a seed
-peer signs nothing with its own credentials for an endpoint that a node has chosen (`S3Backend.at_strange_endpoint`).
+peer signs nothing with its own credentials for an endpoint that a node has chosen, and a daemon nothing at all with its own
+for other users of its machine (`S3Backend.at_strange_endpoint`).
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class Account:
             )
         if (settings.access_key_id is None) != (settings.secret_access_key is None):
             raise UsageError("a key has two parts", hint="give --s3-access-key-id and --s3-secret-access-key")
+        if settings.session_token is not None and settings.access_key_id is None:
+            # left out silently, it would make this machine's own credentials look like the caller's
+            raise UsageError(
+                "a session token belongs to a key", hint="give --s3-access-key-id and --s3-secret-access-key with it"
+            )
 
     def region(self) -> str:
         """The region to ask first. Raises UsageError."""
