@@ -134,6 +134,18 @@ def test_where_all_refuse_a_stand_in_has_its_turn_when_they_had_time_to_come_bac
     assert Search(succession).seat().seed_peer.url.endswith(f":{node.server_port}")
 
 
+def test_a_node_that_cannot_stand_in_for_whatever_reason_leaves_it_to_the_next(cluster):
+    node = cluster.answers()
+    succession = cluster.succession(port_of(cluster.refuses()), settle=0.1)
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    succession.own_port, succession.stand_in = 1, full
+    succession.stand_ins = (("127.0.0.1", 1), ("127.0.0.1", node.server_port))
+    assert Search(succession).seat().seed_peer.url.endswith(f":{node.server_port}")
+
+
 def test_leaving_ends_the_search(cluster):
     succession = cluster.succession(port_of(cluster.refuses()))
     search = Search(succession)

@@ -49,6 +49,15 @@ def test_it_does_not_follow_a_latency_that_it_makes_itself():
     assert window.width <= 2 * before
 
 
+def test_who_always_waits_for_help_does_not_wait_longer_and_longer():
+    window = fed(Window(), every=0.1, latency=0.5)
+    began = 100.0
+    patience = next(t for t in range(1, 1000) if window.stalled(ongoing(began=began, progressed=began), began + t / 10))
+    for _ in range(200):
+        window.finished(began, began + patience, SIZE, helped=True)
+    assert window.stalled(ongoing(began=began, progressed=began), began + patience / 10)
+
+
 def test_a_burst_is_no_higher_rate():
     window, now = Window(), 0.0
     for _ in range(30):

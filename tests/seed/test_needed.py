@@ -105,6 +105,16 @@ def test_a_node_whose_stream_is_new_is_told_anew(scheduler):
     assert said(scheduler.join("n1", [address("n1")])) == {"n1": OVER}
 
 
+def test_who_has_said_goodbye_and_comes_back_is_believed_to_hold_nothing(scheduler):
+    join(scheduler, "n1", "n2", "n3")
+    for node in ("n1", "n2", "n3"):
+        hold(scheduler, node, *ALL)
+    scheduler.leave("n1", goodbye=True)
+    assert said(scheduler.join("n1", [address("n1")])) == {"n2": AGAIN, "n3": AGAIN}
+    assert not scheduler.member("n1").holds("b", 0)
+    assert said(hold(scheduler, "n1", *ALL)) == {"n1": OVER, "n2": OVER, "n3": OVER}
+
+
 def test_a_withdrawn_blob_is_needed_again(scheduler):
     join(scheduler, "n1")
     assert said(hold(scheduler, "n1", *ALL)) == {"n1": OVER}

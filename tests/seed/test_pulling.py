@@ -136,6 +136,17 @@ def test_an_origin_that_sends_nothing_holds_up_nobody(scene, silent_origin, monk
     assert scene.mirror.asking
 
 
+def test_whatever_goes_wrong_what_is_pulled_is_given_up(scene, monkeypatch):
+    def broken(blob):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(scene.mirror, "receive", broken)
+    for index in range(2):
+        scene.pull(index, scene.holder(f"h{index}", index).address)
+    wait_for(lambda: set(scene.given_up) == {(scene.blob, 0), (scene.blob, 1)})
+    assert scene.puller.room == pulling.WINDOW
+
+
 def test_what_no_holder_sends_is_given_up(scene, monkeypatch):
     monkeypatch.setattr(pulling, "STUCK", 0.2)
     holder = scene.holder("one", 1)

@@ -142,6 +142,7 @@ class Serving:
             self._stream.leave()
             self._offer.close()
             self._outsiders.close()
+            self._share.close()
 
     def _turn(self) -> None:
         with suppress(Empty):

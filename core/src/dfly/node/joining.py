@@ -6,26 +6,22 @@ Builds what a task in the swarm needs (control client, libtorrent session, event
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as WaitedEnough
-from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import httpx
 
-from dfly import tracing, wire
-from dfly.backend import Secret
+from dfly import wire
 from dfly.config import Joining, Network
-from dfly.errors import Cancelled, SwarmError
 from dfly.events import Listener
 from dfly.node.arrival import Arrival, swarm_arrivals
-from dfly.node.control import Options, SeedPeer, Whereabouts, in_order
+from dfly.node.control import Options, SeedPeer, Whereabouts
 from dfly.node.readers import Readers
 from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling
+from dfly.node.seats import candidates, take_seat
 from dfly.node.succession import Seat, Succession
 from dfly.origin.client import authorities
 from dfly.output.place import waiting_place
@@ -33,8 +29,6 @@ from dfly.output.plan import Target
 from dfly.packs import Freight
 from dfly.swarm import Session, Swarm, SwarmEvent, SwarmSettings, raise_file_limit
 from dfly.values import Snapshot
-
-T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -117,6 +111,7 @@ class Joined:
                 patience=joining.patience,
                 declined=self.freight().sizes().keys() - arrivals.keys(),
                 grows=grows,
+                lazy=self.ask.lazy,
                 sources=sources,
                 readers=readers,
             )
@@ -183,45 +178,6 @@ def join(
     `options` are backend options that may travel; those named in `secret` are refused over plain HTTP to another machine
     unless `joining.insecure`. Raises what the seed peer's backend raised; SwarmError where no seed peer answers; Cancelled.
     """
-    token = Secret(joining.cluster_token) if joining.cluster_token else None
-    urls = [url.rstrip("/") for url in in_order(joining.seed_peers, ask.url.partition("@")[0])]
-    candidates = tuple(
-        SeedPeer(
-            url=url,
-            client=client,
-            cluster_token=token,
-            secret=secret,
-            insecure=joining.insecure,
-            traceparent=tracing.current(),
-        )
-        for url in urls
-    )
-    last: SwarmError | None = None
-    for peer in candidates:
-        wanted = attrs.evolve(ask, fallback=peer is not candidates[0])
-        try:
-            resolved = unless_stopped(partial(peer.resolve, wanted, options), stop)
-            seat = Seat(seed_peer=peer, resolved=resolved)
-        except SwarmError as error:
-            last = error
-        else:
-            return Joined(seat=seat, candidates=candidates, ask=ask, options=options, joining=joining, source=source)
-    assert last is not None, "join without seed peers"
-    raise last
-
-
-def unless_stopped(job: Callable[[], T], stop: threading.Event) -> T:
-    """What `job` returns or raises; Cancelled as soon as `stop` is set, whatever becomes of the job."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(job())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="dfly-join", daemon=True).start()
-    while not stop.is_set():
-        with suppress(WaitedEnough):
-            return future.result(timeout=0.1)
-    raise Cancelled
+    peers = candidates(ask, joining, client=client, secret=secret)
+    seat = take_seat(ask, options, peers, stop=stop)
+    return Joined(seat=seat, candidates=peers, ask=ask, options=options, joining=joining, source=source)

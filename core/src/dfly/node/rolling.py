@@ -64,7 +64,7 @@ class Rolling:
     """Brings `arrivals` (by blob id) through the swarm of `task`, but not those in `declined`, which are here in another way.
 
     A context manager; `bring`, then `linger`. One that `grows` remembers what it hears of other blobs, which may be wanted later.
-    `readers` are those who do not wait for the whole.
+    `readers` are those who do not wait for the whole. In a `lazy` task the seed peer fetches only what it hears is wanted.
 
     `sources` are the bytes that this node has of the task already, by source, and are counted on.
     `inbox` is where `swarm` puts its events; `patience` is how many seconds may pass without a
@@ -84,6 +84,7 @@ class Rolling:
         patience: float,
         declined: Collection[str] = (),
         grows: bool = False,
+        lazy: bool = False,
         sources: dict[str, int] | None = None,
         readers: Readers | None = None,
     ) -> None:
@@ -93,7 +94,7 @@ class Rolling:
         self._stream = EventStream(succession=succession, me=me, put=inbox.put)
         self._workers = Workers(inbox.put)
         self._reports = Reports(me.node, declined=tuple(sorted(declined)), sources={} if sources is None else sources)
-        if grows:
+        if grows or lazy:
             self._reports.want(arrivals)
         self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
         self._circle = Circle(swarm=swarm, trust=self._trust, seat=succession.seat)

@@ -130,7 +130,8 @@ class Segments:
             return
         now = time.monotonic()
         self.count(flow, key.index, now)
-        self.window.finished(flow.ongoing.pop(key.index).began, now, flow.length(key.index))
+        ongoing = flow.ongoing.pop(key.index)
+        self.window.finished(ongoing.began, now, flow.length(key.index), helped=ongoing.help > 0)
         flow.held.add(key.index)
         self.reports.hold(key.blob, key.index, urgent=key.index in flow.duties)
         if key in self.carried:

@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 
 import attrs
+import structlog
 
 from dfly import wire
 from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
 from dfly.node.control import Options, SeedPeer, nobody_listens
+
+_log = structlog.get_logger(__name__)
 
 #: Seconds that a seed peer has for what it need not ask its hub about: one that was stopped must not hold up its succession.
 ANSWERED = 15.0
@@ -118,6 +121,9 @@ class Succession:
             return self._try(self.stand_in(address), self.settle, self.options)
         except DflyError:
             return None  # it cannot, or must not: the next one's turn
+        except Exception:  # noqa: BLE001 - a full disk, or a plugin's own: others wait for this one's turn to end
+            _log.exception("stand_in.failed")
+            return None
 
     def _try(self, peer: SeedPeer, patience: float, options: Options, *, insist: bool = True) -> Seat | None:
         """Ask `peer` for the task until it answers, for `patience` seconds.

@@ -65,10 +65,13 @@ class Window:
             return NARROWEST
         return int(min(max(2 * self._shortest * self._size / max(self._gap, 1e-4), NARROWEST), WIDEST))
 
-    def finished(self, began: float, now: float, size: int) -> None:
-        """A segment of `size` bytes that was asked for at `began` is readable."""
+    def finished(self, began: float, now: float, size: int, *, helped: bool = False) -> None:
+        """A segment of `size` bytes that was asked for at `began` is readable. One that had to be `helped` tells nothing of
+        what is usual: or who always waits for help would wait longer and longer.
+        """
         took = max(now - began, 0.001)
-        self.latency += 0.1 * (took - self.latency)
+        if not helped:
+            self.latency += 0.1 * (took - self.latency)
         # the path may change: what was measured long ago counts less and less
         self._shortest = min(took, self._shortest * AGING)
         self._size = self._size + 0.1 * (size - self._size) if self._size else size

@@ -113,8 +113,11 @@ class Carrying:
             if self._puller.room <= 0:
                 break
             segment = carried.segment
+            # there may be thousands, and who holds one is a question to all nodes
+            if carried.reclaimed or not task.scheduler.held(segment.blob) >> segment.index & 1:
+                continue
             holders = task.scheduler.holders(segment.blob, segment.index, most=_MOST_HOLDERS)
-            if holders and not carried.reclaimed:
+            if holders:
                 self._puller.pull(segment, holders)
 
     def _mind_abandoned(self, task: Task, now: float) -> None:

@@ -142,6 +142,9 @@ class Puller:
         except (SwarmError, ImportError) as error:
             _log.warning("pull.impossible", cause=str(error))
             self._refuse_all()
+        except Exception:  # noqa: BLE001 - what is adopted and never comes would be waited for without end
+            _log.exception("pull.failed")
+            self._refuse_all()
 
     def _refuse_all(self) -> None:
         while True:
@@ -168,7 +171,7 @@ class Puller:
 
     def _handle(self, news: Any) -> None:
         if isinstance(news, _Withdrawn):
-            for key in [key for key in self._pulls if key.blob == news.blob]:
+            for key in [key for key in list(self._pulls) if key.blob == news.blob]:
                 self._end(key)
         elif isinstance(news, SegmentReadable):
             pull = self._pulls.get(news.key)
@@ -201,7 +204,7 @@ class Puller:
 
     def _begin(self, key: SegmentKey, pull: _Pull, layout: Layout) -> None:
         start, stop = layout.segment_range(key.index)
-        under_way = sum(other.added for other in self._pulls.values())
+        under_way = sum(other.added for other in list(self._pulls.values()))
         if self._mirror.asking and under_way >= BESIDE_ORIGIN:
             return
         path = self._mirror.receive(key.blob)

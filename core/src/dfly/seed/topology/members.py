@@ -69,6 +69,8 @@ class Member:
     seated: bool = False
     #: Since when the stream is broken without a goodbye; None while it is whole, and after the grace.
     lost: float | None = None
+    #: Whether it said goodbye: what it held is kept to be shown, and is not believed any more.
+    goodbye: bool = False
     held: dict[str, int] = attrs.field(factory=dict)
     count: int = 0
     given: int = 0

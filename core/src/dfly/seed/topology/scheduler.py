@@ -122,6 +122,8 @@ class Scheduler:
                 rank=_rank(self.task, node),
             )
         self._members[node] = member
+        if member.goodbye:  # it may have been told to throw it all away meanwhile, and tells what it has
+            member.goodbye, member.done, member.held, member.count = False, False, {}, 0
         moved = member.addresses != addresses
         self._able = None
         member.connected, member.lost, member.last_seen, member.released = True, None, now, False
@@ -141,6 +143,7 @@ class Scheduler:
             return {}
         self._able = None
         member.connected, member.lost = False, None if goodbye else self.clock()
+        member.goodbye = goodbye
         self.duties.release(node)
         return self._give_duties(self._telling.ring_lines(self._unseat(member)) if goodbye else {})
 
