@@ -9,11 +9,13 @@ import pytest
 
 from dfly.backend import Secret
 from dfly.errors import OriginUnavailable
+from dfly.layout import Layout
 from dfly.packs import Freight
 from dfly.seed import app as app_module
 from dfly.seed import carrying as carrying_module
 from dfly.seed.joining import Join
 from dfly.seed.keys import Keys
+from dfly.seed.progress import Carried
 from dfly.seed.seals import ClusterSeals
 from dfly.seed.tasks import Tasks
 from dfly.testing.memory import MemoryOptions, memory_backend
@@ -164,6 +166,67 @@ def test_what_a_node_holds_is_told_to_all_and_is_nobodys_duty(start, before):
         assert two.next(Blob).state == "complete"
     assert peer.mirror.adopted.keys() == {(known.blob, 0), (known.blob, 1)}
     assert peer.bytes(peer.grant(task), known.blob, 0, 10).status_code == 206
+
+
+def test_all_nodes_that_ask_for_a_blobs_hashes_get_the_same_marks_and_they_are_made_once(start, monkeypatch):
+    real, made = ClusterSeals.mac, []
+    monkeypatch.setattr(ClusterSeals, "mac", lambda self, segment: made.append(segment.index) or real(self, segment))
+    peer = start(**CLUSTER)
+    resolved = peer.resolve()
+    blob = model_blob(resolved)
+    with peer.stream(resolved.task) as stream:
+        peer.mirror.complete(blob)
+        stream.next(Blob)
+        made.clear()
+        url = f"/v1/snapshots/{resolved.task}/hashes/{blob}"
+        first, second = (peer.client.get(url).content for _ in range(2))
+        assert first == second
+        segments = Layout(peer.mirror.size(blob)).segments
+        assert len(first) == 20 * Layout(peer.mirror.size(blob)).pieces + 16 * segments
+        assert made == list(range(segments))
+
+
+def test_who_holds_what_nobody_is_to_pull_is_not_asked():
+    asked, pulled = [], []
+
+    class Scheduler:
+        blobs, undone = ("b",), ()
+
+        def held(self, blob):
+            return 0b011
+
+        def holders(self, blob, index, *, most):
+            asked.append(index)
+            return [("127.0.0.1", 1)]
+
+    class Puller:
+        room = 16
+
+        def pull(self, segment, holders):
+            pulled.append(segment.index)
+
+    class Task:
+        held_back_until, wanted_here, adopted = None, True, False
+        scheduler = Scheduler()
+
+        def carried(self):
+            for index in range(3):
+                yield Carried(segment=Segment(blob="b", index=index, size=1, hashes=b""), reclaimed=index == 1)
+
+        def orphans(self, now, *, patience):
+            return []
+
+    carrying = carrying_module.Carrying(
+        mirror=None,
+        open_puller=lambda mirror, give_up: Puller(),
+        seals=None,
+        sharing=lambda blob: [],
+        errand=lambda *_: None,
+        from_thread=lambda *_: None,
+        clock=lambda: 0.0,
+    )
+    carrying.tick(Task(), 0.0)
+    assert (asked, pulled) == ([0], [0])
 
 
 def test_the_origin_is_left_alone_until_the_first_node_has_told(start, before, monkeypatch):

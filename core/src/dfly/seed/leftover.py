@@ -58,8 +58,8 @@ class Leftover:
         self._since, self._arrived = now, arrived
         self._balance = min(0.0, self._balance + self._share * elapsed)
         took, self._taken = self._taken, 0
-        # a share that nobody uses, because holders are slow, is not owed: it would be taken all at once when they are not. Who asks
-        # a few times a second uses half of it at least
+        # a share that nobody uses, because holders are slow, is not owed: it would be taken all at once when they are not; who
+        # asks a few times a second uses half of it at least
         self._share = min(self._share, (2 * took + self._at_once) / elapsed)
         self._judge(rate, alone=not took)
 

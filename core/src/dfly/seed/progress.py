@@ -26,6 +26,8 @@ class Progress:
     carried: dict[int, Carried] = attrs.field(factory=dict)
     alone: dict[int, float] = attrs.field(factory=dict)
     complete: bool = False
+    #: The MACs of all its segments joined, and of which attempt, once somebody asked.
+    macs: tuple[int, bytes] | None = None
     _mask: int = 0
 
     def carry(self, segment: Segment) -> None:

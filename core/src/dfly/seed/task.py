@@ -269,13 +269,19 @@ class Task:
 
     def marked(self, blob: str, size: int, hashes: bytes) -> bytes:
         """`hashes` of a complete blob, 20 bytes a piece, and then the 16 bytes of each segment's MAC, where all have one."""
-        layout, attempt = Layout(size), self._blobs[blob].attempt
-        macs = []
+        progress = self._blobs[blob]
+        # every node asks, and each gets the same
+        if progress.macs is None or progress.macs[0] != progress.attempt:
+            progress.macs = progress.attempt, self._macs(blob, size, hashes, progress.attempt)
+        return hashes + progress.macs[1]
+
+    def _macs(self, blob: str, size: int, hashes: bytes, attempt: int) -> bytes:
+        layout, macs = Layout(size), []
         for index in range(layout.segments):
             pieces = layout.segment_pieces(index)
             own = hashes[20 * pieces.start : 20 * pieces.stop]
             macs.append(self.seals.mac(Segment(blob=blob, index=index, size=size, hashes=own, attempt=attempt)))
-        return hashes + bytes.fromhex("".join(macs)) if all(macs) else hashes
+        return bytes.fromhex("".join(macs)) if all(macs) else b""
 
 
 def _shown(address: Address) -> str:
