@@ -69,9 +69,10 @@ class Segments:
         # a reader who waits is helped at once, as an entry node is
         duty = index in flow.duties or index in flow.awaited()
         now = time.monotonic()
-        flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty, helped=now if duty else 0.0)
+        had = frozenset(flow.pieces_here.pop(index, ()))
+        flow.ongoing[index] = Ongoing(began=now, progressed=now, web_seed=duty, helped=now if duty else 0.0, had=had)
         web_seeds = (self.circle.web_seed(flow.blob),) if duty else ()
-        self._add_torrent(flow, index, have=False, web_seeds=web_seeds, have_pieces=flow.pieces_here.pop(index, ()))
+        self._add_torrent(flow, index, have=False, web_seeds=web_seeds, have_pieces=had)
 
     def serve(self, flow: Flow, index: int) -> None:
         """A segment that is here from an earlier run: nothing to ask for, something to give."""
@@ -241,7 +242,7 @@ class Segments:
             else:
                 # a torrent that begins with its web seed asks it at once, others at libtorrent's next tick, a second later
                 self.swarm.remove(key)
-                self._add_with_web_seed(flow, index)
+                self._add_with_web_seed(flow, index, have_pieces=ongoing.had)
 
     def begin_anew(self, flow: Flow, index: int) -> None:
         """Fetch a segment with a new torrent, from the web seed and everybody near: libtorrent never forgets whom it distrusts

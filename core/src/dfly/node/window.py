@@ -28,6 +28,7 @@ class Ongoing:
 
     `said` are the bytes by source of its torrent that have been reported so far, `counted` those of earlier torrents of it.
     `helped` is when it was last given another way to come, the web seed or a new torrent; 0 while it has had none.
+    `had` are its pieces that were here before.
     """
 
     began: float
@@ -39,6 +40,7 @@ class Ongoing:
     helped: float = 0.0
     said: dict[str, int] = attrs.field(factory=dict)
     counted: int = 0
+    had: frozenset[int] = frozenset()
 
     def refused(self, now: float) -> None:
         """The web seed gave a bad answer, which ends it for libtorrent: ask again at once, then less and less often."""
