@@ -33,6 +33,7 @@ from dfly.layout import MIB
 from dfly.node.readers import Readers
 from dfly.packs import entry_blob
 from dfly.store.blobs import Committed
+from dfly.store.partial import Partial
 
 _log = structlog.get_logger(__name__)
 
@@ -76,8 +77,9 @@ class Bringing:
         self.wanted = wanted
         self.error: BaseException | None = None
         self.ended = False
-        #: Whether this errand, and nobody else's, fills the file.
+        #: Whether this errand, and nobody else's, fills the file; and the last partial that it filled.
         self.filling = False
+        self.partial: Partial | None = None
         #: Of the whole blob, once that is here; -1 before.
         self.fd = -1
         self.sources: dict[str, int] = {}
@@ -163,7 +165,7 @@ class Bringing:
             name = event.source.replace("-", "_")
             self.sources[name] = self.sources.get(name, 0) + event.bytes
         elif isinstance(event, FileStarted) and (arriving := self._means.cache.arriving(self.wanted.blob)) is not None:
-            self.filling, arriving.on_news = True, self.news
+            self.partial, self.filling, arriving.on_news = arriving, True, self.news
         self.news()
 
     def _lent(self, numbers: Sequence[int], held: Committed) -> None:  # noqa: ARG002 - the signature of Lend
@@ -192,7 +194,9 @@ class Reading:
         self._cache, self._records, self._pool = cache, records, pool
         self._bringing: Bringing | None = None
         self._whole = False
-        self._begun = -1
+        #: What the first bytes were read of, and which attempt at it that was.
+        self._partial: Partial | None = None
+        self._begun = 0
 
     async def find(self) -> bool:
         """Whether all of it is in the cache, and may be had by this caller."""
@@ -220,6 +224,7 @@ class Reading:
             # asked before the file is looked at: what ends in between is found
             ended = bringing.ended
             if bringing.fd >= 0:
+                self._require_same(bringing.partial, whole=True)
                 self._take(os.dup(bringing.fd), whole=True)
                 break
             if (stop := self._there(at)) > at:
@@ -255,16 +260,35 @@ class Reading:
         arriving = self._cache.arriving(self.wanted.blob) if filling else None
         if arriving is None:
             return at
-        if self._begun not in (-1, arriving.attempt):
-            # what was sent was of an attempt that turned out to be wrong
-            raise Changed(f"{content.entry.path}: the bytes sent so far were wrong", hint="ask again")
+        self._require_same(arriving)
+        # asked before the file is looked at: what is of a later attempt is never taken for one of this
+        attempt = arriving.attempt
         stop = arriving.there(at)
         if content.proven:
             stop = min(stop, content.stop - 1)
         if stop > at and self.fd < 0:
-            self._begun = arriving.attempt
+            self._partial, self._begun = arriving, attempt
             self._take(os.open(arriving.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), whole=False)
         return stop
+
+    def _require_same(self, arriving: Partial | None, *, whole: bool = False) -> None:
+        """Raises Changed where what was sent is no part of `arriving`, or that is not the `whole` blob that has come of it."""
+        if self._partial is None:
+            return  # nothing was sent
+        if arriving is None or not self._goes_on_in(arriving) or (whole and not arriving.complete):
+            path = self.wanted.content.entry.path
+            raise Changed(f"{path}: the bytes sent so far were wrong", hint="ask again")
+
+    def _goes_on_in(self, arriving: Partial) -> bool:
+        before = self._partial
+        if before is None or before.attempt != self._begun:
+            return False
+        if arriving is not before:
+            # another way brings it now, and has what was here, unless it began anew
+            if arriving.attempt or arriving.had != before.has:
+                return False
+            self._partial, self._begun = arriving, 0
+        return True
 
     def _take(self, fd: int, *, whole: bool) -> None:
         if self.fd >= 0:

@@ -150,6 +150,11 @@ class Partial:
         """Whether every byte is there."""
         return self.size is not None and self._arrived.complete
 
+    @property
+    def has(self) -> int:
+        """Bytes of the pieces that are there. Whoever goes on with the same file `had` as many."""
+        return self._arrived.piece_bytes
+
     def has_piece(self, piece: int) -> bool:
         """Whether this piece is there."""
         return self._arrived.has_piece(piece)
@@ -274,8 +279,9 @@ class Partial:
                 self._journal.restart()
             if not self._keep_journal:
                 self.size = None
-            self.attempt += 1
             self._start_over()
+            # last: nobody takes what was read of the one before for a part of this one
+            self.attempt += 1
         self.on_news()
 
     def close(self) -> None:
