@@ -8,8 +8,10 @@ import threading
 import pytest
 
 import dfly
-from dfly.errors import IntegrityError, NotFound, UsageError
-from tests.daemon.conftest import FILES, some_bytes, tree
+from dfly.daemon.cache import Cache
+from dfly.daemon.visit import Visit
+from dfly.errors import IntegrityError, NotFound, OutputError, SwarmError, UsageError
+from tests.daemon.conftest import FILES, MIB, some_bytes, tree
 
 DISTINCT = sum(map(len, set(FILES.values())))
 
@@ -125,6 +127,65 @@ def test_a_daemon_that_goes_away_in_the_middle_is_done_without(start, fetch, her
     fetch("memory://tiny", "out", recursive=True)
     assert tree(here / "out") == FILES
     assert any("going on without it" in event.message for event in fetch.named("warning"))
+
+
+@pytest.fixture
+def put_aside(monkeypatch):
+    """The blobs that the daemon puts aside when it lends the first one: another, which is ready to be lent as well."""
+    before, aside = Visit._lend, []
+
+    def lend(self, numbers, held):
+        for thread in threading.enumerate():
+            if thread.name == "dfly-errand":
+                thread.join(60)  # now all have been found to be here
+        if not aside and (others := [blob for blob in self._means.cache.blobs() if blob != held.blob]):
+            aside.append(others[-1])
+            self._means.cache.put_aside(others[-1])
+        before(self, numbers, held)
+
+    monkeypatch.setattr(Visit, "_lend", lend)
+    return aside
+
+
+def test_a_blob_that_is_put_aside_before_it_is_lent_is_brought_again(start, fetch, here, hub, put_aside):
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    hub.clear()
+    put_aside.clear()
+    fetch("memory://tiny", "again", recursive=True)
+    assert len(put_aside) == 1
+    assert tree(here / "again") == FILES
+    assert hub.bytes < DISTINCT
+    assert not fetch.named("warning")
+
+
+def test_a_disk_that_keeps_nothing_is_an_error_and_not_a_missing_file(start, fetch, monkeypatch):
+    start()
+    usable = Cache.usable
+
+    def gone(self, blob):
+        # here for whoever brings it, and no more when it is to be lent
+        return None if threading.current_thread().name == "dfly-visit" else usable(self, blob)
+
+    monkeypatch.setattr(Cache, "usable", gone)
+    with pytest.raises(OutputError, match="damaged in the cache"):
+        fetch("memory://tiny/model.bin", "out.bin")
+
+
+def test_a_daemon_that_is_done_with_files_lacking_is_done_without(start, fetch, here, hub, monkeypatch):
+    start()
+    fetch("memory://tiny", "out", recursive=True)
+    before = Visit._lend
+    monkeypatch.setattr(Visit, "_lend", lambda self, n, held: before(self, n, held) if held.size != 3 * MIB else None)
+    fetch("memory://tiny", "again", recursive=True)
+    assert tree(here / "again") == FILES
+    assert any("kept back 2 of the files" in event.message for event in fetch.named("warning"))
+    sink, refused = io.BytesIO(), False
+    try:
+        fetch("memory://tiny/model.bin", "-", stdout=sink)
+    except SwarmError:
+        refused = True
+    assert refused or sink.getvalue() == FILES["model.bin"]
 
 
 def test_two_at_once_bring_each_blob_once(start, fetch, here, hub, plugins):

@@ -99,7 +99,8 @@ class Borrowed:
             emit(told)
         listed = self.snapshot.entries
         wanted = set(entries)
-        self._connection.send({"t": "bring", "entries": [n for n, entry in enumerate(listed) if entry in wanted]})
+        lacking = {n for n, entry in enumerate(listed) if entry in wanted}
+        self._connection.send({"t": "bring", "entries": sorted(lacking)})
         while True:
             line = self._connection.receive()
             match line["t"]:
@@ -109,8 +110,11 @@ class Borrowed:
                 case "lent":
                     fd = self._connection.take_fd()
                     numbers = field(line, "entries", list)
+                    lacking.difference_update(numbers)
                     yield Lent(entries=tuple(listed[n] for n in numbers), fd=fd, size=field(line, "size", int))
                 case "done":
+                    if lacking:
+                        raise LenderLost(f"the daemon has kept back {len(lacking)} of the files that were wished for")
                     return
 
     def close(self) -> None:

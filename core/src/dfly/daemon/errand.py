@@ -3,6 +3,8 @@
 wanted ──▶ here and known to come from there ────────────────────────────▶ lent
 ╲──▶ here, but only from another private source ──▶ delivered once ──╱
 ╲─▶ missing: mine to bring, or somebody else's, whom it waits for ─╱
+
+A blob that is put aside as damaged when it was already on its way to being lent is brought once more.
 """
 
 import os
@@ -24,7 +26,7 @@ from dfly.daemon.claims import Claims
 from dfly.daemon.records import Records
 from dfly.daemon.stored import direct_arrivals
 from dfly.daemon.underway import Progress, UnderWay
-from dfly.errors import Cancelled, SwarmError
+from dfly.errors import Cancelled, OutputError, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
 from dfly.node.direct import fetch_directly, stream_to
 from dfly.node.readers import Readers
@@ -35,6 +37,9 @@ from dfly.store.blobs import Committed
 from dfly.store.hashing import pick
 from dfly.tracing import NO_TRACES, Traces
 from dfly.values import Entry
+
+#: How often in all a blob is brought that is damaged again before it can be lent.
+_TRIES = 3
 
 
 class Lend(Protocol):
@@ -91,7 +96,10 @@ class Errand:
         self._task = admitted.resolved.task + ("" if admitted.joined else f"-{secrets.token_hex(8)}")
 
     def run(self, numbers: Sequence[int]) -> None:
-        """Lend every entry with one of these numbers. Raises what its way met, and Cancelled once `stop` is set."""
+        """Lend every entry with one of these numbers. Raises what its way met, and Cancelled once `stop` is set.
+
+        OutputError where the disk does not keep what was brought.
+        """
         entries, means = self._admitted.snapshot.entries, self._means
         for number in numbers:
             self._wanted.setdefault(entry_blob(entries[number], task=self._task), []).append(number)
@@ -103,33 +111,45 @@ class Errand:
             stack.enter_context(means.cache.in_use(self._wanted))
             for blob in alone:
                 stack.callback(means.cache.remove, blob)
-            worker = threading.Thread(target=self._bring_all, name="dfly-errand", daemon=True)
-            worker.start()
-            # when this errand ends, however it does, nothing of it goes on
-            stack.callback(worker.join)
-            stack.callback(self._stop.set)
             lent: set[str] = set()
-            while (news := self._ready.get()) is not None:
-                if isinstance(news, BaseException):
-                    raise news
-                blob = news
-                if blob in self._wanted and blob not in lent and (held := means.cache.usable(blob)) is not None:
-                    lent.add(blob)
-                    self._say_cached(blob, held)
-                    means.activity.lends(held.size, moved=blob in self._moved)
-                    self._lend(self._wanted[blob], held)
+            for _ in range(_TRIES):
+                lacking = set(self._wanted) - lent
+                if lacking:
+                    self._lend_all(lacking, lent, stack)
+            if lacking := set(self._wanted) - lent:
+                raise OutputError(
+                    f"{len(lacking)} of {len(self._wanted)} blobs were damaged in the cache each time they were brought",
+                    hint="look at the disk below the daemon's --data-dir; its log names the blobs",
+                )
             means.records.note(self._admitted, brought=lent)
 
-    def _bring_all(self) -> None:
+    def _lend_all(self, lacking: set[str], lent: set[str], stack: ExitStack) -> None:
+        """Lend what there is of `lacking`, each as soon as it is here, and add it to `lent`."""
+        worker = threading.Thread(target=self._bring_all, args=(lacking,), name="dfly-errand", daemon=True)
+        worker.start()
+        # when this errand ends, however it does, nothing of it goes on
+        stack.callback(worker.join)
+        stack.callback(self._stop.set)
+        while (news := self._ready.get()) is not None:
+            if isinstance(news, BaseException):
+                raise news
+            blob = news
+            if blob in self._wanted and blob not in lent and (held := self._means.cache.usable(blob)) is not None:
+                lent.add(blob)
+                self._say_cached(blob, held)
+                self._means.activity.lends(held.size, moved=blob in self._moved)
+                self._lend(self._wanted[blob], held)
+
+    def _bring_all(self, lacking: set[str]) -> None:
         try:
-            self._bring()
+            self._bring(lacking)
         except BaseException as error:  # noqa: BLE001 - it is raised again where the caller waits
             self._ready.put(error)
         else:
             self._ready.put(None)
 
-    def _bring(self) -> None:
-        missing = set(self._wanted)
+    def _bring(self, lacking: set[str]) -> None:
+        missing = set(lacking)
         while missing:
             for blob in [blob for blob in self._wanted if blob in missing]:
                 if self._stop.is_set():

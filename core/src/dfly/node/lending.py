@@ -44,7 +44,8 @@ class Loan(Protocol):
     def bring(self, entries: Sequence[Entry], *, emit: Listener, stop: threading.Event) -> Iterator[Lent]:
         """The files, each as soon as the daemon has it whole and verified; what happens meanwhile goes to `emit`.
 
-        Raises LenderLost where the daemon goes away, Cancelled once `stop` is set, and what the daemon met.
+        Raises LenderLost where the daemon goes away, or is done while files are lacking, Cancelled once `stop` is set, and what
+        the daemon met.
         """
 
     def close(self) -> None:
