@@ -1,32 +1,36 @@
 """dfget as a process: signals, pipes and terminals."""
 
+import contextlib
 import os
 import pty
 import signal
 import subprocess
+import sys
 import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from dfly.cli.failures import EXIT_BROKEN_PIPE
+from dfly.errors import OutputError
+
+BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
 def started(toy_command):
     """Start dfget over the toy hub; kills what a failed test leaves."""
-    processes = []
+    with contextlib.ExitStack() as stack:
 
-    def start(*argv, **streams):
-        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        process = subprocess.Popen([*toy_command, *argv], **streams)
-        processes.append(process)
-        return process
+        def start(*argv, **streams):
+            streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+            process = stack.enter_context(subprocess.Popen([*toy_command, *argv], **streams))
+            stack.callback(process.kill)
+            return process
 
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        yield start
 
 
 def _ready(process):
@@ -72,6 +76,99 @@ def test_a_reader_that_goes_away_ends_the_task_quietly(started, argv):
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == EXIT_BROKEN_PIPE
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["toy://file", "--json"],
+        ["toy://chatty", "--json"],
+        ["toy://file", "--dry-run"],
+        ["toy://file", "--dry-run", "--json"],
+        ["toy://pipe", "-O", "-"],
+        ["--version"],
+    ],
+    ids=" ".join,
+)
+def test_a_full_disk_below_standard_output_is_said_once_with_its_exit_code(started, argv):
+    with open("/dev/full", "wb") as full:
+        process = started(*argv, stdout=full)
+        _, err = process.communicate()
+    assert err.decode().splitlines() == [
+        "dfget: standard output: the disk is full",
+        "free some space and run the same command again",
+    ]
+    assert process.returncode == OutputError.exit_code
+
+
+def test_an_error_keeps_its_exit_code_where_nothing_can_be_said(started):
+    with open("/dev/full", "wb") as full:
+        for argv in (["toy://error-NotFound", "--json"], ["toy://error-NotFound", "--debug"], ["toy://file", "--nope"]):
+            assert started(*argv, stdout=full, stderr=full).wait() == (2 if "--nope" in argv else 4)
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["toy://retrying"], OutputError.exit_code),
+        (["toy://retrying", "--json"], 0),
+        (["toy://log", "-q", "--log-level", "info"], 0),
+    ],
+    ids=["progress", "none", "log"],
+)
+def test_a_full_disk_below_standard_error_stops_no_task(started, argv, code):
+    with open("/dev/full", "wb") as full:
+        process = started(*argv, stderr=full)
+        process.communicate()
+    assert process.returncode == code
+
+
+def test_ctrl_c_ends_a_task_whose_log_has_lost_its_reader(started):
+    process = started("toy://until-cancelled")
+    _ready(process)
+    process.stderr.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_place_for_a_file(tmp_path, served, closed):
+    command = [BIN / "dfget", "--no-daemon", served, "-O", tmp_path / "file"]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *command], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert (b"1 file" in done.stderr) == ("2>&-" not in closed)
+
+
+@pytest.mark.parametrize(("argv", "code"), [(["dfget", "no-url"], 2), (["dfctl", "none"], 2), (["dfdaemon", "-x"], 2)])
+def test_an_error_that_nobody_can_read_still_has_its_exit_code(argv, code):
+    command = [BIN / argv[0], *argv[1:]]
+    assert subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], timeout=60).returncode == code
+
+
+def test_dfctl_says_that_a_disk_is_full():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([BIN / "dfctl", "plugins"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (11, b"dfctl: standard output: the disk is full")
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The URL of a file on loopback."""
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www/content.bin").write_bytes(b"content")
+    handler = partial(Quiet, directory=str(tmp_path / "www"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/content.bin"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 def test_on_a_terminal_the_bar_is_drawn_and_leaves_one_line(started):

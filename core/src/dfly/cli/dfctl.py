@@ -20,11 +20,13 @@ from dfly.cli import (
     flags,
 )
 from dfly.cli.failures import Failures
+from dfly.cli.streams import open_closed
 from dfly.plugins import Plugins
 
 
 def main() -> None:
     """The entry point of the `dfctl` command."""
+    open_closed()
     sys.exit(run(sys.argv[1:], plugins=Plugins()))
 
 
@@ -32,12 +34,15 @@ def run(argv: Sequence[str], *, plugins: Plugins) -> int:
     """Run one command line and return its exit code."""
     failures = Failures(program="dfctl", stream=sys.stderr, debug="--debug" in argv)
     try:
-        return int(_app(plugins, argv)(args=list(argv), prog_name="dfctl", standalone_mode=False) or 0)
+        code = int(_app(plugins, argv)(args=list(argv), prog_name="dfctl", standalone_mode=False) or 0)
+        sys.stdout.flush()
     except typer.TyperException as error:
         message = error.format_message()
         return failures.say("UsageError", message, hint="dfctl --help lists the commands", exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last place where a failure can be put into words
         return failures.tell(error)
+    else:
+        return code
 
 
 def _app(plugins: Plugins, argv: Sequence[str]) -> typer.Typer:

@@ -17,6 +17,7 @@ from dfly.cli import flags, node_role, seed_role
 from dfly.cli.config_file import Config
 from dfly.cli.failures import Failures
 from dfly.cli.secrets import secret_from
+from dfly.cli.streams import open_closed
 from dfly.cli.units import parse_duration
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
@@ -95,6 +96,7 @@ RevisionTtl = Annotated[
 
 def main() -> None:
     """The entry point of the `dfdaemon` command."""
+    open_closed()
     sys.exit(run(sys.argv[1:], plugins=Plugins()))
 
 

@@ -30,6 +30,7 @@ from dfly.cli.options import (
 from dfly.cli.output import JsonLines
 from dfly.cli.page import PlainHelp
 from dfly.cli.sparing import spare_imports
+from dfly.cli.streams import open_closed
 from dfly.cli.task import Screen
 from dfly.config import Fetch, Joining, Network
 from dfly.errors import UsageError
@@ -46,6 +47,7 @@ Fetcher = Callable[..., "Report"]
 
 def main() -> None:
     """The entry point of the `dfget` command."""
+    open_closed()
     spare_imports()
     sys.exit(run(sys.argv[1:], plugins=Plugins()))
 
@@ -59,7 +61,8 @@ def run(argv: Sequence[str], *, plugins: Plugins, fetch: Fetcher | None = None) 
         if not _asks_nothing(argv):
             plugins = with_hearsay(argv, plugins, dfget, help_page=_asks_for_help(argv))
         app = _app(partial(dfget, plugins=plugins, fetch=fetch), _backends(argv, plugins), plugins)
-        return int(app(args=list(argv), prog_name="dfget", standalone_mode=False) or 0)
+        code = int(app(args=list(argv), prog_name="dfget", standalone_mode=False) or 0)
+        sys.stdout.flush()
     except typer.TyperException as error:
         message = error.format_message()
         return failures.say("UsageError", message, hint="dfget --help lists the flags", exit_code=error.exit_code)
@@ -67,6 +70,8 @@ def run(argv: Sequence[str], *, plugins: Plugins, fetch: Fetcher | None = None) 
         return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the last place where a failure can be put into words
         return failures.tell(error)
+    else:
+        return code
 
 
 def dfget(  # noqa: PLR0917 - one parameter a flag; typer calls them by name

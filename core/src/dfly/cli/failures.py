@@ -1,6 +1,6 @@
 """What went wrong, said once: a line for the person, and an `error` event for the program that asked for JSON."""
 
-import os
+import errno
 import sys
 import traceback
 from typing import TextIO
@@ -9,12 +9,15 @@ import attrs
 
 from dfly.cli.output import Failed
 from dfly.cli.redaction import redact
+from dfly.cli.streams import silence
 from dfly.cli.units import printable
-from dfly.errors import DflyError
+from dfly.errors import DflyError, OutputError
 from dfly.events import Listener
 
 #: What the shell reports for a program whose reader went away.
 EXIT_BROKEN_PIPE = 128 + 13
+#: What a write answers where the disk takes no more. If the error names no file, it was a standard stream.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 @attrs.frozen(kw_only=True)
@@ -29,30 +32,39 @@ class Failures:
     def tell(self, error: BaseException) -> int:
         """Say what happened and return the exit code for it."""
         if self.debug:
-            self.stream.write(redact("".join(traceback.format_exception(error))))
-        if isinstance(error, BrokenPipeError):
-            silence(sys.stdout)
-            return EXIT_BROKEN_PIPE
+            self._write(redact("".join(traceback.format_exception(error))))
+        if isinstance(error, BrokenPipeError) or (
+            isinstance(error, OSError) and error.errno in _FULL and error.filename is None
+        ):
+            return self.unheard(error)
         if isinstance(error, DflyError):
-            return self.say(type(error).__name__, error.message, hint=error.hint, exit_code=error.exit_code)
+            return self._say(error)
         # the text of a foreign exception may hold a signed URL
         what = redact(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
         return self.say(type(error).__name__, what, hint="this is a bug; --debug shows where", exit_code=1)
 
+    def unheard(self, error: OSError) -> int:
+        """The same where `error` is what a standard stream answered."""
+        silence(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            silence(self.stream)
+            return EXIT_BROKEN_PIPE
+        return self._say(OutputError.from_os(error, "standard output"))
+
     def say(self, kind: str, message: str, *, hint: str = "", exit_code: int) -> int:
         """The same for what is not an exception."""
-        self.stream.write(printable(f"{self.program}: {message}\n" + (f"{hint}\n" if hint else "")))
-        self.stream.flush()
+        self._write(printable(f"{self.program}: {message}\n" + (f"{hint}\n" if hint else "")))
         if self.emit is not None:
             self.emit(Failed(type=kind, message=message, hint=hint, exit_code=exit_code))
         return exit_code
 
+    def _say(self, error: DflyError) -> int:
+        return self.say(type(error).__name__, error.message, hint=error.hint, exit_code=error.exit_code)
 
-def silence(stream: TextIO) -> None:
-    """Point a stream whose reader is gone at nothing, so that the interpreter's last flush does not complain."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
-    except (OSError, ValueError):
-        return
+    def _write(self, text: str) -> None:
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError:
+            # the exit code is what still says it
+            silence(self.stream)

@@ -1,5 +1,6 @@
 """The first Ctrl-C stops the task so that nothing is lost; the second ends the process at once."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -40,9 +41,15 @@ class Interruption:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
             if os.isatty(2):
-                os.write(2, _SHOW_CURSOR)
+                _say(_SHOW_CURSOR)
             os._exit(128 + number)
         self.signal = number
         self._cancel.set()
+        _say(b"\ndfget: stopping and keeping what has arrived; once more to stop at once\n")
+
+
+def _say(text: bytes) -> None:
+    # Ctrl-C has ended a `| tee log` as well, and an error would come out of whatever line was interrupted
+    with contextlib.suppress(OSError):
         # os.write, because a handler may interrupt sys.stderr.write, which cannot be entered twice
-        os.write(2, b"\ndfget: stopping and keeping what has arrived; once more to stop at once\n")
+        os.write(2, text)

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -83,13 +84,19 @@ def _redacted(_logger: Any, _method: str, event: Any) -> Any:
 
 
 class _Stderr:
-    """Standard error as it is now: the progress bar replaces it while it is on the screen."""
+    """Standard error as it is now: the progress bar replaces it while it is on the screen.
+
+    What it does not take is lost. A full disk below the log must not stop what the log tells of.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 def _once_imported(name: str, then: Callable[[], None]) -> None:

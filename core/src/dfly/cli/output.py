@@ -53,23 +53,26 @@ class Failed(Event):
 
 
 class JsonLines:
-    """A listener that writes events as JSON. When nobody reads any more it calls `on_closed` once and goes quiet."""
+    """A listener that writes events as JSON. When they can no longer be written it calls `on_closed` once and goes quiet.
+
+    `broken` is why: nobody reads any more, or the disk is full that they go to.
+    """
 
     def __init__(self, stream: TextIO, *, on_closed: Callable[[], None]) -> None:
         self._stream = stream
         self._on_closed = on_closed
-        self.closed = False
+        self.broken: OSError | None = None
 
     def __call__(self, event: Event) -> None:
         """Write one line, whole, now."""
-        if self.closed:
+        if self.broken is not None:
             return
         try:
             self._stream.write(json.dumps(event.as_dict(), separators=(",", ":")) + "\n")
             self._stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             # raised here it would surface in one of the core's worker threads
-            self.closed = True
+            self.broken = error
             self._on_closed()
 
 

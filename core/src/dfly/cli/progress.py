@@ -6,7 +6,7 @@ They count written bytes; so that 100 % and then silence does not mislead, the l
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from dfly.cli.tally import ActiveFile, Speed, Standing, Tally
@@ -26,7 +26,7 @@ SHOWN_FILES = 8
 class Lines:
     """For logs and pipes: where things stand, at most every `every` seconds, and trouble by name as it comes.
 
-    `every` infinite leaves only the trouble.
+    `every` infinite leaves only the trouble. Where `stream` takes no more, it goes quiet: the files are what matters.
     """
 
     def __init__(self, tally: Tally, stream: TextIO, *, every: float = 10.0, clock: Clock = time.monotonic) -> None:
@@ -66,8 +66,10 @@ class Lines:
         self._unsaid = 0
 
     def _say(self, text: str) -> None:
-        self._stream.write(f"dfget: {printable(text)}\n")
-        self._stream.flush()
+        # raised here it would surface in one of the core's worker threads; the last line will meet it again
+        with suppress(OSError):
+            self._stream.write(f"dfget: {printable(text)}\n")
+            self._stream.flush()
 
 
 def standing_text(standing: Standing, rate: float) -> str:

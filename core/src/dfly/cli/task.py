@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from dfly.cli.failures import EXIT_BROKEN_PIPE, Failures, silence
+from dfly.cli.failures import Failures
 from dfly.cli.interrupt import Interruption
 from dfly.cli.output import JsonLines, plan_events, plan_text, summary
 from dfly.cli.progress import Bar, Lines
@@ -43,17 +43,18 @@ class Screen:
             with Interruption(cancel) as interruption, self._progress(tally) as progress:
                 report = task(_all(tally, progress, json_lines), cancel)
         except Cancelled as error:
-            if json_lines is not None and json_lines.closed:
-                silence(sys.stdout)
-                return EXIT_BROKEN_PIPE
+            if json_lines is not None and json_lines.broken is not None:
+                return failures.unheard(json_lines.broken)
             failures.tell(error)
             return interruption.exit_code
         except Exception as error:  # noqa: BLE001 - the one place where every failure ends
             return failures.tell(error)
         try:
             self._show(report, tally, json_lines, dry_run=dry_run)
-        except BrokenPipeError as error:
-            return failures.tell(error)
+        except OSError as error:
+            return failures.unheard(error)
+        if json_lines is not None and json_lines.broken is not None:
+            return failures.unheard(json_lines.broken)
         return 0
 
     def _progress(self, tally: Tally) -> AbstractContextManager[Listener]:
