@@ -83,6 +83,19 @@ def test_a_task_comes_by_the_seed_peer(seed, node, here, hub):
     assert again.sources == {"cache": DISTINCT}
 
 
+def test_a_dry_run_and_what_is_in_place_make_no_seed_peer_fetch(seed, node, here, hub):
+    url, _ = seed()
+    fetch = node("a", url)
+    fetch("memory://tiny", "out", recursive=True, lender=None)
+    hub.clear()
+    assert len(fetch("memory://tiny", "nowhere", recursive=True, dry_run=True).plan) == len(FILES)
+    assert fetch("memory://tiny", "out", recursive=True).skipped == len(FILES)
+    (here / "out/other.bin").unlink()
+    assert fetch("memory://tiny", "out", recursive=True).sources == {"seed-peer": len(FILES["other.bin"])}
+    assert set(hub.reads) == {"other.bin"}
+    assert tree(here / "out") == FILES
+
+
 def test_a_cold_node_beside_a_warm_one_takes_nothing_from_the_hub(seed, node, here, hub):
     url, _ = seed()
     node("warm", url)("memory://tiny", "out", recursive=True)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from dfly.errors import Cancelled, NotFound
-from dfly.node.joining import unless_stopped
+from dfly.node.seats import unless_stopped
 
 
 def test_what_the_job_returns_or_raises_comes_out():

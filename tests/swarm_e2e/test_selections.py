@@ -71,3 +71,35 @@ def test_a_second_run_transfers_nothing(origin, swarm):
     assert report.skipped == len(FILES)
     assert report.sources == {}
     assert cluster.sent() == sent
+
+
+def test_a_dry_run_makes_nobody_fetch_anything(origin, swarm):
+    memory = origin(FILES)
+    cluster = swarm(memory)
+    report = cluster.node("memory://model", dry_run=True).done()
+    assert {planned.path for planned in report.plan} == set(FILES)
+    # what was asked for first would have been fetched first
+    cluster.node("memory://model", include=["medium.bin"]).done()
+    assert memory.sent == {"medium.bin": 600 * KIB}
+
+
+def test_what_is_in_place_is_not_fetched_by_a_seed_peer_that_lacks_it(origin, swarm):
+    memory = origin(FILES)
+    cluster = swarm(memory)
+    alone = cluster.node("memory://model", joining={"seed_peers": ()})
+    alone.done()
+    memory.sent.clear()
+    assert cluster.node("memory://model", output=alone.output).done().skipped == len(FILES)
+    (alone.output / "medium.bin").unlink()
+    report = cluster.node("memory://model", output=alone.output, joining={"back_to_source": False}).done()
+    assert report.skipped == len(FILES) - 1
+    assert tree(alone.output) == FILES
+    assert memory.sent == {"medium.bin": 600 * KIB}
+
+
+def test_where_nothing_is_in_place_the_seed_peer_begins_before_the_node_is_in_the_ring(origin, swarm, monkeypatch):
+    monkeypatch.setattr("dfly.node.reporting.Reports.want", lambda *_: None)
+    cluster = swarm(origin(FILES))
+    node = cluster.node("memory://model", joining={"back_to_source": False})
+    node.done()
+    assert tree(node.output) == FILES

@@ -53,6 +53,7 @@ class Daemon:
                     "recursive": ask.recursive,
                     "include": list(ask.include),
                     "exclude": list(ask.exclude),
+                    "lazy": ask.lazy,
                     "options": dict(given),
                     "seed_peers": list(self._joining.seed_peers),
                     "back_to_source": self._joining.back_to_source,

@@ -28,7 +28,8 @@ from dfly.daemon.stored import direct_arrivals
 from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, OutputError, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
-from dfly.node.direct import fetch_directly, stream_to
+from dfly.node.direct import fetch_directly
+from dfly.node.piping import Pipe
 from dfly.node.readers import Readers
 from dfly.origin.pauses import Pauses
 from dfly.output.plan import Target
@@ -172,16 +173,15 @@ class Errand:
         entry = self._entry(blob)
         if self._admitted.joined is None and blob not in self._moved and not self._known(blob):
             with open(os.devnull, "wb") as nowhere:
-                stream_to(
-                    nowhere,
-                    Target(entry, blob),
-                    self._admitted.backend(),
+                pipe = Pipe(
+                    stdout=nowhere,
                     settings=self._settings,
                     patience=self._means.patience,
                     pauses=self._means.pauses,
                     emit=self._tell,
                     stop=self._stop,
                 )
+                pipe.from_source(Target(entry, blob), self._admitted.backend())
             self._moved.add(blob)
             self._note_origin(blob)
         return True

@@ -192,6 +192,7 @@ def _read_ask(line: Line, usual: Fetch) -> tuple[Ask, dict[str, str | tuple[str,
         recursive=field(line, "recursive", bool),
         include=_texts(line, "include"),
         exclude=_texts(line, "exclude"),
+        lazy=field(line, "lazy", bool, False),
     )
     given: dict[str, str | tuple[str, ...]] = {}
     for name, value in field(line, "options", dict).items():

@@ -3,22 +3,18 @@
 import threading
 from collections.abc import Sequence
 from functools import partial
-from typing import BinaryIO
 
 import attrs
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Patience
-from dfly.errors import IntegrityError, InUse
-from dfly.events import BytesArrived, FileFinished, FileStarted, FileVerified, Listener, Retrying, Warned
-from dfly.layout import MIB
-from dfly.node.arrival import Arrival, promised
+from dfly.errors import InUse
+from dfly.events import Listener, Retrying, Warned
+from dfly.node.arrival import Arrival
 from dfly.origin.fetch import Fetcher, Job
 from dfly.origin.patience import Patient
 from dfly.origin.pauses import Pauses
 from dfly.origin.throttle import Throttle
-from dfly.output.plan import Target
-from dfly.store.hashing import new_hash
 
 
 def fetch_directly(
@@ -36,7 +32,7 @@ def fetch_directly(
     `stop` is the task's own event: it is set here to end the workers early.
     """
     try:
-        with Fetcher(concurrency=settings.concurrency, throttle=_throttle(settings), cancel=stop) as fetcher:
+        with Fetcher(concurrency=settings.concurrency, throttle=throttle_of(settings), cancel=stop) as fetcher:
             bringer = _Bringer(fetcher, backend, patience, pauses, emit, stop)
             try:
                 for arrival in arrivals:
@@ -54,7 +50,8 @@ def fetch_directly(
             arrival.close()
 
 
-def _throttle(settings: Fetch) -> Throttle | None:
+def throttle_of(settings: Fetch) -> Throttle | None:
+    """What keeps to the limit that `settings` set; None where they set none."""
     return Throttle(settings.limit_rate) if settings.limit_rate else None
 
 
@@ -152,58 +149,3 @@ class _Bringer:
             except BaseException as failed:  # noqa: BLE001 - it is raised again where the task waits
                 error = failed
         self._outcomes.come(arrival, error)
-
-
-def stream_to(
-    stdout: BinaryIO,
-    target: Target,
-    backend: Backend,
-    *,
-    settings: Fetch,
-    patience: Patience,
-    pauses: Pauses,
-    emit: Listener,
-    stop: threading.Event,
-) -> None:
-    """Write one file to `stdout` in order, verified at the end: the reader has the bytes before the digest is known."""
-    entry = target.entry
-    patient = Patient(
-        backend,
-        patience=patience,
-        pauses=pauses,
-        on_retry=lambda path, cause, after: emit(Retrying(path=path, cause=cause, after=after)),
-        cancel=stop,
-    )
-    emit(FileStarted(path=entry.path, bytes=entry.size, had=0))
-    hashes = {
-        digest: new_hash(digest.algorithm, entry.size)
-        for digest in promised(target)
-        if digest.algorithm != "git-sha1" or entry.size is not None
-    }
-    throttle = _throttle(settings)
-    written = unsaid = 0
-    for chunk in patient.read(entry, 0, entry.size):
-        if throttle is not None:
-            throttle.take(len(chunk), stop)
-        stdout.write(chunk)
-        for running in hashes.values():
-            running.update(chunk)
-        written += len(chunk)
-        unsaid += len(chunk)
-        if unsaid >= MIB:
-            emit(BytesArrived(path=entry.path, bytes=unsaid, source="hub"))
-            unsaid = 0
-    if unsaid:
-        emit(BytesArrived(path=entry.path, bytes=unsaid, source="hub"))
-    stdout.flush()
-    for digest, running in hashes.items():
-        if running.hexdigest() != digest.value:
-            raise IntegrityError(
-                entry.path,
-                algorithm=digest.algorithm,
-                expected=digest.value,
-                actual=running.hexdigest(),
-                hint="wrong bytes went to standard output; throw them away and try again",
-            )
-    emit(FileVerified(path=entry.path, digest=next(map(str, hashes), None)))
-    emit(FileFinished(path=entry.path, output="-", bytes=written))

@@ -19,7 +19,8 @@ from dfly.node.lending import Lender
 from dfly.node.lent import Link
 from dfly.node.resolve import expect
 from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, stop_signal
-from dfly.node.task import Planned, Report, Tally, Task
+from dfly.node.tally import Planned, Report, Tally
+from dfly.node.task import Task
 from dfly.origin.backends import Backends
 from dfly.output.plan import Target
 from dfly.plugins import Plugins
@@ -64,12 +65,12 @@ def fetch(
     (1, 24, {'hub': 24})
 
     `output` is a file path, a directory (existing or with a trailing `/`), None for the source's own name in the current
-    directory, or "-" to write one file to `stdout`. Not `recursive`, the URL names one file, which `digest` ("sha256:<hex>") may
-    be demanded of; `recursive`, it is all below it, chosen by the globs `include` and `exclude`, at most `max_files`. What is
-    there already and right is kept; another file of that name is an OutputError unless `overwrite`. `dry_run` transfers
-    nothing and reports what would be. `options` are backend options by prefix and field
-    (`{"gopher": {"token": "…"}}`), of those that are installed or `plugins`; the environment is asked for the
-    others. `timeout` is in seconds for the whole task.
+    directory, or "-" to write one file to `stdout`, a binary file. Not `recursive`, the URL names one file, which `digest`
+    ("sha256:<hex>") may be demanded of; `recursive`, it is all below it, chosen by the globs `include` and `exclude`, at most
+    `max_files`. What is there already and right is kept, and any other file of that name is replaced; `overwrite` fetches again
+    even what is right. `dry_run` transfers nothing, has nobody else fetch anything, and reports what would be. `options` are
+    backend options by prefix and field (`{"gopher": {"token": "…"}}`), of those that are installed or `plugins`; the environment
+    is asked for the others. `timeout` is in seconds for the whole task.
     With `seed_peers` (base URLs; None: those of `DFLY_SEED_PEERS`) the bytes come from the swarm; `joining`, `network`,
     `settings` and `patience` (`dfly.config`) say the rest, and without the first two the environment, in dfget's variables.
     `on_event` is called with frozen `dfly.events` values, the same as `dfget --json`, one at a time, from worker threads.
@@ -83,7 +84,7 @@ def fetch(
     Raises a `dfly.DflyError`; what has arrived by then is kept and the same call goes on from there.
     """
     urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
-    where = _output(urls, output, recursive=recursive)
+    where = _output(urls, output, recursive=recursive, piped=stdout is not None, dry_run=dry_run)
     wanted = Wanted(tuple(include), tuple(exclude), recursive)
     demanded = _demanded(digest, recursive=recursive)
     joining, network = joining_as(joining, seed_peers, os.environ), network or network_from(os.environ)
@@ -107,20 +108,26 @@ def fetch(
         tasks = []
         for source, outputs in zip(sources, places, strict=True):
             reserve = partial(source.in_reserve, wanted, plugins, network, settings or Fetch(), patience)
-            join = partial(source.join, wanted, joining, said, reserve, control, stop)
+            # what is in place already is no reason for a seed peer to fetch it; where nothing is, it begins at once
+            lazy = dry_run or (not overwrite and where != "-" and outputs.occupied())
+            join = partial(source.join, wanted, joining, said, reserve, control, stop, lazy=lazy)
             expected = partial(expect, digest=demanded, max_files=max_files, url=source.url)
             with within(traces.begin("dfly.resolve", source=bare_url(source.url))) as span:
-                loan = lenders.enter_context(source.borrowed(lender, wanted, settings or Fetch(), stop))
+                borrowed = source.borrowed(lender, wanted, settings or Fetch(), stop, lazy=lazy)
+                loan = lenders.enter_context(borrowed)
                 joined = None if loan or where == "-" else join()
-                resolved = loan or joined
-                snapshot = expected(resolved.snapshot if resolved else source.resolve(wanted))
-                span.set(by="daemon" if loan else "seed-peer" if joined else "hub", files=len(snapshot.entries))
+                seat = None if loan or where != "-" else source.seat(wanted, joining, said, control, stop)
+                told = loan or joined or (seat and seat.resolved)
+                snapshot = expected(told.snapshot if told else source.resolve(wanted))
+                by = "daemon" if loan else "seed-peer" if told else "hub"
+                span.set(by=by, files=len(snapshot.entries))
             task = Task(
                 snapshot=snapshot,
                 resolve=partial(_alone, source, wanted, expected),
                 joined=joined,
                 join=join,
                 loan=loan,
+                seat=seat,
                 link=link,
                 backend=source.backend,
                 joining=joining,
@@ -137,8 +144,7 @@ def fetch(
         planned = [target for task in tasks for target in task.plan()]
         if cache is None:  # there, what has one place is one content
             _refuse_rivals(planned)
-        if where == "-":
-            assert stdout is not None, "output '-' needs stdout"
+        if where == "-" and stdout is not None:
             return tasks[0].stream(stdout)
         reports = [task.dry_run() if dry_run else task.run() for task in tasks]
         return reports[0] if len(reports) == 1 else _joined(reports)
@@ -148,12 +154,18 @@ def _alone(source: "SourceUrl", wanted: "Wanted", expected: Callable[[Snapshot],
     return expected(source.resolve(wanted))
 
 
-def _output(urls: Sequence[str], output: str | os.PathLike[str] | None, *, recursive: bool) -> str | None:
+def _output(
+    urls: Sequence[str], output: str | os.PathLike[str] | None, *, recursive: bool, piped: bool, dry_run: bool
+) -> str | None:
     if not urls:
         raise UsageError("no source URL given")
     where = None if output is None else os.fspath(output)
     if where == "-" and (recursive or len(urls) > 1):
         raise UsageError("-O - writes one file to standard output", hint="name one file and leave out -r")
+    if where == "-" and dry_run:
+        raise UsageError("--dry-run writes nothing, so -O - has no meaning", hint="leave one of them out")
+    if where == "-" and not piped:
+        raise UsageError("output '-' has nowhere to go", hint="give a binary file as stdout, or name an output")
     if where not in (None, "-") and len(urls) > 1:
         where = os.path.join(where, "")
     return where

@@ -52,6 +52,13 @@ class Filling:
                 by_blob[kept.blob] = Target(kept.entry, self._content(kept))
         return list(by_blob.values())
 
+    def occupied(self) -> bool:
+        """See Outputs."""
+        try:
+            return bool(os.listdir(self.directory))
+        except OSError:
+            return False
+
     def listed(self, targets: Sequence[Target]) -> list[tuple[Target, str]]:
         """See Outputs. A content may be several files."""
         by_blob = dict(zip(dict.fromkeys(kept.blob for kept in self._files), targets, strict=True))

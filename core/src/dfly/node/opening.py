@@ -14,22 +14,18 @@ from typing import Any, Self
 
 import attrs
 
-from dfly.backend import Secret
 from dfly.config import Joining, Network, Patience, network_from
-from dfly.errors import SwarmError
-from dfly.events import Listener, Retrying, Warned, ignore
-from dfly.node.control import Options as Travelling
-from dfly.node.control import SeedPeer, in_order, secret_options, travelling
+from dfly.events import Listener, Retrying, ignore
 from dfly.node.hearsay import acquainted
 from dfly.node.published import Published, entry_of
 from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, stop_signal
 from dfly.node.streamed import RemoteFile, Source
+from dfly.node.succession import Seat
 from dfly.node.ways import FromSource, Rather
 from dfly.origin.backends import Backends
 from dfly.origin.patience import Patient
 from dfly.plugins import Plugins
 from dfly.values import Entry, Snapshot
-from dfly.wire import Ask, Resolved
 
 
 def open(  # noqa: A001 - as `io.open`
@@ -72,18 +68,17 @@ def open(  # noqa: A001 - as `io.open`
         asking = stack.enter_context(_Asking.begun(joining, seed_peers, network, patience, plugins, on_event, cancel))
         wanted = Wanted((), (), recursive=False)
         source = asking.as_given(url, options or {})
-        seated = asking.resolved(source, Ask(url=url, lazy=True))
-        if seated is not None:
-            peer, resolved = seated
-            entry = entry_of(resolved)
+        seat = asking.seat(source, wanted)
+        if seat is not None:
+            entry = entry_of(seat.resolved)
         else:
             (entry,) = source.resolve(wanted).entries
         direct = partial(asking.direct, source, entry)
         bytes_from: Source
-        if seated is None or not entry.size:
+        if seat is None or not entry.size:
             bytes_from = direct()
         else:
-            published = Published(peer, resolved, stop=asking.stop, patience=asking.joining.patience)
+            published = Published(seat.seed_peer, seat.resolved, stop=asking.stop, patience=asking.joining.patience)
             stack.callback(published.close)
             otherwise = direct if asking.joining.back_to_source else None
             bytes_from = Rather(published, otherwise, tell=on_event)
@@ -118,14 +113,13 @@ def snapshot(
     Raises a DflyError: NotFound, AccessDenied, OriginUnavailable, TimedOut, Cancelled.
     """
     wanted = Wanted(tuple(include), tuple(exclude), recursive)
-    ask = Ask(url=url, recursive=recursive, include=wanted.include, exclude=wanted.exclude, lazy=True)
     with (
         stop_signal(timeout, cancel) as stop,
         _Asking.begun(joining, seed_peers, network, patience, plugins, on_event, stop) as asking,
     ):
         source = asking.as_given(url, options or {})
-        seated = asking.resolved(source, ask)
-        return source.resolve(wanted) if seated is None else seated[1].snapshot
+        seat = asking.seat(source, wanted)
+        return source.resolve(wanted) if seat is None else seat.resolved.snapshot
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -181,24 +175,11 @@ class _Asking:
         settled = self.backends.settled(given.backend_class, given.settings)
         return _Given(source=given, by_daemon=settled != given.settings, control=control)
 
-    def resolved(self, given: "_Given", ask: Ask) -> tuple[SeedPeer, Resolved] | None:
+    def seat(self, given: "_Given", wanted: Wanted) -> Seat | None:
         """What a seed peer says of it; None where none is to be asked, or none answers and the source may be."""
-        if given.by_daemon or not self.joining.seed_peers:
+        if given.by_daemon:
             return None
-        backend_class, settings = given.source.backend_class, given.source.settings
-        try:
-            return _at_a_seed_peer(
-                ask,
-                travelling(backend_class, settings),
-                self.joining,
-                control=given.control,
-                secret=secret_options(backend_class),
-            )
-        except SwarmError as error:
-            if not self.joining.back_to_source:
-                raise
-            self.tell(Warned(message=f"{error.message}; going back to the source"))
-            return None
+        return given.source.seat(wanted, self.joining, self.tell, given.control, self.stop)
 
     def direct(self, given: "_Given", entry: Entry) -> "FromSource":
         """Its bytes from the source, or from the daemon that stands for it."""
@@ -232,21 +213,3 @@ class _Given:
 
     def resolve(self, wanted: Wanted) -> Snapshot:
         return self.source.resolve(wanted)
-
-
-def _at_a_seed_peer(
-    ask: Ask, options: Travelling, joining: Joining, *, control: Any, secret: frozenset[str]
-) -> tuple[SeedPeer, Resolved]:
-    """The first that answers, in the order in which all nodes ask for this repository."""
-    token = Secret(joining.cluster_token) if joining.cluster_token else None
-    last: SwarmError | None = None
-    for number, url in enumerate(in_order(joining.seed_peers, ask.url.partition("@")[0])):
-        peer = SeedPeer(
-            url=url.rstrip("/"), client=control, cluster_token=token, secret=secret, insecure=joining.insecure
-        )
-        try:
-            return peer, peer.resolve(attrs.evolve(ask, fallback=number > 0), options)
-        except SwarmError as error:
-            last = error
-    assert last is not None, "asked without seed peers"
-    raise last

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Sequence
 from typing import Protocol
+from urllib.parse import unquote
 
 import attrs
 
@@ -17,6 +18,9 @@ class Outputs(Protocol):
 
     def plan(self, snapshot: Snapshot) -> list[Target]:
         """Each content's place. Raises UsageError and OutputError."""
+
+    def occupied(self) -> bool:
+        """Whether some of it may be in place already, as far as that shows before anything is resolved."""
 
     def listed(self, targets: Sequence[Target]) -> list[tuple[Target, str]]:
         """Each file of the snapshot with its path, as the user finds it; `targets` are those of `plan`."""
@@ -39,16 +43,32 @@ class Outputs(Protocol):
 
 @attrs.frozen
 class Plain:
-    """A file, or a folder of them, at `where` (see `dfly.fetch`); "-" is standard output."""
+    """A file, or a folder of them, from `url` at `where` (see `dfly.fetch`); "-" is standard output."""
 
     where: str | None
     recursive: bool
+    url: str
 
     def plan(self, snapshot: Snapshot) -> list[Target]:
         """See Outputs."""
         if self.where == "-":
             return [Target(entry, "-") for entry in snapshot.entries]
         return plan(snapshot, self.where, recursive=self.recursive)
+
+    def occupied(self) -> bool:
+        """See Outputs."""
+        within = self.where or os.curdir
+        try:
+            names = os.listdir(within)
+        except NotADirectoryError:
+            return True  # the file itself
+        except OSError:
+            return False
+        if self.where and self.recursive:
+            return bool(names)
+        # what it will be called only the source can say, but hardly a name that its URL does not have in it
+        url = unquote(self.url)
+        return any(name in url for name in names)
 
     def listed(self, targets: Sequence[Target]) -> list[tuple[Target, str]]:
         """See Outputs."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import httpx
@@ -16,17 +16,21 @@ from dfly.caches import CacheOrder
 from dfly.config import Fetch, Joining, Network, Patience, joining_from
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Warned
-from dfly.node.lending import Lender, Loan, shown
+from dfly.node.lending import Given, Lender, Loan, shown
 from dfly.node.outputs import Outputs, Plain
 from dfly.origin.backends import Backends
 from dfly.origin.client import open_clients
 from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
-from dfly.values import Snapshot
+from dfly.values import Snapshot, bare_url
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
     from dfly.node.reserve import Source
+    from dfly.node.succession import Seat
+    from dfly.wire import Ask
+
+T = TypeVar("T")
 
 #: Backend options by prefix and field: `{"gopher": {"token": "…"}}`.
 Options = Mapping[str, Mapping[str, str | tuple[str, ...]]]
@@ -86,7 +90,7 @@ class SourceUrl:
     ) -> Outputs:
         """Where the files go. Raises UsageError where `cache` is given and this hub's tools have none."""
         if cache is None:
-            return Plain(where, wanted.recursive)
+            return Plain(where, wanted.recursive, self.url)
         layout, scheme = self.backend_class.cache_layout, self.backend_class.schemes[0]
         if layout is None:
             raise UsageError(f"{scheme}:// has no cache that could be filled", hint="fetch it to a folder with -O")
@@ -105,15 +109,13 @@ class SourceUrl:
 
     @contextmanager
     def borrowed(
-        self, lender: Lender | None, wanted: Wanted, settings: Fetch, stop: threading.Event
+        self, lender: Lender | None, wanted: Wanted, settings: Fetch, stop: threading.Event, *, lazy: bool
     ) -> Iterator[Loan | None]:
-        """What a daemon can lend of this; None where there is none, or it is not for it."""
+        """What a daemon can lend of this; None where there is none, or it is not for it. `lazy` as for `join`."""
         loan = None
         if lender is not None:
-            from dfly.wire import Ask
-
-            ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
-            loan = lender.resolve(ask, shown(self.backend_class, self.settings), settings=settings, stop=stop)
+            given = shown(self.backend_class, self.settings)
+            loan = lender.resolve(self._ask(wanted, lazy=lazy), given, settings=settings, stop=stop)
         try:
             yield loan
         finally:
@@ -143,25 +145,65 @@ class SourceUrl:
         source: "Callable[[], Source]",
         control: httpx.Client,
         stop: threading.Event,
+        *,
+        lazy: bool,
     ) -> "Joined | None":
-        """The task at a seed peer; None without seed peers, and where none answers and back-to-source is allowed."""
-        if not joining.seed_peers:
-            return None
-        # the second brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
-        from dfly.node.control import secret_options, travelling
-        from dfly.node.joining import join
-        from dfly.wire import Ask
+        """The task at a seed peer; None without seed peers, and where none answers and back-to-source is allowed.
 
-        ask = Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude)
+        The seed peer begins to fetch all of it at once; `lazy`: only what this node turns out to want. Raises SwarmError.
+        """
+
+        def take(ask: "Ask", options: Given, secret: frozenset[str]) -> "Joined":
+            # brings libtorrent along, which a direct download neither needs nor, on the newest Python, has
+            from dfly.node.joining import join
+
+            return join(ask, options, joining, client=control, source=source(), secret=secret, stop=stop)
+
+        return self._at_a_seed_peer(take, wanted, joining, tell, lazy=lazy)
+
+    def seat(
+        self, wanted: Wanted, joining: Joining, tell: Listener, control: httpx.Client, stop: threading.Event
+    ) -> "Seat | None":
+        """The same for who only looks, or reads what the seed peer has published: `lazy`, and without a node of its own."""
+
+        def take(ask: "Ask", options: Given, secret: frozenset[str]) -> "Seat":
+            from dfly.node.seats import candidates, take_seat
+
+            return take_seat(ask, options, candidates(ask, joining, client=control, secret=secret), stop=stop)
+
+        return self._at_a_seed_peer(take, wanted, joining, tell, lazy=True)
+
+    def _at_a_seed_peer(
+        self,
+        take: "Callable[[Ask, Given, frozenset[str]], T]",
+        wanted: Wanted,
+        joining: Joining,
+        tell: Listener,
+        *,
+        lazy: bool,
+    ) -> T | None:
+        if not joining.seed_peers:
+            if not joining.back_to_source:
+                raise SwarmError(
+                    f"there is no seed peer to ask for {bare_url(self.url)}, and the source must not be asked from here",
+                    hint="name one with --seed-peer (DFLY_SEED_PEERS), or leave out --no-back-to-source",
+                )
+            return None
+        from dfly.node.control import secret_options, travelling
+
         options = travelling(self.backend_class, self.settings)
         try:
-            secret = secret_options(self.backend_class)
-            return join(ask, options, joining, client=control, source=source(), secret=secret, stop=stop)
+            return take(self._ask(wanted, lazy=lazy), options, secret_options(self.backend_class))
         except SwarmError as error:
             if not joining.back_to_source:
                 raise
             tell(Warned(message=f"{error.message}; going back to the source"))
             return None
+
+    def _ask(self, wanted: Wanted, *, lazy: bool) -> "Ask":
+        from dfly.wire import Ask
+
+        return Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude, lazy=lazy)
 
 
 def joining_as(joining: Joining | None, seed_peers: Sequence[str] | None, environ: Mapping[str, str]) -> Joining:

@@ -14,76 +14,33 @@ import attrs
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Joining, Patience
-from dfly.errors import OutOfReach, SwarmError
-from dfly.events import BytesArrived, Event, FileFinished, FileSkipped, Listener, SnapshotResolved, TaskFinished, Warned
+from dfly.errors import Changed, OutOfReach, SwarmError
+from dfly.events import FileFinished, FileSkipped, SnapshotResolved, TaskFinished, Warned
 from dfly.node.arrival import Arrival, already_there, pack_place
-from dfly.node.direct import fetch_directly, stream_to
+from dfly.node.direct import fetch_directly
 from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
 from dfly.node.lent import Link
 from dfly.node.outputs import Outputs
 from dfly.node.resolve import contents
+from dfly.node.tally import Planned, Report, Tally
 from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place, remove_all
 from dfly.output.plan import Target
 from dfly.output.preflight import preflight
-from dfly.values import Digest, Snapshot
+from dfly.values import Digest, Entry, Snapshot
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
-
-
-@attrs.frozen(kw_only=True)
-class Planned:
-    """One line of a dry run: where a file would go, its size in bytes, whether it is already there and right."""
-
-    path: str
-    output: str
-    size: int | None
-    present: bool
-
-
-@attrs.frozen(kw_only=True)
-class Report:
-    """What a task did. `bytes` counts all files, `skipped` those already there; `sources` maps a source to bytes moved."""
-
-    url: str
-    output: str
-    files: int
-    bytes: int
-    skipped: int
-    seconds: float
-    sources: dict[str, int]
-    plan: tuple[Planned, ...] = ()
-
-
-class Tally:
-    """Passes events on, one at a time, and adds up what a report needs."""
-
-    def __init__(self, on_event: Listener) -> None:
-        self._on_event = on_event
-        self._lock = threading.Lock()
-        self.sources: dict[str, int] = {}
-        #: Bytes of each file that this task has put in its place, by output path.
-        self.placed: dict[str, int] = {}
-        self.skipped = 0
-
-    def __call__(self, event: Event) -> None:
-        """Count and pass on."""
-        with self._lock:
-            if isinstance(event, BytesArrived):
-                self.sources[event.source] = self.sources.get(event.source, 0) + event.bytes
-            elif isinstance(event, FileFinished):
-                self.placed[event.output] = event.bytes
-            elif isinstance(event, FileSkipped):
-                self.skipped += 1
-            self._on_event(event)
+    from dfly.node.piping import Pipe
+    from dfly.node.succession import Seat
 
 
 @attrs.define(kw_only=True)
 class Task:
     """`snapshot`, resolved by this process or (`joined`) by a seed peer. `backend` is built when first needed.
 
+    What only goes to a pipe is read at a `seat` of a seed peer, without joining the others.
     Where a daemon has resolved it there is a `loan`; `join` turns to the seed peers should the daemon go away.
     `resolve` asks the source itself: before this process goes back to it, whatever a seed peer told.
     `outputs` says where its files go. `plan` first, then one of `run`, `dry_run` and `stream`.
@@ -104,6 +61,7 @@ class Task:
     overwrite: bool
     demanded: Digest | None
     loan: Loan | None = None
+    seat: "Seat | None" = None
     link: Link = "auto"
     targets: list[Target] = attrs.field(init=False, factory=list)
 
@@ -204,17 +162,46 @@ class Task:
 
             borrow_to(stdout, self.loan, target, emit=self.tally, stop=self.stop)
             return self._finished(began)
-        stream_to(
-            stdout,
-            target,
-            self.backend(),
+        from dfly.node.piping import Pipe
+
+        pipe = Pipe(
+            stdout=stdout,
             settings=self.settings,
             patience=self.patience,
             pauses=self.pauses,
             emit=self.tally,
             stop=self.stop,
         )
+        if self.seat is None:
+            pipe.from_source(target, self.backend())
+        else:
+            self._stream_at(self.seat, target, pipe)
         return self._finished(began)
+
+    def _stream_at(self, seat: "Seat", target: Target, pipe: "Pipe") -> None:
+        if target.entry.size is not None:
+            alone = self._alone if self.joining.back_to_source else None
+            pipe.from_seed_peer(target, seat, alone, patience=self.joining.patience)
+            return
+        if not self.joining.back_to_source:
+            raise SwarmError(
+                f"{target.entry.path}: its source does not tell its size, so nobody can pass it on while it arrives",
+                hint="fetch it to a file, or leave out --no-back-to-source",
+            )
+        self._resolve_alone()
+        (target,) = self.targets
+        pipe.from_source(target, self.backend())
+
+    def _alone(self) -> tuple[Backend, Entry]:
+        """What reads the one file, and the file, after some of it has come from a seed peer."""
+        (told,) = self.snapshot.entries
+        (found,) = self.resolve().entries
+        if told.blob is None or (told.size, told.blob) != (found.size, found.blob):
+            raise Changed(
+                f"{told.path}: the source has another file than the seed peer told",
+                hint="throw away what was written, and run the command again",
+            )
+        return self.backend(), found
 
     def _directly(self, wanted: Sequence[Target], root: str) -> None:
         arrivals = Arrival.each(wanted, root=root, emit=self.tally)
