@@ -127,7 +127,8 @@ class Reads(Protocol):
     async def passed_on(self, asked: Asked, upstream: str) -> Answer:
         """What the hub at `upstream` answers to `asked`, redirects not followed.
 
-        Where `Location` and `Link` name the hub, they name the facade instead. Raises OriginUnavailable where there is no answer.
+        Where `Location` and `Link` name the hub, they name the facade instead. A password in `upstream` goes along as a header,
+        in place of the caller's own Authorization. Raises OriginUnavailable where there is no answer.
         """
 
 

@@ -148,7 +148,7 @@ def bare_url(url: str) -> str:
         return url.partition("?")[0]
     rest = rest.partition("?")[0].partition("#")[0]
     authority, slash, path = rest.partition("/")
-    if scheme in ("http", "https"):
+    if scheme.strip().lower() in ("http", "https"):
         authority = authority.rpartition("@")[2]
     return f"{scheme}://{authority}{slash}{path}"
 

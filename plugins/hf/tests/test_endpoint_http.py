@@ -216,6 +216,28 @@ def test_who_it_is_and_what_is_behind_it(filled: FixtureHub, endpoint: str, clie
         assert client.get(endpoint + path).headers[IDENTITY] == told.headers[IDENTITY]
 
 
+def test_a_password_in_the_hubs_url_is_shown_to_the_hub_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: httpx.Client
+) -> None:
+    with contextlib.ExitStack() as stack:
+        with FixtureHub(prefix="/mirror", password="me:hunter2") as hub:
+            hub.repo("owner/name", FILES)
+            hub.rename("old/name", "owner/name")
+            monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("://", "://me:hunter2@"))
+            url = stack.enter_context(daemon(tmp_path / "node"))
+            who, *answers = (
+                client.get(url + path) for path in ("/_dfly", quoted("config.json"), "/owner/none/resolve/main/x")
+            )
+            assert who.json()["upstream"] == hub.url
+            assert [answer.status_code for answer in answers] == [200, 401]
+            moved = client.get(f"{url}/api/models/old/name", follow_redirects=False)
+            assert moved.headers["Location"] == f"{url}/api/models/owner/name"
+        away = client.get(f"{url}/api/whoami-v2")
+        assert hub.url in away.text
+        for answer in (who, *answers, moved, away):
+            assert "hunter2" not in answer.text + str(answer.headers)
+
+
 def test_a_dfget_whose_endpoint_is_a_daemon_goes_to_the_hub_behind_it(
     filled: FixtureHub, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

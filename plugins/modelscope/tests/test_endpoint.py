@@ -1,5 +1,6 @@
 """Through a daemon's endpoint ModelScope's own client gets what it gets from the hub: the same files, the same refusals."""
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -15,11 +16,15 @@ from modelscope_hub import HubApi, HubConfig
 
 import dfly
 from dfly.config import Joining
+from dfly.daemon.passing import pass_on
 from dfly.daemon.process import NodeDaemon
 from dfly.daemon.settings import NodeConfig
+from dfly.facade import Answer, Asked, Opened, Options
+from dfly.origin.sending import Sender
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import LONG_ENOUGH, small_swarm, tree
+from dfly_modelscope.facade import ModelScopeFacade
 from dfly_modelscope.testing import FixtureHub
 
 ODD = "sub/dir/100% a+b#c&d?é'.txt"
@@ -294,3 +299,40 @@ def test_dfget_sees_through_it_to_the_hub(endpoint: str, filled: FixtureHub, tmp
     # a dfget that did not would have the daemon fetch it
     assert {call.user_agent.partition("/")[0] for call in filled.calls("resolve")} == {"dfly"}
     assert not any((tmp_path / "node").rglob("*.safetensors"))
+
+
+def test_a_password_in_the_hubs_url_is_shown_to_the_hub_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        shown.append((str(request.url), request.headers["Authorization"]))
+        return httpx.Response(302, headers={"Location": "http://127.0.0.1:9/models/b"})
+
+    facade = ModelScopeFacade({"endpoint": "http://me:hunter2@127.0.0.1:9/"})
+    passing = Passing(Sender(httpx.MockTransport(answer)))
+    asked = Asked(
+        method="GET", path="/other", base="http://127.0.0.1:1/modelscope", headers={"authorization": "Basic x"}
+    )
+    said = asyncio.run(facade.answer(asked, passing))
+    assert shown == [("http://127.0.0.1:9/other", "Basic bWU6aHVudGVyMg==")]
+    assert said.headers["location"] == "http://127.0.0.1:1/modelscope/models/b"
+    # a bare domain is an endpoint as well
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", "me:hunter2@127.0.0.1:9")
+    with daemon(tmp_path / "node") as url:
+        assert httpx.get(f"{url}/_dfly", trust_env=False).json()["upstream"] == "127.0.0.1:9"
+    assert "hunter2" not in repr(ModelScopeFacade({"endpoint": "me:hunter2@127.0.0.1:9"}))
+
+
+class Passing:
+    """What a facade is offered, as far as it only passes on."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    async def passed_on(self, asked: Asked, upstream: str) -> Answer:
+        return pass_on(self._client, asked, upstream)
+
+    async def resolve(self, url: str, options: Options, *, vouched: bool = False) -> Opened:
+        raise NotImplementedError

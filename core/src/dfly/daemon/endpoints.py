@@ -23,6 +23,7 @@ from dfly.layout import MIB
 from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words, refuse
 from dfly.seed.sending import send_part
+from dfly.values import bare_url
 
 _log = structlog.get_logger(__name__)
 
@@ -53,8 +54,8 @@ class Endpoints:
         if await asyncio.to_thread(self.plugins.facade, prefix) is None:
             return _nothing(prefix)
         usual = await asyncio.to_thread(self._usual, prefix)
-        endpoint = next(iter(usual[1]), None)
-        told = {"endpoint": self.identity, "upstream": endpoint and usual[0].get(endpoint)}
+        upstream = usual[0].get(usual[1][0]) if usual[1] else None
+        told = {"endpoint": self.identity, "upstream": upstream and _without_password(upstream)}
         return web.json_response(told, headers={IDENTITY: self.identity})
 
     async def _answer(self, prefix: str, request: web.Request) -> web.StreamResponse:
@@ -170,6 +171,13 @@ async def _asked(request: web.Request, prefix: str) -> Asked:
         headers={name.lower(): value for name, value in request.headers.items()},
         body=bytes(body),
     )
+
+
+def _without_password(endpoint: str) -> str:
+    """What anybody may know of an endpoint, which may be a bare domain."""
+    if "://" in endpoint:
+        return bare_url(endpoint)
+    return bare_url(f"https://{endpoint}").removeprefix("https://")
 
 
 def _nothing(prefix: str) -> web.Response:

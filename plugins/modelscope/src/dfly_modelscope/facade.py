@@ -37,7 +37,7 @@ from dfly_modelscope.delivery import deliver
 from dfly_modelscope.envelope import NO_ACCESS, NO_FILE, NO_REPOSITORY, NO_TREE
 from dfly_modelscope.routes import Route, asks_for_region, read_route
 from dfly_modelscope.tree import Tree
-from dfly_modelscope.urls import endpoint_of
+from dfly_modelscope.urls import with_scheme
 
 #: Seconds for which the hub's yes to a token is believed, and for which it is while the hub cannot be asked.
 ADMITTED, ADMITTED_ALONE = 30.0, 3600.0
@@ -52,8 +52,8 @@ class ModelScopeFacade(Facade):
     prefix: ClassVar[str] = "modelscope"
 
     def __init__(self, usual: Any, *, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__({name: value for name, value in usual.items() if name == "endpoint"})
-        self._upstream = endpoint_of(usual.get("endpoint") or "modelscope.cn").url
+        super().__init__({name: with_scheme(value) for name, value in usual.items() if name == "endpoint"})
+        self._upstream = self.usual.get("endpoint") or "https://modelscope.cn"
         self._clock = clock
         self._trees: WeakKeyDictionary[Opened, Tree] = WeakKeyDictionary()
         self._admitted: OrderedDict[str, float] = OrderedDict()

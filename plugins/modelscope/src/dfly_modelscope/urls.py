@@ -42,8 +42,13 @@ def endpoint_of(text: str) -> Endpoint:
     >>> endpoint_of("www.modelscope.ai/").url
     'https://www.modelscope.ai'
     """
+    return Endpoint.parse(with_scheme(text))
+
+
+def with_scheme(text: str) -> str:
+    """An endpoint as a URL, a password in it included; a bare domain is https."""
     given = text.strip()
-    return Endpoint.parse(given if "://" in given else f"https://{given}")
+    return given if "://" in given else f"https://{given}"
 
 
 @attrs.frozen
