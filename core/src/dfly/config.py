@@ -1,8 +1,17 @@
 """Settings of a process, given once at the top and passed down. Sizes in bytes, times in seconds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
+
+
+def several(named: str | Iterable[str]) -> tuple[str, ...]:
+    """What was named; a string is one, and not its letters.
+
+    >>> several("http://one:7300"), several(["*.json", "*.bin"])
+    (('http://one:7300',), ('*.json', '*.bin'))
+    """
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 @attrs.frozen(kw_only=True)
@@ -55,11 +64,11 @@ class Joining:
     while the seed peer is away or does not send what it has published, in seconds.
     """
 
-    seed_peers: tuple[str, ...] = ()
+    seed_peers: tuple[str, ...] = attrs.field(default=(), converter=several)
     cluster_token: str = attrs.field(default="", repr=False)
     port: int = 0
     interface: str = ""
-    advertise: tuple[str, ...] = ()
+    advertise: tuple[str, ...] = attrs.field(default=(), converter=several)
     location: str = ""
     upload_limit: int | None = None
     seed_time: float = 10.0
@@ -78,7 +87,7 @@ def joining_from(environ: Mapping[str, str], *, seed_peers: Sequence[str] | None
     """
     named = environ.get("DFLY_SEED_PEERS", "").split() if seed_peers is None else seed_peers
     return Joining(
-        seed_peers=tuple(named),
+        seed_peers=named,
         cluster_token=environ.get("DFLY_CLUSTER_TOKEN", ""),
         location=environ.get("DFLY_LOCATION", ""),
         interface=environ.get("DFLY_INTERFACE", ""),

@@ -18,7 +18,7 @@ from dfly.node.hearsay import acquainted
 from dfly.node.lending import Lender
 from dfly.node.lent import Link
 from dfly.node.resolve import expect
-from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, stop_signal
+from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, refuse_strange, stop_signal
 from dfly.node.tally import Planned, Report, Tally
 from dfly.node.task import Task
 from dfly.origin.backends import Backends
@@ -85,7 +85,7 @@ def fetch(
     """
     urls = [url] if isinstance(url, str) else list(dict.fromkeys(url))
     where = _output(urls, output, recursive=recursive, piped=stdout is not None, dry_run=dry_run)
-    wanted = Wanted(tuple(include), tuple(exclude), recursive)
+    wanted = Wanted(include, exclude, recursive)
     demanded = _demanded(digest, recursive=recursive)
     joining, network = joining_as(joining, seed_peers, os.environ), network or network_from(os.environ)
     patience, plugins = patience or Patience(), plugins or Plugins()
@@ -104,6 +104,7 @@ def fetch(
     ):
         plugins = acquainted(plugins, urls, joining, client=control)
         sources = [SourceUrl.of(one, options or {}, plugins, backends) for one in urls]
+        refuse_strange(options or {}, sources, plugins)
         places = [source.outputs(where, cache, wanted, overwrite=overwrite) for source in sources]
         tasks = []
         for source, outputs in zip(sources, places, strict=True):

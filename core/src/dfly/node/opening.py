@@ -17,8 +17,8 @@ import attrs
 from dfly.config import Joining, Network, Patience, network_from
 from dfly.events import Listener, Retrying, ignore
 from dfly.node.hearsay import acquainted
-from dfly.node.published import Published, entry_of
-from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, stop_signal
+from dfly.node.published import Published, entry_of, unsized
+from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, refuse_strange, stop_signal
 from dfly.node.streamed import RemoteFile, Source
 from dfly.node.succession import Seat
 from dfly.node.ways import FromSource, Rather
@@ -73,6 +73,8 @@ def open(  # noqa: A001 - as `io.open`
             entry = entry_of(seat.resolved)
         else:
             (entry,) = source.resolve(wanted).entries
+        if seat is not None and entry.size is None and not asking.joining.back_to_source:
+            raise unsized(entry)
         direct = partial(asking.direct, source, entry)
         bytes_from: Source
         if seat is None or not entry.size:
@@ -112,7 +114,7 @@ def snapshot(
 
     Raises a DflyError: NotFound, AccessDenied, OriginUnavailable, TimedOut, Cancelled.
     """
-    wanted = Wanted(tuple(include), tuple(exclude), recursive)
+    wanted = Wanted(include, exclude, recursive)
     with (
         stop_signal(timeout, cancel) as stop,
         _Asking.begun(joining, seed_peers, network, patience, plugins, on_event, stop) as asking,
@@ -172,6 +174,7 @@ class _Asking:
         control = self._more.enter_context(control_client(self.backends, self.network, self.patience, self.joining))
         plugins = acquainted(self.plugins, [url], self.joining, client=control)
         given = SourceUrl.as_given(url, options, plugins, self.backends)
+        refuse_strange(options, [given], plugins)
         settled = self.backends.settled(given.backend_class, given.settings)
         return _Given(source=given, by_daemon=settled != given.settings, control=control)
 

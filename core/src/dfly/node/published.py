@@ -251,5 +251,13 @@ def entry_of(resolved: Resolved) -> Entry:
     return entries[0]
 
 
+def unsized(entry: Entry) -> SwarmError:
+    """Why a file whose size nobody tells is not read from a seed peer."""
+    return SwarmError(
+        f"{entry.path}: its source does not tell its size, so nobody can pass it on while it arrives",
+        hint="fetch it to a file, or leave out --no-back-to-source",
+    )
+
+
 def _nothing() -> None:
     """There is no stream to cut yet."""

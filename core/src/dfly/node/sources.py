@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 import httpx
 
-from dfly.backend import Backend, build_options
+from dfly.backend import Backend, build_options, option_fields
 from dfly.caches import CacheOrder
-from dfly.config import Fetch, Joining, Network, Patience, joining_from
+from dfly.config import Fetch, Joining, Network, Patience, joining_from, several
 from dfly.errors import Cancelled, SwarmError, TimedOut, UsageError
 from dfly.events import Listener, Warned
 from dfly.node.lending import Given, Lender, Loan, shown
@@ -40,8 +40,8 @@ Options = Mapping[str, Mapping[str, str | tuple[str, ...]]]
 class Wanted:
     """Which files of a source. Raises UsageError for what contradicts itself."""
 
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
+    include: tuple[str, ...] = attrs.field(converter=several)
+    exclude: tuple[str, ...] = attrs.field(converter=several)
     recursive: bool
 
     def __attrs_post_init__(self) -> None:
@@ -68,7 +68,11 @@ class SourceUrl:
     def as_given(cls, url: str, options: Options, plugins: Plugins, backends: Backends) -> "SourceUrl":
         """The same with the options just as they were given: by a daemon's facade where they name one."""
         backend_class = plugins.backend_for(url)
-        given = options.get(backend_class.prefix or backend_class.schemes[0], {})
+        prefix = _prefix(backend_class)
+        given, known = options.get(prefix, {}), [spec.field for spec in option_fields(backend_class)]
+        for name in given:
+            if name not in known:
+                raise UsageError(f"{prefix} has no option {name!r}", hint=f"it has: {', '.join(known) or 'none'}")
         return cls(url, backend_class, build_options(backend_class, given), backends)
 
     def backend(self) -> Backend:
@@ -206,11 +210,25 @@ class SourceUrl:
         return Ask(url=self.url, recursive=wanted.recursive, include=wanted.include, exclude=wanted.exclude, lazy=lazy)
 
 
+def refuse_strange(options: Options, sources: Iterable[SourceUrl], plugins: Plugins) -> None:
+    """Raise UsageError for options of a plugin that is not there: without a word, a token would be left out."""
+    strange = set(options).difference(_prefix(source.backend_class) for source in sources)
+    if not strange:
+        return
+    known = {_prefix(backend_class) for backend_class in plugins.load_all().values()}
+    for name in sorted(strange - known):
+        raise UsageError(f"no plugin has options called {name!r}", hint=f"there are: {', '.join(sorted(known))}")
+
+
+def _prefix(backend_class: type[Backend]) -> str:
+    return backend_class.prefix or backend_class.schemes[0]
+
+
 def joining_as(joining: Joining | None, seed_peers: Sequence[str] | None, environ: Mapping[str, str]) -> Joining:
     """How to take part: as `joining` says, at `seed_peers` where they are given; the environment says what neither does."""
     if joining is None:
         return joining_from(environ, seed_peers=seed_peers)
-    return joining if seed_peers is None else attrs.evolve(joining, seed_peers=tuple(seed_peers))
+    return joining if seed_peers is None else attrs.evolve(joining, seed_peers=seed_peers)
 
 
 @contextmanager

@@ -184,10 +184,9 @@ class Task:
             pipe.from_seed_peer(target, seat, alone, patience=self.joining.patience)
             return
         if not self.joining.back_to_source:
-            raise SwarmError(
-                f"{target.entry.path}: its source does not tell its size, so nobody can pass it on while it arrives",
-                hint="fetch it to a file, or leave out --no-back-to-source",
-            )
+            from dfly.node.published import unsized
+
+            raise unsized(target.entry)
         self._resolve_alone()
         (target,) = self.targets
         pipe.from_source(target, self.backend())
