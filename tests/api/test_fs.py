@@ -8,6 +8,7 @@ import fsspec
 import pytest
 from fsspec.registry import get_filesystem_class
 
+import dfly
 from dfly.fs import DflyFileSystem
 from dfly.layout import MIB
 from dfly.plugins import Plugins
@@ -80,6 +81,22 @@ def test_an_info_says_what_a_path_is(files, repo, listed):
     assert files.isdir("dfly://hf/owner/name")
     assert files.isfile("dfly://hf/owner/name/config.json")
     assert not files.exists("dfly://hf/owner/name/nothing")
+
+
+def test_what_names_no_source_is_no_folder_and_a_missing_plugin_is_told_of(files):
+    for path in ("dfly://", "dfly://hf", "dfly://hf/owner", "dfly://hf/owner/nobody"):
+        assert not files.isdir(path)
+    with pytest.raises(dfly.UnknownScheme):
+        files.isdir("dfly://gopher/hole")
+
+
+def test_listings_that_are_good_for_no_time_are_listings_all_the_same(plugins):
+    files = DflyFileSystem(plugins=plugins, ttl=0)
+    names = ["memory/tiny/config.json", "memory/tiny/model.bin"]
+    assert files.ls("dfly://memory/tiny", detail=False) == names
+    assert files.find("dfly://memory/tiny") == names
+    assert files.ls("dfly://memory/tiny/config.json", detail=False) == names[:1]
+    assert files.isdir("dfly://memory/tiny")
 
 
 def test_ls_of_a_file_is_the_file(files):

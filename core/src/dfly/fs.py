@@ -23,7 +23,7 @@ import attrs
 from fsspec.spec import AbstractFileSystem
 
 from dfly.config import Joining, Network, Patience
-from dfly.errors import AccessDenied, NotAFile, NotFound
+from dfly.errors import AccessDenied, NotAFile, NotFound, UnknownScheme, UsageError
 from dfly.node.opening import open as open_remote
 from dfly.node.opening import snapshot
 from dfly.node.sources import Options
@@ -46,11 +46,12 @@ class DflyFileSystem(AbstractFileSystem):  # type: ignore[misc]
     >>> files.cat_file("dfly://memory/tiny/model.bin", start=-8)
     b'the end.'
 
-    `ttl` is for how many seconds a listing is good. An `info` has `name`, `size` in bytes (None where the source does not tell),
-    `type`, and of a file `url`, its pinned source URL, `digests` (algorithm → hex) and `blob`, its content's id or None.
+    `ttl` is for how many seconds a listing is good; 0: each is asked for anew. An `info` has `name`, `size` in bytes (None where the
+    source does not tell), `type`, and of a file `url`, its pinned source URL, `digests` (algorithm → hex) and `blob`, its content's
+    id or None.
 
-    Raises FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError and io.UnsupportedOperation as Python's own
-    files do, each caused by the DflyError that says more; every other DflyError as it is.
+    Raises FileNotFoundError, PermissionError, IsADirectoryError and io.UnsupportedOperation as Python's own files do, each caused
+    by the DflyError that says more; every other DflyError as it is.
     """
 
     protocol: ClassVar[str] = "dfly"
@@ -109,6 +110,15 @@ class DflyFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 return _folder(path)
         return _file(path, entry)
 
+    def isdir(self, path: str) -> bool:
+        """Whether there is a folder. What cannot be one, a scheme alone for example, is none."""
+        try:
+            return bool(self.info(path)["type"] == "directory")
+        except UnknownScheme:
+            raise
+        except (OSError, UsageError):
+            return False
+
     def ukey(self, path: str) -> str:
         """What changes exactly if the content does: 64 hex digits."""
         info = self.info(path)
@@ -138,8 +148,7 @@ class DflyFileSystem(AbstractFileSystem):  # type: ignore[misc]
             if info is None:
                 with _as_os_errors(path):
                     taken = self._snapshot(path)
-                self._listings.remember(path, taken)
-                found = self._listings.folder(path)
+                found = self._listings.remember(path, taken)
             if found is None:
                 return {path: self.info(path)}
         return found
@@ -201,11 +210,12 @@ class _Listings:
             return None
         return _folder(path) if path in tree.folders else tree.files.get(path)
 
-    def remember(self, path: str, taken: Snapshot) -> None:
-        """What is below `path`, unless that is a file: then nothing."""
+    def remember(self, path: str, taken: Snapshot) -> Mapping[str, Info] | None:
+        """Keep what is below `path`. Returns what is in it, however soon that is forgotten; None where it is no folder."""
         tree = _Tree.of(path, taken)
         with self._lock:
             self._trees[path] = self._clock() + self._ttl, tree
+        return tree.folders.get(path)
 
     def forget(self) -> None:
         """All."""
