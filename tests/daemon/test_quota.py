@@ -153,6 +153,122 @@ def test_a_file_that_goes_while_bytes_are_counted_takes_no_blob_away(tmp_path, m
         cache.close()
 
 
+def blob_of(data: bytes) -> str:
+    return f"sha256-{hashlib.sha256(data).hexdigest()}"
+
+
+class SlowDisk(BlobStore):
+    """Takes its time to bring blobs to the disk: until `caught_up`."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(directory)
+        self.at_it, self.caught_up = threading.Event(), threading.Event()
+
+    def sync(self, blob: str) -> None:
+        self.at_it.set()
+        assert self.caught_up.wait(60)
+
+
+@pytest.fixture
+def slow(tmp_path):
+    with SlowDisk(str(tmp_path / "data")) as store, contextlib.closing(Cache(store, limit=MIB)) as cache:
+        for number in range(4):
+            cache.put(blob_of(bytes([number])), bytes([number]) * 200_000, sources=())
+        assert store.at_it.wait(60)
+        try:
+            yield store, cache
+        finally:
+            store.caught_up.set()
+
+
+def make_room(cache, size, *, failures=None):
+    """A thread that makes room for so many bytes, and gives it back."""
+
+    def work():
+        try:
+            with cache.room_for({"sha256-ff": size}):
+                pass
+        except OutputError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_room_is_made_without_waiting_for_the_disk(slow):
+    _, cache = slow
+    thread = make_room(cache, 600_000)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert sorted(cache.blobs()) == sorted(blob_of(bytes([number])) for number in (0, 3))
+
+
+def test_room_that_only_the_disk_holds_back_is_waited_for(slow):
+    store, cache = slow
+    failures = []
+    thread = make_room(cache, MIB, failures=failures)
+    thread.join(0.1)
+    assert cache.used_bytes
+    store.caught_up.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert failures == []
+    assert cache.blobs() == []
+
+
+def test_what_is_being_brought_to_the_disk_is_removed_when_it_is_there(slow):
+    store, cache = slow
+    removed = []
+    thread = threading.Thread(target=lambda: removed.append(cache.give_up(cache.blobs(), lent=True)))
+    thread.start()
+    thread.join(0.1)
+    store.caught_up.set()
+    thread.join(60)
+    assert removed == [[]]
+    assert cache.blobs() == []
+
+
+def test_what_is_here_is_not_put_there_again(tmp_path):
+    with BlobStore(str(tmp_path / "data")) as store, contextlib.closing(Cache(store)) as cache:
+        cache.put(blob_of(b"words"), b"words", sources=())
+        before = os.stat(cache.path(blob_of(b"words")))
+        cache.put(blob_of(b"words"), b"words", sources=())
+        after = os.stat(cache.path(blob_of(b"words")))
+        assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_who_puts_the_same_blob_meanwhile_waits_and_leaves_it(tmp_path):
+    puts = []
+
+    class Puts(BlobStore):
+        def put(self, blob, data, *, sources=()):
+            puts.append(blob)
+            if len(puts) == 1:
+                second.start()
+                second.join(0.3)
+            return super().put(blob, data, sources=sources)
+
+    with Puts(str(tmp_path / "data")) as store, contextlib.closing(Cache(store)) as cache:
+        second = threading.Thread(target=cache.put, args=(blob_of(b"words"), b"words"), kwargs={"sources": ()})
+        cache.put(blob_of(b"words"), b"words", sources=())
+        second.join(60)
+        assert puts == [blob_of(b"words")]
+        assert Path(cache.path(blob_of(b"words"))).read_bytes() == b"words"
+
+
+def test_what_arrives_is_not_written_by_who_has_it_in_a_pack(tmp_path):
+    data = some_bytes(MIB)
+    with BlobStore(str(tmp_path / "data")) as store, contextlib.closing(Cache(store)) as cache:
+        arriving = cache.partial(blob_of(data), size=MIB, validator="v", algorithms=(), on_segment=lambda *_: None)
+        cache.put(blob_of(data), data, sources=())
+        assert blob_of(data) not in cache
+        with arriving.writer(0, MIB) as writer:
+            writer.write(data)
+        cache.commit(blob_of(data), sources=())
+        assert Path(cache.path(blob_of(data))).read_bytes() == data
+
+
 def test_concurrent_tasks_never_exceed_it(start, fetch, repos, plugins, monkeypatch):
     monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     running = start(cache_size=5 * MIB)

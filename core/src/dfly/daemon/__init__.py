@@ -19,6 +19,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     protocol      the lines on the socket, and the descriptors that travel beside them
     eviction      which blobs to give up so that others fit: arithmetic
     books         how much each blob takes on the disk, and who needs it: from memory
+    turns         one thread at a time for each blob on the disk
     cache         the store with a quota: what is here, in use, altered; tells who waits for a blob
     stored        arrivals that end in the cache, and what can be saved of a damaged blob
     claims        which blobs are being brought, by whom

@@ -17,6 +17,7 @@ import structlog
 
 from dfly.daemon.books import Books
 from dfly.daemon.eviction import choose
+from dfly.daemon.turns import Turns
 from dfly.errors import DflyError, OutputError
 from dfly.output.preflight import readable
 from dfly.output.receipt import record
@@ -42,8 +43,7 @@ class Cache:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._books = Books(clock=clock)
-        # what is being brought to the disk must not be removed meanwhile
-        self._disk = threading.Lock()
+        self._turns = Turns(self._changed)
         #: Told of each blob that is no longer here: given up, or put aside.
         self.on_gone: list[Callable[[str], None]] = []
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="dfly-sync")
@@ -95,7 +95,7 @@ class Cache:
     def put_aside(self, blob: str) -> str:
         """Serve a blob no more, whatever it is; `dfly.daemon.stored` saves what can be saved. Returns where it is now."""
         self._forget(blob)
-        with self._disk:
+        with self._turns.at(blob):
             return self._store.quarantine(blob)
 
     def path(self, blob: str) -> str:
@@ -118,9 +118,10 @@ class Cache:
         self, blob: str, *, size: int | None, validator: str | None, algorithms: Sequence[str], on_segment: OnSegment
     ) -> Partial:
         """Begin a blob, or go on with it. Ended by `commit` or `release`."""
-        return self._store.open_partial(
-            blob, size=size, validator=validator, algorithms=algorithms, on_segment=on_segment
-        )
+        with self._turns.at(blob):
+            return self._store.open_partial(
+                blob, size=size, validator=validator, algorithms=algorithms, on_segment=on_segment
+            )
 
     def arriving(self, blob: str) -> Partial | None:
         """What there is of a blob that is being brought now, to be read only; None where it is not."""
@@ -132,9 +133,14 @@ class Cache:
         record(self._store.path(blob), blob)
         return self._noted(self._store.commit(blob, sources=sources))
 
-    def put(self, blob: str, data: bytes | bytearray, *, sources: Sequence[str]) -> Committed:
-        """Keep a small blob, whose digest the caller has checked."""
-        return self._noted(self._store.put(blob, data, sources=sources))
+    def put(self, blob: str, data: bytes | bytearray, *, sources: Sequence[str]) -> None:
+        """Keep a small blob, whose digest the caller has checked. What is here, or arrives another way, stays as it is."""
+        with self._turns.at(blob):
+            # two packs may bring it at once, or one does while it arrives as a file of its own; and it may have been lent
+            if self._store.arriving(blob) is not None or self._store.committed(blob) is not None:
+                return
+            held = self._store.put(blob, data, sources=sources)
+        self._noted(held)
 
     def release(self, blob: str) -> None:
         """No more bytes of this blob will come for now; what there is stays."""
@@ -153,8 +159,8 @@ class Cache:
 
     def remove(self, blob: str) -> None:
         """Give a blob up, arriving or committed."""
-        self._forget(blob)
-        with self._disk:
+        with self._turns.at(blob):
+            self._forget(blob)
             self._store.remove(blob)
 
     def busy(self, blobs: Iterable[str]) -> list[str]:
@@ -165,9 +171,10 @@ class Cache:
     def give_up(self, blobs: Iterable[str], *, lent: bool = False) -> list[str]:
         """Remove what nobody uses, pinned or not; returns what stays. `lent`: also what was lent a moment ago."""
         staying = []
-        # with the lock held: nobody begins to use one meanwhile
-        with self._lock:
-            for blob in blobs:
+        for blob in blobs:
+            # with the lock held: nobody begins to use it meanwhile
+            with self._lock:
+                self._turns.wait(blob)
                 if self._books.busy(blob, lent=not lent):
                     staying.append(blob)
                 else:
@@ -222,18 +229,26 @@ class Cache:
         self._syncing.shutdown(wait=True, cancel_futures=True)
 
     def _make_room(self, sizes: Mapping[str, int]) -> None:
-        new = sum(size - min(size, self._books.bytes(blob)) for blob, size in sizes.items())
-        excess = 0 if self._limit is None else self.used_bytes + new - self._limit
-        unwritten = sum(max(0, size - self._allocated(blob)) for blob, size in self._books.expected.items())
-        free = self._free() - _SPARE - unwritten
-        excess = max(excess, new - free)
-        chosen = choose(self._books.kept(but=sizes), excess=excess)
-        freed = sum(self._books.bytes(blob) for blob in chosen)
-        if excess > freed:
-            self._refuse(new, excess - freed, free=free)
+        while True:
+            new = sum(size - min(size, self._books.bytes(blob)) for blob, size in sizes.items())
+            excess = 0 if self._limit is None else self.used_bytes + new - self._limit
+            unwritten = sum(max(0, size - self._allocated(blob)) for blob, size in self._books.expected.items())
+            free = self._free() - _SPARE - unwritten
+            excess = max(excess, new - free)
+            kept = self._books.kept(but=sizes)
+            freed = self._freed_by(choose(kept, excess=excess))
+            if excess > freed:
+                self._refuse(new, excess - freed, free=free)
+            chosen = choose((each for each in kept if each.blob not in self._turns), excess=excess)
+            if excess <= self._freed_by(chosen):
+                break
+            self._changed.wait()  # one that the disk is busy with has to go
         for blob in chosen:
             _log.info("blob.evicted", blob=blob, bytes=self._books.bytes(blob))
             self.remove(blob)
+
+    def _freed_by(self, blobs: Iterable[str]) -> int:
+        return sum(self._books.bytes(blob) for blob in blobs)
 
     def _refuse(self, new: int, lacking: int, *, free: int) -> None:
         where = self._store.directory
@@ -279,7 +294,7 @@ class Cache:
 
     def _sync(self, blob: str) -> None:
         try:
-            with self._disk:
+            with self._turns.at(blob):
                 if blob in self._store and not blob.startswith("alone-"):
                     self._store.sync(blob)
         except DflyError as error:

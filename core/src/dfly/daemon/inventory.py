@@ -62,7 +62,7 @@ class Inventory:
         url, pinned = text(said, "url"), flag(said, "pinned", default=True)
         for record in self._named(url):
             await asyncio.to_thread(self.records.change, record.task, pinned=pinned)
-        self.cache.pin(self.records.pinned_blobs())
+        await asyncio.to_thread(self._pin)
         return web.json_response({"snapshots": await asyncio.to_thread(self._rows, self._named(url))})
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -110,6 +110,9 @@ class Inventory:
     async def configuration(self, _request: web.Request) -> web.Response:
         """GET config: the settings, without secrets."""
         return web.json_response({"role": "node", "version": VERSION, "settings": effective(self.config)})
+
+    def _pin(self) -> None:
+        self.cache.pin(self.records.pinned_blobs())
 
     def _named(self, url: str) -> list[Record]:
         found = [
@@ -161,7 +164,7 @@ class Inventory:
             )
         for record in going:
             self.records.forget(record.task)
-        self.cache.pin(self.records.pinned_blobs())
+        self._pin()
         staying = self.cache.give_up(blobs, lent=force)
         gone = [blob for blob in blobs if blob not in staying]
         _log.info("snapshot.removed", url=going[0].snapshot.source, snapshots=len(going), blobs=len(gone))
