@@ -46,9 +46,9 @@ class DflyFileSystem(AbstractFileSystem):  # type: ignore[misc]
     >>> files.cat_file("dfly://memory/tiny/model.bin", start=-8)
     b'the end.'
 
-    `ttl` is for how many seconds a listing is good; 0: each is asked for anew. An `info` has `name`, `size` in bytes (None where the
-    source does not tell), `type`, and of a file `url`, its pinned source URL, `digests` (algorithm → hex) and `blob`, its content's
-    id or None.
+    `ttl` is for how many seconds a listing is good; 0: each is asked for anew. An `info` has `name`, `size` in bytes (None where
+    the source does not tell), `type`, and of a file `url`, its pinned source URL, `digests` (algorithm → hex) and `blob`, its
+    content's id or None.
 
     Raises FileNotFoundError, PermissionError, IsADirectoryError and io.UnsupportedOperation as Python's own files do, each caused
     by the DflyError that says more; every other DflyError as it is.
