@@ -294,3 +294,31 @@ def test_a_daemon_that_comes_back_while_the_hub_is_gone_knows_what_it_has(
         assert client.head(url + quoted("config.json").replace("main", commit)).status_code == 200
         # who may read a private one is for the hub to say
         assert client.get(f"{url}/owner/private/resolve/main/config.json", headers=token).status_code == 504
+
+
+def test_a_daemon_that_is_offline_asks_the_hub_nothing_and_serves_what_it_has(
+    filled: FixtureHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: httpx.Client
+) -> None:
+    filled.repo("owner/other", FILES)
+    token = {"Authorization": "Bearer hf_x"}
+    private = "/owner/private/resolve/main/config.json"
+    with daemon(tmp_path / "node") as url:
+        for place in (quoted("config.json"), quoted("model.safetensors"), private):
+            client.get(url + place, headers=token).raise_for_status()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    filled.records.clear()
+    with daemon(tmp_path / "node") as url:
+        for name in ("config.json", "model.safetensors"):
+            assert client.get(url + quoted(name)).content == FILES[name]
+        assert len(client.get(f"{url}/api/models/owner/name/tree/main?recursive=true").json()) == len(FILES) + 2
+        assert client.get(f"{url}/api/models/owner/name").json()["siblings"]
+        for place in (
+            private,
+            quoted("sub/100% a+b#c?&é'\".txt"),
+            "/owner/other/resolve/main/config.json",
+            "/api/whoami-v2",
+        ):
+            refused = client.get(url + place, headers=token)
+            assert refused.status_code >= 400
+            assert "HF_HUB_OFFLINE" in refused.text
+    assert not filled.calls()

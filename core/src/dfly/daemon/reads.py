@@ -29,7 +29,7 @@ from dfly.daemon.names import Names
 from dfly.daemon.passing import pass_on
 from dfly.daemon.reading import Bringing, Reading, Wanted
 from dfly.daemon.records import Record
-from dfly.errors import AccessDenied, OriginUnavailable, RateLimited, SourceError, SwarmError
+from dfly.errors import AccessDenied, OriginUnavailable, RateLimited, SourceError, SwarmError, UsageError
 from dfly.facade import Answer, Asked, Content, Options
 from dfly.values import Entry, Snapshot
 from dfly.wire import Ask
@@ -70,8 +70,8 @@ class Source:
 class Reads:
     """One for all facades of a daemon. Used from the event loop, blocking work is done in threads of its own.
 
-    `names` and `reopen` (a record as anybody may open it) are for when neither hub nor seed peer answers. `ttl` is for how many
-    seconds an answer is as good as new. `client` passes on what is for the hub.
+    `names` and `reopen` (a record, for a caller with these options) are for when neither hub nor seed peer answers. `ttl` is for
+    how many seconds an answer is as good as new. `client` passes on what is for the hub.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Reads:
         client: httpx.Client,
         closing: threading.Event,
         names: Names,
-        reopen: Callable[[Record], Admitted],
+        reopen: Callable[[Record, Options], Admitted],
         ttl: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -113,7 +113,8 @@ class Reads:
             return await waiting
         try:
             return await asyncio.wait_for(waiting, PATIENCE)
-        except (TimeoutError, OriginUnavailable, RateLimited, SwarmError):
+        except (TimeoutError, OriginUnavailable, RateLimited, SwarmError, UsageError):
+            # UsageError: URL and options were right before, so it is this daemon that may not ask; what is known is
             # good for a moment, or every file would wait as long
             known.at = self._clock()
             self._known.setdefault(key, known)
@@ -191,7 +192,7 @@ class Reads:
             here = record.snapshot.source == source and record.snapshot.public and record.ask.recursive
             chosen = record.ask.include or record.ask.exclude
             if here and not chosen and all(options.get(name) == value for name, value in record.options.items()):
-                return Source(admitted=self._reopen(record), rights=_key("", options), at=-self._ttl)
+                return Source(admitted=self._reopen(record, options), rights=_key("", options), at=-self._ttl)
         return None
 
     def _asked(self, key: str, asking: "asyncio.Task[Source]") -> None:

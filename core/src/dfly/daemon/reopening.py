@@ -1,7 +1,8 @@
-"""Recorded sources, opened again when no caller is there who could show a secret: as anybody may open them.
+"""Recorded sources, opened again where nobody resolves them: mostly no caller is there then who could show a secret.
 
 After a restart a daemon takes its places in the rings again; a damaged blob is mended whenever it is found; while the hub is away
-a record stands in for it. All that there is to open a source with then are the options of its record, which hold no secret.
+a record stands in for it. All that there is to open a source with then are the options of its record, which hold no secret,
+or those of a caller who has come since.
 
 Whoever had it recorded may be another user, and an endpoint of theirs is not shown what is ambient here (see `admission`).
 """
@@ -19,6 +20,7 @@ from dfly.daemon.admission import Admitted, options_from
 from dfly.daemon.records import Record
 from dfly.errors import DflyError
 from dfly.node.control import travelling
+from dfly.node.lending import Given
 from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
@@ -47,9 +49,9 @@ class Reopening:
         self._network, self._settings, self._patience = network, settings, patience
         self._closing, self._environment = closing, environment
 
-    def alone(self, record: Record) -> Admitted:
-        """The source as it was recorded. Asks nobody."""
-        return self._admitted(record, None)
+    def alone(self, record: Record, given: Given | None = None) -> Admitted:
+        """The source as it was recorded, opened with the options of whoever comes now (None: its own). Asks nobody."""
+        return self._admitted(record, None, record.options if given is None else given)
 
     def with_ring(self, record: Record) -> Admitted:
         """The source as it was recorded, with its ring where a seed peer still knows it as the same task."""
@@ -59,7 +61,7 @@ class Reopening:
                 joined = self.join(record, stop=self._closing)
         if joined is not None and joined.seat.task != record.task:
             joined = None
-        return self._admitted(record, joined)
+        return self._admitted(record, joined, record.options)
 
     def join(self, record: Record, *, stop: threading.Event) -> "Joined":
         """Its ring, at a seed peer: that of another task where the source is another one by now.
@@ -70,8 +72,8 @@ class Reopening:
         from dfly.node.joining import join
         from dfly.node.reserve import Source
 
-        backend_class, settings = self._options(record)
-        backend = partial(self._backends.get, *self._means(record))
+        backend_class, settings = self._options(record, record.options)
+        backend = partial(self._backends.get, *self._means(record, record.options))
         ask = Ask(
             url=record.snapshot.source,
             recursive=record.ask.recursive,
@@ -99,26 +101,26 @@ class Reopening:
             stop=stop,
         )
 
-    def _admitted(self, record: Record, joined: "Joined | None") -> Admitted:
+    def _admitted(self, record: Record, joined: "Joined | None", given: Given) -> Admitted:
         return Admitted(
             ask=record.ask,
             resolved=record.resolved,
-            backend=partial(self._backends.get, *self._means(record)),
+            backend=partial(self._backends.get, *self._means(record, given)),
             joined=joined,
             plain=record.options,
         )
 
-    def _means(self, record: Record) -> tuple[type[Backend], Any]:
+    def _means(self, record: Record, given: Given) -> tuple[type[Backend], Any]:
         """The backend, and the options that this process itself opens it with."""
-        backend_class, settings = self._options(record)
-        chosen = [spec.field for spec in option_fields(backend_class) if spec.endpoint and spec.field in record.options]
+        backend_class, settings = self._options(record, given)
+        chosen = [spec.field for spec in option_fields(backend_class) if spec.endpoint and spec.field in given]
         if chosen:
             own = build_options(backend_class, {}, self._environment)
             if any(getattr(settings, name) != getattr(own, name) for name in chosen):
                 settings = backend_class.at_strange_endpoint(settings)
         return backend_class, settings
 
-    def _options(self, record: Record) -> tuple[type[Backend], Any]:
-        """The backend and its options, as they were recorded."""
+    def _options(self, record: Record, given: Given) -> tuple[type[Backend], Any]:
+        """The backend and its options, as they were given."""
         backend_class = self._plugins.backend_for(record.ask.url)
-        return backend_class, options_from(backend_class, record.options)
+        return backend_class, options_from(backend_class, given)

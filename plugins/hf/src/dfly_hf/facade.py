@@ -6,6 +6,8 @@ tell (the whole description of a model, refs, the last commit of each file), and
 errors that they would raise there. While the hub is away, what is known stands in for that, too.
 
 What is not open to everybody is asked for at the hub with the caller's own token before a file of it is handed out.
+
+A daemon that is to be offline asks the hub nothing, for whatever caller: to it the hub is away.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from dfly import (
 from dfly_hf.delivery import deliver
 from dfly_hf.listing import Listing
 from dfly_hf.routes import Route, read_route
+from dfly_hf.settings import is_true
 from dfly_hf.urls import DEFAULT_REVISION, RepoUrl
 
 #: Rows of a page of a listing, and of an expanded one; the hub's own numbers.
@@ -57,6 +60,7 @@ class HfFacade(Facade):
     def __init__(self, usual: Any, *, page: int = PAGE, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__({name: value for name, value in usual.items() if name in ("endpoint", "offline")})
         self._upstream = usual.get("endpoint") or "https://huggingface.co"
+        self._offline = is_true(self.usual.get("offline"))
         self._page, self._clock = page, clock
         self._listings: WeakKeyDictionary[Opened, Listing] = WeakKeyDictionary()
         self._admitted: OrderedDict[str, float] = OrderedDict()
@@ -85,6 +89,11 @@ class HfFacade(Facade):
         return await reads.resolve(str(at), {**self.usual, **token})
 
     async def _from_hub(self, asked: Asked, reads: Reads) -> Answer:
+        if self._offline:
+            raise OriginUnavailable(
+                "HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set for the daemon: no connection to the hub is allowed",
+                hint="unset it where dfdaemon is started, to have what is not in its cache",
+            )
         answer = await reads.passed_on(asked, self._upstream)
         # or a client would go past the swarm
         kept = {n: v for n, v in answer.headers.items() if not n.lower().startswith("x-xet-") and "xet-auth" not in v}
