@@ -91,6 +91,17 @@ def test_a_refusal_in_place_of_a_file_is_not_its_content(
             read(ms, entry)
 
 
+def test_a_json_file_may_be_sent_chunked_and_another_file_as_json_may_not(
+    hub: FixtureHub, backend: Make, read: Read
+) -> None:
+    hub.repo("owner/name", {**FILES, "notes.txt": b"{}"})
+    hub.fault("resolve", whole=True, times=None, headers={"Content-Type": "application/json", "Content-Length": ""})
+    ms = backend()
+    assert read(ms, ms.stat("modelscope://owner/name/config.json")) == FILES["config.json"]
+    with pytest.raises(OriginUnavailable, match="JSON instead of the file"):
+        read(ms, ms.stat("modelscope://owner/name/notes.txt"))
+
+
 def test_json_in_place_of_a_file_of_unknown_size_is_not_its_content(hub: FixtureHub, backend: Make, read: Read) -> None:
     hub.repo("owner/name", {"w.dat": b""})
     hub.fault("files", edit=rows({"Path": "w.dat", "Type": "blob", "Size": 0, "Sha256": "", "Revision": "0" * 40}))

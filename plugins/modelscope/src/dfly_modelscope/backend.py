@@ -214,13 +214,14 @@ class ModelScopeBackend(Backend):
 
 
 def _is_message(entry: Entry, response: httpx.Response) -> bool:
-    """Whether a good answer is JSON that is not this file's: by its length, or where that is unknown by the file's name."""
+    """Whether a good answer is JSON that is not this file's: by its length, or where either's is unknown by the file's name."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if response.status_code not in (200, 203) or kind != "application/json" or "content-range" in response.headers:
         return False
-    if entry.size is None:
+    length: str | None = response.headers.get("content-length")
+    if entry.size is None or length is None:
         return not entry.path.lower().endswith(".json")
-    return str(response.headers.get("content-length")) != str(entry.size)
+    return length != str(entry.size)
 
 
 def _read(response: httpx.Response) -> bytes:

@@ -88,7 +88,8 @@ class Body:
         if fault.gzip or (self.compressible and accepts and not part and self.request.method == "GET"):
             return await self._send_gzip(response, start, stop)
         stop = max(stop - fault.shorten, start)
-        response.content_length = stop - start
+        if fault.headers.get("Content-Length") != "":
+            response.content_length = stop - start
         self._finish(response)
         await response.prepare(self.request)
         if self.request.method != "HEAD":

@@ -29,7 +29,7 @@ class Fault:
     body: bytes = b""
     #: Changes the JSON object of an API answer, on hubs that wrap theirs in one.
     edit: Callable[[dict[str, Any]], object] | None = None
-    #: Added to the answer; a value of "" takes a header away.
+    #: Added to the answer; a value of "" takes a header away (without Content-Length a file is sent chunked).
     headers: Mapping[str, str] = attrs.field(factory=dict)
     #: Close the connection after so many bytes of the body.
     cut: int | None = None
