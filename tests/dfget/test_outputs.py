@@ -182,6 +182,15 @@ def test_an_unsafe_name_that_is_excluded_does_no_harm(hub, fetch, here):
     assert tree(here) == {"out/config.json": b"{}"}
 
 
+def test_a_file_with_an_unsafe_name_can_be_had_as_the_error_says(hub, fetch, here):
+    hub.repo("o/r", {"aux.json": b"{}"})
+    with pytest.raises(UnsafePath, match="-O NAME"):
+        fetch("hf://o/r/aux.json")
+    fetch("hf://o/r/aux.json", "mine.json")
+    assert tree(here) == {"mine.json": b"{}"}
+    assert fetch("hf://o/r/aux.json", "mine.json").skipped == 1
+
+
 def test_an_empty_file_is_a_file(hub, fetch, here):
     hub.repo("o/r", {"__init__.py": b"", "also-empty": b""})
     fetch("hf://o/r", "out", recursive=True)

@@ -57,11 +57,23 @@ def test_an_empty_output_is_a_usage_error(snapshot):
         _paths(snapshot("a"), "")
 
 
-@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../b", "C:\\x", "nul\0", ".dfly/x", "a/.cache/../b"])
-@pytest.mark.parametrize("recursive", [True, False])
-def test_unsafe_names_are_refused(snapshot, path, recursive):
-    with pytest.raises(UnsafePath):
-        _paths(snapshot(path), "out", recursive=recursive)
+UNSAFE = pytest.mark.parametrize(
+    "path", ["../x", "/etc/x", "a/../../b", "C:\\x", "nul\0", ".dfly/x", "a/.cache/../b", "aux.json"]
+)
+
+
+@UNSAFE
+@pytest.mark.parametrize(
+    ("output", "recursive"), [("out", True), (None, True), (None, False), ("out/", False), (".", False)], ids=str
+)
+def test_unsafe_names_are_refused(snapshot, path, output, recursive):
+    with pytest.raises(UnsafePath, match="-O NAME"):
+        _paths(snapshot(path), output, recursive=recursive)
+
+
+@UNSAFE
+def test_one_file_may_have_a_name_of_the_users_own_whatever_the_origin_calls_it(snapshot, path):
+    assert _paths(snapshot(path), "out") == ["out"]
 
 
 def test_names_that_collide_are_refused(snapshot):

@@ -85,7 +85,7 @@ class UnsafePath(UsageError):
         more = f"\n  … and {len(problems) - 10} more" if len(problems) > 10 else ""
         super().__init__(
             f"refused {len(problems)} unsafe file name(s), nothing was written:\n{lines}{more}",
-            hint="leave them out with --exclude, or fetch them one by one with -O",
+            hint="leave them out with --exclude, or fetch one by itself under a name of your own: -O NAME",
         )
         self.problems = problems
 
@@ -192,17 +192,25 @@ class IntegrityError(DflyError):
         self.actual = actual
 
 
+_ELSEWHERE = "choose another place with -O"
+
+
 class OutputError(DflyError):
     """The local disk would not take it."""
 
     exit_code = 11
-    usual_hint = "choose another place with -O"
+    usual_hint = _ELSEWHERE
 
     @classmethod
-    def from_os(cls, error: OSError, path: str, *, kept: str = "") -> "OutputError":
-        """What `error` means for the person who wants `path`; `kept` says what is not lost."""
-        said, hint = _DISK_TROUBLE.get(error.errno or 0, (error.strerror or str(error), ""))
-        return cls(f"{path}: {said}", hint="; ".join(filter(None, (kept, hint))))
+    def from_os(cls, error: OSError, path: str, *, kept: str = "", flag: str = "-O") -> "OutputError":
+        """What `error` means for the person who wants `path`; `kept` says what is not lost, `flag` names places."""
+        said, hint = _DISK_TROUBLE.get(error.errno or 0, (error.strerror or str(error), "" if kept else _ELSEWHERE))
+        return cls(f"{path}: {said}", hint="; ".join(filter(None, (kept, hint.replace("-O", flag)))))
+
+    @classmethod
+    def unreadable(cls, error: OSError, path: str) -> "OutputError":
+        """What `error` means for the person who gave `path` to be read."""
+        return cls(f"{path}: {error.strerror or error}", hint="check the path, and whether you may read it")
 
 
 class InUse(OutputError):
@@ -212,11 +220,11 @@ class InUse(OutputError):
 _DISK_TROUBLE = {
     errno.ENOSPC: ("the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and run the same command again"),
-    errno.EROFS: ("the file system is read-only", "choose another place with -O"),
-    errno.EACCES: ("no permission to write there", "choose another place with -O, or change the permissions"),
-    errno.EPERM: ("no permission to write there", "choose another place with -O, or change the permissions"),
+    errno.EROFS: ("the file system is read-only", _ELSEWHERE),
+    errno.EACCES: ("no permission to write there", f"{_ELSEWHERE}, or change the permissions"),
+    errno.EPERM: ("no permission to write there", f"{_ELSEWHERE}, or change the permissions"),
     errno.EIO: ("the disk reports an input/output error", "check the disk before you trust it again"),
-    errno.EFBIG: ("the file system takes no file this large", "choose another place with -O"),
+    errno.EFBIG: ("the file system takes no file this large", _ELSEWHERE),
 }
 
 

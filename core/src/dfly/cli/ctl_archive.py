@@ -106,7 +106,7 @@ def _written(output: str, size: int) -> Iterator[BinaryIO]:
                 os.unlink(unfinished)
             raise
     except OSError as error:
-        raise OutputError.from_os(error, output) from error
+        raise OutputError.from_os(error, output, flag="-o") from error
 
 
 def _refuse_full(folder: str, size: int) -> None:
@@ -166,7 +166,7 @@ def _read(path: str) -> Iterator[tuple[Iterator[bytes], dict[str, str]]]:
             size = os.fstat(file.fileno()).st_size
             yield told(_chunks(file), size=size, stream=sys.stderr), {"Content-Length": str(size)}
     except OSError as error:
-        raise OutputError.from_os(error, path) from error
+        raise OutputError.unreadable(error, path) from error
 
 
 def _chunks(file: BinaryIO) -> Iterator[bytes]:

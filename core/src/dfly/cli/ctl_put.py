@@ -72,7 +72,7 @@ def _size(path: Path) -> int:
             raise OutputError(f"{path} is a folder", hint="put stores one file at a time")
         return path.stat().st_size
     except OSError as error:
-        raise OutputError.from_os(error, str(path)) from error
+        raise OutputError.unreadable(error, str(path)) from error
 
 
 def _store(path: Path, url: str, *, options: Options, network: Network, plugins: Plugins) -> Entry | None:

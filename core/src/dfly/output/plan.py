@@ -26,13 +26,14 @@ def plan(snapshot: Snapshot, output: str | None, *, recursive: bool) -> list[Tar
     `/`; to its own name in the current directory if it is None. With `recursive`, entries go directly below `output`,
     or below the snapshot's name in the current directory.
 
-    Raises UnsafePath, NotAFile where one file was asked for and there are several, UsageError for an empty `output`,
-    and OutputError where something other than a plain file stands at a target.
+    Raises UnsafePath where a name from the listing would be used that must not be, NotAFile where one file was asked for and
+    there are several, UsageError for an empty `output`, and OutputError where something other than a plain file stands at
+    a target.
     """
     if output == "":
         raise UsageError("-O names no place", hint="give a path, or leave it out for the current directory")
-    refuse_unsafe(entry.path for entry in snapshot.entries)
     if recursive:
+        refuse_unsafe(entry.path for entry in snapshot.entries)
         targets = _below(snapshot, output)
     elif len(snapshot.entries) == 1:
         targets = [_single(snapshot.entries[0], output)]
@@ -63,13 +64,11 @@ def refuse_occupied(path: str) -> None:
 
 def _single(entry: Entry, output: str | None) -> Target:
     name = entry.path.rpartition("/")[2]
-    if output is None:
-        path = name
-    elif output.endswith("/") or os.path.isdir(output):
-        path = os.path.join(output, name)
-    else:
-        path = output
-    return Target(entry, path)
+    if output is not None and not output.endswith("/") and not os.path.isdir(output):
+        # the user's own name: whatever the origin calls the file is not used
+        return Target(entry, output)
+    refuse_unsafe([entry.path])
+    return Target(entry, os.path.join(output or "", name))
 
 
 def _below(snapshot: Snapshot, output: str | None) -> list[Target]:
