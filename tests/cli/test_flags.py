@@ -5,6 +5,7 @@ import inspect
 import attrs
 import pytest
 
+import dfly
 from dfly.backend import Secret, build_options
 from dfly.cli.dfget import dfget as command
 from dfly.cli.options import declared_flags, source_urls
@@ -149,3 +150,44 @@ def test_a_usage_error_says_what_to_write_and_exits_2(dfget, tmp_path, words, wh
     assert outcome.err.startswith("dfget: ")
     assert what in outcome.err
     assert outcome.out.count("\n") == ("--json" in words)
+
+
+NO_SEED_PEERS = [
+    "127.0.0.1:65001",
+    "seed",
+    "ftp://127.0.0.1:65001",
+    "http://",
+    "http://:65001",
+    "http://127.0.0.1:PORT",
+    "http://127.0.0.1:65536",
+    "http://127.0.0.1:0",
+    "http://[::1",
+    "http://127.0.0.1:1/?token=s3cret",
+    "http://127.0.0.1:1#x",
+]
+
+
+@pytest.mark.parametrize("url", NO_SEED_PEERS)
+def test_what_is_no_seed_peers_url_is_said_before_anything_is_asked(dfget, url, monkeypatch):
+    for argv in (["--seed-peer", url], []):
+        outcome = dfget("toy://file", *argv)
+        assert (outcome.code, dfget.calls) == (2, [])
+        assert "is not a seed peer; write http://HOST:PORT" in outcome.err
+        assert "s3cret" not in outcome.err
+        monkeypatch.setenv("DFLY_SEED_PEERS", f"http://127.0.0.1:1 {url}")
+
+
+def test_seed_peers_are_named_without_a_trailing_slash(dfget, monkeypatch):
+    monkeypatch.setenv("DFLY_SEED_PEERS", "http://[::1]:1/ https://seed.invalid")
+    dfget("toy://file")
+    dfget("toy://file", "--seed-peer", "http://localhost:7300/")
+    assert [call[2]["joining"].seed_peers for call in dfget.calls] == [
+        ("http://[::1]:1", "https://seed.invalid"),
+        ("http://localhost:7300",),
+    ]
+
+
+@pytest.mark.parametrize("url", NO_SEED_PEERS)
+def test_the_library_says_it_too(url):
+    with pytest.raises(dfly.UsageError, match="is not a seed peer"):
+        dfly.fetch("toy://file", seed_peers=[url], plugins=Plugins(extra=[]))

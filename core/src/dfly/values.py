@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -151,6 +152,22 @@ def bare_url(url: str) -> str:
     if scheme.strip().lower() in ("http", "https"):
         authority = authority.rpartition("@")[2]
     return f"{scheme}://{authority}{slash}{path}"
+
+
+def seed_peer_url(text: str) -> str:
+    """`text`, if a seed peer can be there, without a trailing slash. Raises ValueError with what to write instead.
+
+    >>> seed_peer_url("https://seed-1:65001/")
+    'https://seed-1:65001'
+    """
+    try:
+        parts = urlsplit(text)
+        possible = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        possible = False
+    if not possible or parts.query or parts.fragment or not text.isprintable() or " " in text:
+        raise ValueError(f"{bare_url(text)!r} is not a seed peer; write http://HOST:PORT or https://HOST:PORT")
+    return text.rstrip("/")
 
 
 def _sha256(value: Any) -> str:

@@ -16,7 +16,7 @@ import typer
 
 from dfly.backend import build_options
 from dfly.cli import flags
-from dfly.cli.desk import CaFile, Json, TokenFile, at_desk, seed_peer_url
+from dfly.cli.desk import CaFile, Json, TokenFile, at_desk
 from dfly.cli.hearsay import first_pass
 from dfly.cli.options import (
     Options,
@@ -30,7 +30,7 @@ from dfly.cli.preheat_view import View, report_text
 from dfly.config import Joining, is_set
 from dfly.errors import Cancelled, DflyError, SwarmError, UsageError
 from dfly.plugins import Plugins
-from dfly.values import bare_url
+from dfly.values import bare_url, seed_peer_url
 from dfly.wire import Ask
 from dfly.wire.errands import DONE, Choice, Preheat
 

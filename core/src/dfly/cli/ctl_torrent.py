@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
+from dfly.cli.flags import checked
 from dfly.cli.units import count_text, printable, size_text
 from dfly.errors import OutputError, UsageError
 from dfly.paths import refuse_unsafe
+from dfly.values import seed_peer_url
 
 Url = Annotated[
     str,
@@ -28,6 +30,7 @@ PublicUrl = Annotated[
     typer.Option(
         "--public-url",
         metavar="URL",
+        parser=checked(seed_peer_url),
         help="Where clients reach the seed peer, if not at --seed-peer.",
         show_default=False,
     ),
@@ -84,7 +87,7 @@ def _write(folder: Path, file: dict[str, Any]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(file["torrent"]))
     except OSError as error:
-        raise OutputError.from_os(error, str(path)) from error
+        raise OutputError.from_os(error, str(path), flag="-o") from error
     return path
 
 

@@ -15,21 +15,13 @@ from dfly.cli.secrets import secret_from
 from dfly.config import Network, is_set
 from dfly.errors import UsageError
 from dfly.seed.faces import OPERATOR
-from dfly.values import bare_url
+from dfly.values import bare_url, seed_peer_url
 
 if TYPE_CHECKING:
     import httpx
 
 #: Seconds for what reads a whole cache, or waits for a whole model.
 LONG = 86400.0
-
-
-def seed_peer_url(text: str) -> str:
-    """`text`, if it is the URL of one, without a trailing slash. Raises ValueError with what to write instead."""
-    if not text.startswith(("http://", "https://")):
-        raise ValueError(f"{text!r} is not a seed peer; write http://HOST:PORT or https://HOST:PORT")
-    return text.rstrip("/")
-
 
 SeedPeerUrl = Annotated[
     str | None,
@@ -105,7 +97,7 @@ class Desk:
                         error = UsageError(f"{self.what} answered {response.status_code}")
                     raise error
                 yield response
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UsageError(f"{self.what} does not answer: {error}", hint="is it running?") from error
 
     def _answer(self, method: str, path: str, **more: Any) -> Any:

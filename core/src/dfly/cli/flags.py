@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from dfly.cli.units import parse_duration, parse_rate
-from dfly.values import Digest
+from dfly.values import Digest, seed_peer_url
 
 T = TypeVar("T")
 
@@ -201,6 +201,7 @@ SeedPeers = Annotated[
     typer.Option(
         "--seed-peer",
         metavar="URL",
+        parser=checked(seed_peer_url),
         envvar="DFLY_SEED_PEERS",
         help="Take the bytes from this seed peer's swarm. Repeatable (in the environment: separated by spaces).",
         rich_help_panel=SWARM,

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dfly.cli.flags import checked
 from dfly.cli.units import parse_rate
 from dfly.errors import UsageError
 from dfly.tracing import from_environment
+from dfly.values import seed_peer_url
 
 if TYPE_CHECKING:
     from dfly.config import Fetch, Joining, Network
@@ -32,6 +34,7 @@ Join = Annotated[
     typer.Option(
         "--join",
         metavar="URL",
+        parser=checked(seed_peer_url),
         envvar="DFLY_SEED_PEERS",
         help="Take the bytes from this seed peer's swarm. Repeatable (in the environment: separated by spaces).",
         rich_help_panel=NODE,

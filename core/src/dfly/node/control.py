@@ -207,7 +207,7 @@ class SeedPeer:
     def _mapped(self) -> Iterator[None]:
         try:
             yield
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SwarmError(
                 f"the seed peer {bare_url(self.url)} cannot be reached: {str(error) or type(error).__name__}",
                 hint="is it running, and is --seed-peer (DFLY_SEED_PEERS) right?",

@@ -22,7 +22,7 @@ from dfly.origin.backends import Backends
 from dfly.origin.client import open_clients
 from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
-from dfly.values import Snapshot, bare_url
+from dfly.values import Snapshot, bare_url, seed_peer_url
 
 if TYPE_CHECKING:
     from dfly.node.joining import Joined
@@ -225,10 +225,16 @@ def _prefix(backend_class: type[Backend]) -> str:
 
 
 def joining_as(joining: Joining | None, seed_peers: Sequence[str] | None, environ: Mapping[str, str]) -> Joining:
-    """How to take part: as `joining` says, at `seed_peers` where they are given; the environment says what neither does."""
-    if joining is None:
-        return joining_from(environ, seed_peers=seed_peers)
-    return joining if seed_peers is None else attrs.evolve(joining, seed_peers=seed_peers)
+    """How to take part: as `joining` says, at `seed_peers` where they are given; the environment says what neither does.
+
+    Raises UsageError for what is no seed peer's URL.
+    """
+    found = joining_from(environ, seed_peers=seed_peers) if joining is None else joining
+    try:
+        urls = tuple(map(seed_peer_url, found.seed_peers if seed_peers is None else seed_peers))
+    except ValueError as error:
+        raise UsageError(str(error), hint="is --seed-peer (DFLY_SEED_PEERS) right?") from error
+    return attrs.evolve(found, seed_peers=urls)
 
 
 @contextmanager
