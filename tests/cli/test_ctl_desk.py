@@ -125,3 +125,42 @@ def test_a_token_file_without_a_token_is_said_before_anybody_is_asked(desk, caps
     assert str(file) in shown.err
     assert "bug" not in shown.err
     assert not desk.asked
+
+
+@ALL
+@pytest.mark.parametrize("url", ["http://127.0.0.1:PORT", "http://[::1", "127.0.0.1:65001", "http://999.0.0.1:1"])
+def test_a_mistyped_seed_peer_is_no_bug(capsys, argv, url):
+    shown = ran(capsys, *argv, "--seed-peer", url)
+    assert (shown.code, "bug" in shown.err) == (2, False), shown.err
+
+
+def test_a_bug_is_shown_as_its_message_says(desk, capsys, monkeypatch):
+    desk.answers["snapshots"] = {}
+    shown = ran(capsys, "ls", "--seed-peer", desk.url)
+    assert shown.err == "dfctl: KeyError: 'snapshots'\nthis is a bug; DFLY_DEBUG=1 shows where\n"
+    monkeypatch.setenv("DFLY_DEBUG", "1")
+    assert "Traceback" in ran(capsys, "ls", "--seed-peer", desk.url).err
+    monkeypatch.setenv("DFLY_DEBUG", "0")
+    assert ran(capsys, "ls", "--seed-peer", desk.url).err == shown.err
+
+
+def test_a_file_that_cannot_be_read_is_no_place_to_choose_another_for(desk, capsys, tmp_path):
+    for argv in (
+        ("import", tmp_path / "none.tar", "--seed-peer", desk.url),
+        ("put", tmp_path / "none.bin", "http://127.0.0.1:1/x"),
+    ):
+        shown = ran(capsys, *argv)
+        assert (shown.code, "No such file or directory\ncheck the path" in shown.err) == (11, True), shown.err
+        assert "-O" not in shown.err
+
+
+def test_a_place_that_cannot_be_written_to_is_chosen_with_the_flag_that_there_is(desk, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    desk.answers["export"] = {}
+    desk.answers["torrents"] = {"files": [{"path": "a", "torrent": "", "bytes": 0}]}
+    for argv in (
+        ("export", "hub://o/r", "-o", tmp_path / "file/x.tar"),
+        ("torrent", "hub://o/r", "-o", tmp_path / "file/x"),
+    ):
+        shown = ran(capsys, *argv, "--seed-peer", desk.url)
+        assert (shown.code, "choose another place with -o" in shown.err) == (11, True), shown.err

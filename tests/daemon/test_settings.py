@@ -82,6 +82,27 @@ def test_a_list_of_one_may_be_written_without_brackets(started, config):
     assert started("--config", config("join = 'https://a:1'"))["joining"].seed_peers == ("https://a:1",)
 
 
+def test_a_mistyped_seed_peer_is_said_at_the_start(started, capsys, monkeypatch):
+    assert started("--join", "http://127.0.0.1:PORT") == 2
+    monkeypatch.setenv("DFLY_SEED_PEERS", "http://a:1 http://[::1")
+    assert started() == 2
+    assert capsys.readouterr().err.count("is not a seed peer; write http://HOST:PORT") == 2
+    monkeypatch.setenv("DFLY_SEED_PEERS", "http://a:1 http://[::1]:2/")
+    assert started()["joining"].seed_peers == ("http://a:1", "http://[::1]:2")
+
+
+def test_a_bug_is_shown_where_the_environment_asks_for_that(started, capsys, monkeypatch):
+    def bug(**_):
+        raise ValueError("odd")
+
+    monkeypatch.setattr(node_role, "run_node", bug)
+    assert started() == 1
+    assert capsys.readouterr().err == "dfdaemon: ValueError: odd\nthis is a bug; --debug shows where\n"
+    monkeypatch.setenv("DFLY_DEBUG", "1")
+    started()
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_the_users_own_file_is_found(started, config):
     config("rings = 3", "config/dfly/dfdaemon.toml")
     assert started()["rings"] == 3
@@ -99,6 +120,8 @@ def test_the_users_own_file_is_found(started, config):
         ("location = {zone = 'z'}", "location takes one value"),
         ("join = [['https://a:1']]", "join takes text"),
         ("insecure = ['yes']", "insecure takes true or false"),
+        ("join = 'http://127.0.0.1:PORT'", "is not a seed peer"),
+        ("join = ['http://a:1', 'b:1']", "'b:1' is not a seed peer"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(started, config, capsys, text, said):

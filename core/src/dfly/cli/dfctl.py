@@ -19,7 +19,7 @@ from dfly.cli import (
     ctl_torrent,
     flags,
 )
-from dfly.cli.failures import Failures
+from dfly.cli.failures import Failures, wants_debug
 from dfly.cli.streams import open_closed
 from dfly.plugins import Plugins
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 def run(argv: Sequence[str], *, plugins: Plugins) -> int:
     """Run one command line and return its exit code."""
-    failures = Failures(program="dfctl", stream=sys.stderr, debug="--debug" in argv)
+    failures = Failures(program="dfctl", stream=sys.stderr, debug=wants_debug(argv), debug_by="DFLY_DEBUG=1")
     try:
         code = int(_app(plugins, argv)(args=list(argv), prog_name="dfctl", standalone_mode=False) or 0)
         sys.stdout.flush()

@@ -15,7 +15,7 @@ import typer
 
 from dfly.cli import flags, node_role, seed_role
 from dfly.cli.config_file import Config
-from dfly.cli.failures import Failures
+from dfly.cli.failures import Failures, wants_debug
 from dfly.cli.secrets import secret_from
 from dfly.cli.streams import open_closed
 from dfly.cli.units import parse_duration
@@ -102,7 +102,7 @@ def main() -> None:
 
 def run(argv: Sequence[str], *, plugins: Plugins) -> int:
     """Run one command line and return its exit code."""
-    failures = Failures(program="dfdaemon", stream=sys.stderr, debug="--debug" in argv)
+    failures = Failures(program="dfdaemon", stream=sys.stderr, debug=wants_debug(argv))
     try:
         return int(_app()(args=list(argv), prog_name="dfdaemon", standalone_mode=False, obj=plugins) or 0)
     except typer.TyperException as error:

@@ -17,7 +17,7 @@ import typer
 from dfly.backend import Backend
 from dfly.cli import flags, manual
 from dfly.cli.caches import CacheFlags, refuse_strange, spelled_out, with_cache_flags
-from dfly.cli.failures import Failures
+from dfly.cli.failures import Failures, wants_debug
 from dfly.cli.hearsay import with_hearsay
 from dfly.cli.options import (
     Options,
@@ -56,7 +56,7 @@ def run(argv: Sequence[str], *, plugins: Plugins, fetch: Fetcher | None = None) 
     """Run one command line and return its exit code. `fetch` stands in for `dfly.fetch`."""
     argv = spelled_out(argv)
     json_lines = JsonLines(sys.stdout, on_closed=lambda: None) if "--json" in argv else None
-    failures = Failures(program="dfget", stream=sys.stderr, emit=json_lines, debug="--debug" in argv)
+    failures = Failures(program="dfget", stream=sys.stderr, emit=json_lines, debug=wants_debug(argv))
     try:
         if not _asks_nothing(argv):
             plugins = with_hearsay(argv, plugins, dfget, help_page=_asks_for_help(argv))

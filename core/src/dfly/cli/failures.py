@@ -1,8 +1,10 @@
 """What went wrong, said once: a line for the person, and an `error` event for the program that asked for JSON."""
 
 import errno
+import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import TextIO
 
 import attrs
@@ -11,6 +13,7 @@ from dfly.cli.output import Failed
 from dfly.cli.redaction import redact
 from dfly.cli.streams import silence
 from dfly.cli.units import printable
+from dfly.config import is_set
 from dfly.errors import DflyError, OutputError
 from dfly.events import Listener
 
@@ -22,12 +25,16 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 @attrs.frozen(kw_only=True)
 class Failures:
-    """Says errors as `program`; `emit` gets the JSON form where there is one; `debug` adds the traceback."""
+    """Says errors as `program`; `emit` gets the JSON form where there is one; `debug` adds the traceback.
+
+    `debug_by` is how a user asks for that.
+    """
 
     program: str
     stream: TextIO
     emit: Listener | None = None
     debug: bool = False
+    debug_by: str = "--debug"
 
     def tell(self, error: BaseException) -> int:
         """Say what happened and return the exit code for it."""
@@ -41,7 +48,7 @@ class Failures:
             return self._say(error)
         # the text of a foreign exception may hold a signed URL
         what = redact(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-        return self.say(type(error).__name__, what, hint="this is a bug; --debug shows where", exit_code=1)
+        return self.say(type(error).__name__, what, hint=f"this is a bug; {self.debug_by} shows where", exit_code=1)
 
     def unheard(self, error: OSError) -> int:
         """The same where `error` is what a standard stream answered."""
@@ -68,3 +75,8 @@ class Failures:
         except OSError:
             # the exit code is what still says it
             silence(self.stream)
+
+
+def wants_debug(argv: Sequence[str]) -> bool:
+    """Whether tracebacks are asked for, by flag or variable, on a command line that is not parsed yet."""
+    return "--debug" in argv or is_set(os.environ, "DFLY_DEBUG")
