@@ -128,6 +128,50 @@ def test_only_allocated_bytes_count(tmp_path):
         cache.close()
 
 
+def begin(cache, blob, size=4 * MIB):
+    return cache.partial(blob, size=size, validator="v", algorithms=(), on_segment=lambda *_: None)
+
+
+def test_what_arrives_is_not_given_up_though_nobody_has_made_room_for_it(tmp_path):
+    pack = "pack-aa"
+    with BlobStore(str(tmp_path / "data")) as store, contextlib.closing(Cache(store, limit=8 * MIB)) as cache:
+        with begin(cache, pack).writer(0, MIB) as writer:
+            writer.write(bytes(MIB))
+        cache.release(pack)
+        partial = begin(cache, pack)
+        assert partial.had == MIB
+        with pytest.raises(OutputError, match="is full"), cache.room_for({"sha256-bb": 8 * MIB}):
+            raise AssertionError
+        assert cache.give_up([pack]) == cache.busy([pack]) == [pack]
+        with partial.writer(MIB, 2 * MIB) as writer:
+            writer.write(bytes(MIB))
+        cache.release(pack)
+        assert cache.give_up([pack]) == []
+
+
+def test_what_arrived_last_goes_last_though_it_is_not_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
+    with BlobStore(str(tmp_path / "data")) as store, contextlib.closing(Cache(store, limit=4 * MIB)) as cache:
+        cache.put(blob_of(b"w"), bytes(2 * MIB), sources=())
+        with begin(cache, "pack-aa").writer(0, MIB) as writer:
+            writer.write(bytes(MIB))
+        cache.release("pack-aa")
+        with cache.room_for({"sha256-bb": 2 * MIB}):
+            assert blob_of(b"w") not in cache
+            assert begin(cache, "pack-aa").had == MIB
+            cache.release("pack-aa")
+
+
+def test_what_several_wait_for_counts_once_until_the_last_one_leaves(tmp_path):
+    with BlobStore(str(tmp_path / "data")) as store, contextlib.closing(Cache(store, limit=10 * MIB)) as cache:
+        with cache.room_for({"pack-aa": 6 * MIB}):
+            with cache.room_for({"pack-aa": 6 * MIB, "sha256-bb": 2 * MIB}):
+                assert cache.used_bytes == 8 * MIB
+            assert cache.used_bytes == 6 * MIB
+            assert cache.busy(["pack-aa", "sha256-bb"]) == ["pack-aa"]
+        assert cache.used_bytes == 0
+
+
 def test_a_file_that_goes_while_bytes_are_counted_takes_no_blob_away(tmp_path, monkeypatch):
     real = os.scandir
 

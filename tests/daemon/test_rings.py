@@ -10,6 +10,7 @@ import pytest
 
 from dfly.backend import Secret
 from dfly.config import Joining
+from dfly.errors import OutputError
 from dfly.layout import Layout
 from dfly.seed.peer import SeedPeer
 from dfly.seed.settings import SeedPeerConfig
@@ -46,11 +47,12 @@ def seed(plugins, tmp_path):
 def node(start, tmp_path, plugins):
     """Starts a daemon and gives what borrows from it."""
 
-    def make(name, url, **settings):
+    def make(name, url, *, cache_size=None, **settings):
         socket = str(tmp_path / f"run-{name}" / "dfly.sock")
         running = start(
             data_dir=tmp_path / f"data-{name}",
             socket=socket,
+            cache_size=cache_size,
             joining=Joining(seed_peers=(url,), interface="127.0.0.1", settle=0.5, **settings),
         )
         borrowing = Borrowing(plugins, socket)
@@ -94,6 +96,59 @@ def test_a_dry_run_and_what_is_in_place_make_no_seed_peer_fetch(seed, node, here
     assert fetch("memory://tiny", "out", recursive=True).sources == {"seed-peer": len(FILES["other.bin"])}
     assert set(hub.reads) == {"other.bin"}
     assert tree(here / "out") == FILES
+
+
+SMALL_FILES = {f"{number}.txt": some_bytes(256 << 10, number) for number in range(8)}
+
+
+@pytest.fixture
+def lacking_one(seed, node, backend, here):
+    """Gives what borrows from a daemon with a cache of so many bytes; "out" has all of memory://small but 0.txt."""
+    backend.hub.commit("small", SMALL_FILES)
+    url, _ = seed()
+
+    def make(cache_size):
+        fetch = node("a", url, cache_size=cache_size)
+        fetch("memory://small", "out", recursive=True, lender=None)
+        (here / "out/0.txt").unlink()
+        return fetch
+
+    return make
+
+
+def test_a_small_file_comes_with_its_pack_where_there_is_room_for_all_of_that(lacking_one, here):
+    fetch = lacking_one(5 << 20)
+    assert fetch("memory://small", "out", recursive=True).sources == {"seed-peer": 2 << 20}
+    assert fetch.named("warning") == []
+    assert tree(here / "out") == SMALL_FILES
+    assert fetch("memory://small", "again", recursive=True).sources == {"cache": 2 << 20}
+    assert fetch.running.ask("/v1/status").json()["bytes"] <= 5 << 20
+
+
+def test_a_small_file_whose_pack_has_no_room_comes_alone_from_the_source(lacking_one, here):
+    fetch = lacking_one(1 << 20)
+    assert fetch("memory://small", "out", recursive=True).sources == {"hub": 256 << 10}
+    assert "one by one, from the source" in fetch.named("warning")[0].message
+    assert tree(here / "out") == SMALL_FILES
+    assert fetch.running.ask("/v1/status").json()["bytes"] <= 1 << 20
+
+
+def test_large_files_come_by_the_ring_though_there_is_no_room_for_the_pack(seed, node, backend, here):
+    files = {**SMALL_FILES, "large": some_bytes(1 << 20, 9)}
+    backend.hub.commit("mixed", files)
+    url, _ = seed()
+    fetch = node("a", url, cache_size=4 << 20)
+    assert fetch("memory://mixed", "out", recursive=True).sources == {"seed-peer": 1 << 20, "hub": 2 << 20}
+    assert tree(here / "out") == files
+    assert fetch.running.ask("/v1/status").json()["bytes"] <= 4 << 20
+
+
+def test_without_going_back_to_the_source_no_room_for_a_pack_is_an_error(seed, node, backend):
+    backend.hub.commit("small", SMALL_FILES)
+    url, _ = seed()
+    fetch = node("a", url, cache_size=3 << 20, back_to_source=False)
+    with pytest.raises(OutputError, match="is full"):
+        fetch("memory://small", "out", recursive=True)
 
 
 def test_a_cold_node_beside_a_warm_one_takes_nothing_from_the_hub(seed, node, here, hub):

@@ -12,7 +12,8 @@ LENT = 60.0
 class Books:
     """Not thread-safe: who keeps them has a lock. `clock` tells Unix time.
 
-    A blob is here when it takes bytes on the disk, committed or not; one that is expected counts as large as it will be.
+    A blob is here when it takes bytes on the disk, committed or not; one that is expected, by however many, counts once and
+    as large as it will be.
     """
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
@@ -21,7 +22,7 @@ class Books:
         self._used: dict[str, float] = {}
         self._lent: dict[str, float] = {}
         self._in_use: Counter[str] = Counter()
-        self._expected: dict[str, int] = {}
+        self._expected: dict[str, dict[object, int]] = {}
         self._pinned: frozenset[str] = frozenset()
 
     def __contains__(self, blob: object) -> bool:
@@ -33,16 +34,20 @@ class Books:
     @property
     def total(self) -> int:
         """Bytes of all, expected ones counted whole."""
-        return sum((self._bytes | self._expected).values())
+        return sum((self._bytes | self.expected).values())
 
     @property
-    def expected(self) -> Mapping[str, int]:
+    def expected(self) -> dict[str, int]:
         """Bytes that each will have of those that are to arrive."""
-        return self._expected
+        return {blob: max(sizes.values()) for blob, sizes in self._expected.items()}
 
     def bytes(self, blob: str) -> int:
         """What one takes now; 0 where it is not here."""
         return self._bytes.get(blob, 0)
+
+    def counted(self, blob: str) -> int:
+        """What one counts as now: as large as it will be if it is expected."""
+        return max(self._expected.get(blob, {}).values(), default=self.bytes(blob))
 
     def note(self, blob: str, allocated: int) -> None:
         """It takes so many bytes now; with 0 it is not here."""
@@ -68,12 +73,21 @@ class Books:
         self._in_use.subtract(blobs)
         self._in_use += Counter()
 
-    def expect(self, sizes: Mapping[str, int]) -> None:
-        """These are to arrive, with so many bytes each."""
-        self._expected.update(sizes)
+    def expect(self, sizes: Mapping[str, int], *, who: object) -> None:
+        """These are to arrive, with so many bytes each, for `who`, which has a hash."""
+        for blob, size in sizes.items():
+            self._expected.setdefault(blob, {})[who] = size
 
-    def expect_no_more(self, blob: str) -> None:
-        """It has arrived, or does not for now."""
+    def expect_no_more(self, blob: str, *, who: object) -> bool:
+        """`who` waits for it no longer; whether it had not arrived."""
+        waiting = self._expected.get(blob, {})
+        found = waiting.pop(who, None) is not None
+        if not waiting:
+            self._expected.pop(blob, None)
+        return found
+
+    def arrived(self, blob: str) -> None:
+        """It is here: nobody waits for it."""
         self._expected.pop(blob, None)
 
     def pin(self, blobs: Iterable[str]) -> None:

@@ -147,6 +147,8 @@ class Cache:
         self._store.release(blob)
         with self._changed:
             self._note_bytes(blob)
+            if blob in self._books:
+                self._books.used(blob)
             self._changed.notify_all()
 
     def damaged(self, blob: str) -> str | None:
@@ -166,7 +168,7 @@ class Cache:
     def busy(self, blobs: Iterable[str]) -> list[str]:
         """Those that somebody is using, or was a moment ago."""
         with self._lock:
-            return [blob for blob in blobs if self._books.busy(blob)]
+            return [blob for blob in blobs if self._busy(blob)]
 
     def give_up(self, blobs: Iterable[str], *, lent: bool = False) -> list[str]:
         """Remove what nobody uses, pinned or not; returns what stays. `lent`: also what was lent a moment ago."""
@@ -175,7 +177,7 @@ class Cache:
             # with the lock held: nobody begins to use it meanwhile
             with self._lock:
                 self._turns.wait(blob)
-                if self._books.busy(blob, lent=not lent):
+                if self._busy(blob, lent=not lent):
                     staying.append(blob)
                 else:
                     self.remove(blob)
@@ -203,16 +205,17 @@ class Cache:
 
         Raises OutputError where there is none, before anything was given up in vain.
         """
+        who = object()
         with self._lock:
             self._make_room(sizes)
-            self._books.expect(sizes)
+            self._books.expect(sizes, who=who)
         try:
             yield
         finally:
             with self._lock:
                 for blob in sizes:
-                    self._books.expect_no_more(blob)
-                    self._note_bytes(blob)
+                    if self._books.expect_no_more(blob, who=who):
+                        self._note_bytes(blob)
 
     def pin(self, blobs: Iterable[str]) -> None:
         """These, and only these, are never given up."""
@@ -230,12 +233,12 @@ class Cache:
 
     def _make_room(self, sizes: Mapping[str, int]) -> None:
         while True:
-            new = sum(size - min(size, self._books.bytes(blob)) for blob, size in sizes.items())
+            new = sum(size - min(size, self._books.counted(blob)) for blob, size in sizes.items())
             excess = 0 if self._limit is None else self.used_bytes + new - self._limit
-            unwritten = sum(max(0, size - self._allocated(blob)) for blob, size in self._books.expected.items())
+            unwritten = sum(max(0, size - self._written(blob)) for blob, size in self._books.expected.items())
             free = self._free() - _SPARE - unwritten
             excess = max(excess, new - free)
-            kept = self._books.kept(but=sizes)
+            kept = [each for each in self._books.kept(but=sizes) if self._store.arriving(each.blob) is None]
             freed = self._freed_by(choose(kept, excess=excess))
             if excess > freed:
                 self._refuse(new, excess - freed, free=free)
@@ -246,6 +249,13 @@ class Cache:
         for blob in chosen:
             _log.info("blob.evicted", blob=blob, bytes=self._books.bytes(blob))
             self.remove(blob)
+
+    def _busy(self, blob: str, *, lent: bool = True) -> bool:
+        return self._books.busy(blob, lent=lent) or self._store.arriving(blob) is not None
+
+    def _written(self, blob: str) -> int:
+        # of thousands of small files that are to come, next to none is on the disk
+        return self._books.bytes(blob) if self._store.arriving(blob) is None else self._allocated(blob)
 
     def _freed_by(self, blobs: Iterable[str]) -> int:
         return sum(self._books.bytes(blob) for blob in blobs)
@@ -283,7 +293,7 @@ class Cache:
 
     def _noted(self, held: Committed) -> Committed:
         with self._changed:
-            self._books.expect_no_more(held.blob)
+            self._books.arrived(held.blob)
             self._note_bytes(held.blob)
             self._books.used(held.blob)
             self._changed.notify_all()

@@ -24,7 +24,7 @@ from dfly.daemon.admission import Admitted
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
 from dfly.daemon.records import Records
-from dfly.daemon.stored import direct_arrivals
+from dfly.daemon.stored import brought_along, direct_arrivals
 from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, OutputError, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
@@ -33,7 +33,7 @@ from dfly.node.piping import Pipe
 from dfly.node.readers import Readers
 from dfly.origin.pauses import Pauses
 from dfly.output.plan import Target
-from dfly.packs import entry_blob
+from dfly.packs import Freight, entry_blob
 from dfly.store.blobs import Committed
 from dfly.store.hashing import pick
 from dfly.tracing import NO_TRACES, Traces
@@ -199,7 +199,7 @@ class Errand:
         with self._means.cache.room_for(sizes):
             if self._admitted.joined is not None and self._means.by_swarm is not None:
                 try:
-                    self._means.by_swarm(self._admitted, blobs, tell=self._tell, stored=self._stored, stop=self._stop)
+                    self._by_swarm(blobs, self._admitted.joined.freight(), self._means.by_swarm)
                 except SwarmError as error:
                     if not self._means.back_to_source:
                         raise
@@ -207,6 +207,21 @@ class Errand:
                 blobs = {blob for blob in blobs if self._means.cache.usable(blob) is None}
             if blobs:
                 self._from_source(blobs)
+
+    def _by_swarm(self, blobs: set[str], freight: Freight, by_swarm: BySwarm) -> None:
+        """What the ring brings; small files only if there is room for the whole pack that they travel in."""
+        cache = self._means.cache
+        with ExitStack() as stack:
+            try:
+                if along := brought_along(freight, blobs, cache=cache):
+                    stack.enter_context(cache.room_for(along))
+            except OutputError as error:
+                if not self._means.back_to_source:
+                    raise
+                self._tell(Warned(message=f"{error.message}; small files come one by one, from the source"))
+                blobs = blobs.difference(freight.pack.blobs if freight.pack else ())
+            if blobs:
+                by_swarm(self._admitted, blobs, tell=self._tell, stored=self._stored, stop=self._stop)
 
     def _from_source(self, blobs: set[str]) -> None:
         wanted = {blob: [self._entry_of(n) for n in numbers] for blob, numbers in self._wanted.items() if blob in blobs}

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -91,7 +91,7 @@ class StoredPack(PackArrival):
         gathering: Gathering | None = self._gathering
         if gathering is None:
             on_disk = _open(self, self.cache, self.entry.size if size is None else size)
-            gathering = on_disk
+            self._gathering = gathering = on_disk
             if not on_disk.had:
                 self._filled = fill(self.pack, self.cache, on_disk.partial)
             self._begin(gathering)
@@ -140,6 +140,16 @@ def direct_arrivals(
         for blob, entries in wanted.items()
     ]
     return sorted(arrivals, key=lambda arrival: (not arrival.small, arrival.entry.path))
+
+
+def brought_along(freight: Freight, blobs: Container[str], *, cache: Cache) -> dict[str, int]:
+    """What comes by the swarm with the contents `blobs`, in bytes: the pack that some are in, and what else is in that."""
+    pack = freight.pack
+    if pack is None or not any(blob in blobs for blob in pack.blobs):
+        return {}
+    files = zip(pack.blobs, pack.entries, strict=True)
+    others = {blob: entry.size or 0 for blob, entry in files if blob not in blobs and blob not in cache}
+    return {pack.blob: pack.size, **others}
 
 
 def swarm_arrivals(
@@ -193,8 +203,12 @@ def _open(arrival: Arrival, cache: Cache, size: int | None) -> OnDisk:
         algorithms=algorithms,
         on_segment=lambda index, _: arrival.emit(SegmentFinished(path=arrival.label, index=index)),
     )
-    if (damaged := cache.damaged(arrival.blob)) is not None:
-        salvage(damaged, partial)
+    try:
+        if (damaged := cache.damaged(arrival.blob)) is not None:
+            salvage(damaged, partial)
+    except BaseException:
+        cache.release(arrival.blob)
+        raise
     return OnDisk(partial, keep=True)
 
 

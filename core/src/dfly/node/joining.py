@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from queue import SimpleQueue
 from typing import Any
 
@@ -61,6 +62,10 @@ class Joined:
 
     def freight(self) -> Freight:
         """How the snapshot travels."""
+        return self._freight
+
+    @cached_property
+    def _freight(self) -> Freight:
         return Freight.of(self.snapshot, task=self.seat.task)
 
     @contextmanager
