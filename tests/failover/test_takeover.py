@@ -77,6 +77,23 @@ def test_a_seed_peer_that_is_killed_and_restarted_fetches_no_published_byte_agai
     assert "snapshot.carried" in seed_peer.log
 
 
+def test_what_a_node_has_in_place_no_successor_fetches_either(hub, daemons, node, tmp_path):
+    data, other = content(SIZE), content(2 * SEGMENT, salt=1)
+    hub.repo(REPO, {"model.bin": data, "other.bin": other})
+    hub.limit_rate(RATE)
+    first, second = daemons(2)
+    (tmp_path / "node0").mkdir()
+    (tmp_path / "node0/other.bin").write_bytes(other)
+    only = node(first, second)
+    only.has(2)
+    first.kill()
+    hub.limit_rate(None)
+    assert only.done().skipped == 1
+    assert only.data("model.bin") == data
+    assert 0 < second.stats()["hub_bytes"] <= SIZE - 2 * SEGMENT
+    assert hub.records.bytes_sent("other.bin") == 0
+
+
 def test_a_successor_takes_from_nodes_what_they_hold_so_that_late_ones_get_it_too(hub, daemons, node):
     data = content(SIZE)
     hub.repo(REPO, {"model.bin": data})

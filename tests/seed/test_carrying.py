@@ -221,6 +221,7 @@ def test_who_holds_what_nobody_is_to_pull_is_not_asked():
         open_puller=lambda mirror, give_up: Puller(),
         seals=None,
         sharing=lambda blob: [],
+        due=lambda task: None,
         errand=lambda *_: None,
         from_thread=lambda *_: None,
         clock=lambda: 0.0,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
+from dfly.packs import Freight
 from dfly.seed.mirroring import Mirror
 from dfly.seed.pulling import Pulls
 from dfly.seed.seals import Seals
@@ -32,7 +33,7 @@ OpenPuller = Callable[[Mirror, Callable[[str, int], None]], Pulls]
 
 
 class Carrying:
-    """For all tasks. `sharing(blob)` are those whose freight has it; `clock` is in seconds.
+    """For all tasks. `sharing(blob)` are those whose freight has it, `due(task)` is what is to be fetched; `clock` is in seconds.
 
     `errand(work, *args)` does in a thread what may have to wait for the mirror, `from_thread(work, *args)` in the event loop
     what a thread has to say.
@@ -45,11 +46,12 @@ class Carrying:
         open_puller: OpenPuller,
         seals: Seals,
         sharing: Callable[[str], Collection[Task]],
+        due: Callable[[Task], Freight],
         errand: Callable[..., None],
         from_thread: Callable[..., None],
         clock: Callable[[], float],
     ) -> None:
-        self._mirror, self._seals, self._sharing = mirror, seals, sharing
+        self._mirror, self._seals, self._sharing, self._due = mirror, seals, sharing, due
         self._errand, self._clock = errand, clock
         self._puller = open_puller(mirror, lambda *key: from_thread(self._reclaim, *key))
 
@@ -68,17 +70,19 @@ class Carrying:
 
     async def adopt(self, task: Task, segments: Sequence[Segment], *, node: str = "") -> int:
         """Take over what an earlier seed peer published of this task, as far as it is proved and of use."""
-
-        def believed() -> list[Segment]:
-            return [
-                s
-                for s in segments
-                if s.blob in task.scheduler.blobs
-                and self._seals.believes(s)
-                and self._mirror.adopt(s.blob, s.index, s.size, s.hashes, s.attempt)
-            ]
-
-        found = await asyncio.to_thread(believed)
+        proved = await asyncio.to_thread(
+            lambda: [s for s in segments if s.blob in task.scheduler.blobs and self._seals.believes(s)]
+        )
+        if task.lazy and proved and task.backend is not None:
+            # who carries a blob over takes part in it, and what nobody wants could not be taken over
+            task.accepted.update(s.blob for s in proved)
+            await asyncio.to_thread(self._mirror.want, self._due(task), task.backend, task=task.id, held_back=True)
+        adopt = self._mirror.adopt
+        found = await asyncio.to_thread(
+            lambda: [s for s in proved if adopt(s.blob, s.index, s.size, s.hashes, s.attempt)]
+        )
+        if task.lazy and task.held_back_until is None and not task.abandoned:
+            self._errand(self._mirror.let_go, self._due(task))
         task.carry(node, found)
         if len(found) < len(segments):
             _log.info("have.not_believed", task=task.name, node=node, segments=len(segments) - len(found))

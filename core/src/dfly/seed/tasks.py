@@ -74,6 +74,7 @@ class Tasks:
             open_puller=open_puller,
             seals=seals,
             sharing=self.sharing,
+            due=self._due,
             errand=self._errand,
             from_thread=self.from_thread,
             clock=clock,
@@ -147,7 +148,7 @@ class Tasks:
         # those that failed before are tried again
         new = {blob for blob in accepted if blob in task.scheduler.blobs}
         task.accepted |= new
-        due = _less(task.due, self._unfit(task.freight)) if task.lazy and new else None
+        due = self._due(task) if task.lazy and new else None
         hurried: dict[str, list[int]] = {}
         for blob, index in first:
             if blob in task.scheduler.blobs:
@@ -160,6 +161,10 @@ class Tasks:
         if due is not None or hurried:
             held_back = task.held_back_until is not None
             self._errand(self._bring, task.id, due, task.backend, held_back, hurried)
+
+    def _due(self, task: Task) -> Freight:
+        """What is to be fetched, and can be."""
+        return _less(task.due, self._unfit(task.freight))
 
     def _bring(
         self,
