@@ -1,5 +1,6 @@
 """What a daemon's endpoint says, byte for byte, to clients other than the hub's own."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import pytest
 import dfly
 from dfly.backend import build_options
 from dfly.config import Network
-from dfly.facade import IDENTITY
+from dfly.facade import IDENTITY, Answer, Asked, Opened, Options
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import tree
+from dfly.values import Entry, Snapshot
+from dfly_hf.facade import HfFacade
 from dfly_hf.testing import FixtureHub
 
 from .daemons import daemon
@@ -322,3 +325,27 @@ def test_a_daemon_that_is_offline_asks_the_hub_nothing_and_serves_what_it_has(
             assert refused.status_code >= 400
             assert "HF_HUB_OFFLINE" in refused.text
     assert not filled.calls()
+
+
+class Hub:
+    """A private repository as a facade is offered it; the hub lets in whom the cookie names."""
+
+    def __init__(self) -> None:
+        entry = Entry(path="a", size=3, url="hf://o/n@" + "0" * 40 + "/a", identity="a")
+        self.snapshot = Snapshot(source="hf://o/n@" + "0" * 40, name="n", entries=(entry,), revision="0" * 40)
+
+    async def resolve(self, url: str, options: Options, *, vouched: bool = False) -> Opened:
+        return self
+
+    async def passed_on(self, asked: Asked, upstream: str) -> Answer:
+        return Answer(status=200 if "ours" in asked.headers.get("cookie", "") else 401)
+
+
+def test_a_yes_that_a_cookie_has_won_is_for_nobody_without_it() -> None:
+    facade, hub = HfFacade({}), Hub()
+
+    def status(**headers: str) -> int:
+        asked = Asked(method="GET", path="/o/n/resolve/main/a", headers={"authorization": "Bearer x", **headers})
+        return asyncio.run(facade.answer(asked, hub)).status
+
+    assert [status(cookie="token=ours"), status(), status(cookie="token=theirs")] == [200, 401, 401]

@@ -24,6 +24,7 @@ from dfly.origin.sending import Sender
 from dfly.plugins import Plugins
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import LONG_ENOUGH, small_swarm, tree
+from dfly.values import Entry, Snapshot
 from dfly_modelscope.facade import ModelScopeFacade
 from dfly_modelscope.testing import FixtureHub
 
@@ -336,3 +337,28 @@ class Passing:
 
     async def resolve(self, url: str, options: Options, *, vouched: bool = False) -> Opened:
         raise NotImplementedError
+
+
+class Hub:
+    """A repository as a facade is offered it; the hub lets in whom the cookie names."""
+
+    def __init__(self) -> None:
+        entry = Entry(path="a", size=3, url="modelscope://o/n/a", identity="a")
+        self.snapshot = Snapshot(source="modelscope://o/n", name="n", entries=(entry,))
+
+    async def resolve(self, url: str, options: Options, *, vouched: bool = False) -> Opened:
+        return self
+
+    async def passed_on(self, asked: Asked, upstream: str) -> Answer:
+        return Answer(status=200 if "ours" in asked.headers.get("cookie", "") else 404)
+
+
+def test_a_yes_that_a_cookie_has_won_is_for_nobody_without_it() -> None:
+    facade, hub = ModelScopeFacade({}), Hub()
+
+    def status(**headers: str) -> int:
+        path = "/api/v1/models/o/n/repo"
+        asked = Asked(method="GET", path=path, query="FilePath=a", headers={"authorization": "Bearer x", **headers})
+        return asyncio.run(facade.answer(asked, hub)).status
+
+    assert [status(cookie="m_session_id=ours"), status(), status(cookie="m_session_id=theirs")] == [200, 404, 404]

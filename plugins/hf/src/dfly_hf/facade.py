@@ -124,7 +124,9 @@ class HfFacade(Facade):
     async def _admit(self, route: Route, asked: Asked, reads: Reads) -> Answer | None:
         """The hub's refusal of this file, None where it would give it: a gated repository lists its files to everybody."""
         at = route.at
-        who = hashlib.sha256(f"{at.kind}/{at.repo}\0{asked.bearer}".encode("utf-8", "surrogatepass")).hexdigest()
+        # all that the hub may go by: a yes that a cookie has won is for nobody without it
+        shown = (at.kind, at.repo, asked.bearer, asked.headers.get("cookie"))
+        who = hashlib.sha256(repr(shown).encode("utf-8", "surrogatepass")).hexdigest()
         age = self._clock() - self._admitted.get(who, -ADMITTED_ALONE)
         if age < ADMITTED:
             return None

@@ -93,8 +93,9 @@ class ModelScopeFacade(Facade):
     async def _admit(self, route: Route, asked: Asked, reads: Reads) -> Answer | None:
         """The hub's refusal of this file, None where it would give it."""
         at = route.at
-        text = f"{at.kind}/{at.repo}\0{_token(asked)}"
-        who = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        # all that the hub may go by: a yes that the cookie has won is for nobody without it
+        shown = (at.kind, at.repo, asked.bearer, asked.headers.get("cookie"))
+        who = hashlib.sha256(repr(shown).encode("utf-8", "surrogatepass")).hexdigest()
         age = self._clock() - self._admitted.get(who, -ADMITTED_ALONE)
         if age < ADMITTED:
             return None
