@@ -13,6 +13,7 @@ import pytest
 
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admissions, Caller, Declined, options_from
+from dfly.daemon.client import Daemon
 from dfly.daemon.finding import find, trusted
 from dfly.daemon.protocol import Channel
 from dfly.daemon.records import Record
@@ -304,6 +305,39 @@ def test_what_was_resolved_for_one_is_not_believed_for_another(plugins):
         for uid, given in ((2, {}), (1, {}), (1, {"token": "wrong"})):
             with pytest.raises(AccessDenied):
                 found.admit(Caller(uid=uid), ask, given, stop=stop)
+
+
+def test_a_token_that_nobody_has_shown_for_long_is_not_kept(start, fetch, private, monkeypatch):
+    for name, value in (("_TIDY", 0.01), ("_MOST_BACKENDS", 0), ("_IDLE_BACKEND", 0.0)):
+        monkeypatch.setattr(f"dfly.daemon.process.{name}", value)
+    closed = threading.Event()
+    monkeypatch.setattr(private, "close", lambda self: closed.set() if self.settings.token else None)
+    start()
+    # the lender's options only: a dfget that went by itself would close a backend, too
+    admitted = Daemon(fetch.lender.path).resolve(
+        Ask(url="memory://vault", recursive=True), TOKEN["memory"], settings=Fetch(), stop=threading.Event()
+    )
+    assert admitted is not None
+    assert closed.wait(60)
+    admitted.close()
+
+
+def test_a_visitor_for_whom_there_is_no_thread_does_not_shut_the_door(start, fetch, monkeypatch):
+    start()
+    begin, refused = threading.Thread.start, threading.Event()
+
+    def fail_once(thread):
+        if thread.name == "dfly-visit" and not refused.is_set():
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_once)
+    ask = Ask(url="memory://bare-repository", recursive=True)
+    assert Daemon(fetch.lender.path).resolve(ask, {}, settings=Fetch(), stop=threading.Event()) is None
+    assert refused.is_set()
+    (said,) = raw(fetch.lender.path, {**ASK, "options": {"token": "open sesame"}})
+    assert said["t"] == "resolved"
 
 
 def test_a_socket_made_by_a_stranger_is_not_trusted(tmp_path, monkeypatch):

@@ -128,7 +128,14 @@ class Front:
             self._room.acquire()
             thread = threading.Thread(target=self._greet, args=(connected,), name="dfly-visit", daemon=True)
             self._visits.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # no room for another thread: whoever came goes by itself, and the next one may be served
+                _log.warning("visit.refused", cause=str(error))
+                self._visits.discard(thread)
+                connected.close()
+                self._room.release()
 
     def _greet(self, connected: socket.socket) -> None:
         try:

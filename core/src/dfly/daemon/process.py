@@ -26,6 +26,7 @@ from dfly.daemon.notify import Notify
 from dfly.daemon.parts import Parts, built
 from dfly.daemon.reads import Reads
 from dfly.daemon.settings import NodeConfig
+from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.running import bind, http_logger, in_thread, listening, url_of
 from dfly.seed.watching.readiness import Readiness
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds that open HTTP requests get at the end.
 _LAST_WORDS = 2.0
+#: Backends that are kept whoever uses them; seconds after which others go, longer than a file takes; and between looks.
+_MOST_BACKENDS, _IDLE_BACKEND, _TIDY = 64, 86400.0, 600.0
 
 
 @attrs.frozen(kw_only=True)
@@ -120,6 +123,7 @@ class NodeDaemon:
             )
             front.open()
             stack.push_async_callback(asyncio.to_thread, front.close)
+            stack.callback(asyncio.create_task(_tidy(parts.backends)).cancel)
             stack.callback(closing.set)
             readiness.state = "serving"
             self._notify("READY=1", f"STATUS=listening at {front.path}")
@@ -182,6 +186,13 @@ class NodeDaemon:
                 self._notify("WATCHDOG=1")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._notify.watchdog)
+
+
+async def _tidy(backends: Backends) -> None:
+    """Close backends that nobody has come for: each has options of its own, and holds the token among them."""
+    while True:
+        await asyncio.sleep(_TIDY)
+        await asyncio.to_thread(backends.evict, keep=_MOST_BACKENDS, idle=_IDLE_BACKEND, but=())
 
 
 def _taken_by(runner: web.AppRunner, loop: asyncio.AbstractEventLoop) -> Callable[[socket.socket, Caller], None]:
