@@ -249,6 +249,14 @@ def test_several_sources_that_want_one_name_are_refused_before_the_first_byte(hu
     assert hub.calls("resolve") == []
 
 
+def test_two_links_to_one_name_are_named_without_their_queries(fetch, here, web):
+    links = [f"{web.add(f'{folder}/model.bin', b'x')}?pass=s3cret" for folder in "ab"]
+    with pytest.raises(UsageError, match=r"would be both \S+a/model\.bin and \S+b/model\.bin") as refused:
+        fetch(links, "out")
+    assert "s3cret" not in str(refused.value)
+    assert tree(here) == {}
+
+
 def test_a_source_that_is_missing_is_noticed_before_the_first_byte_of_another(hub, fetch, here):
     hub.repo("o/a", FILES)
     with pytest.raises(dfly.NotFound):

@@ -20,7 +20,9 @@ from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeDaemon
 from dfly.daemon.settings import NodeConfig
 from dfly.events import Event
+from dfly.output.place import PARTIALS
 from dfly.plugins import Plugins
+from dfly.store.lock import Lock
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import LONG_ENOUGH, Telling, small_swarm
 from dfly_hf.cache import directory
@@ -411,6 +413,38 @@ def test_what_the_real_client_is_bringing_is_waited_for(
     assert not task.is_alive()
     assert "model.safetensors" in said[0]
     assert "model.safetensors" not in gets(hub)
+    assert content(offline(ours)) == FILES
+
+
+def test_who_waits_for_another_to_publish_can_be_stopped(repo: Repo, fill: Callable[..., Any], ours: Path) -> None:
+    guard, cancel = Lock(str(ours / REPO / PARTIALS / "view.lock")), threading.Event()
+    contents, ended, brought = set(filter(None, FILES.values())), list[BaseException](), threading.Event()
+    verified = list[Event]()
+
+    def hear(event: Event) -> None:
+        verified.extend([event] * (event.name == "file.verified"))
+        if len(verified) == len(contents):
+            brought.set()
+
+    def run() -> None:
+        try:
+            fill(on_event=hear, cancel=cancel)
+        except dfly.DflyError as error:
+            ended.append(error)
+
+    guard.acquire()
+    task = threading.Thread(target=run)
+    task.start()
+    try:
+        assert brought.wait(LONG_ENOUGH)
+        cancel.set()
+        task.join(LONG_ENOUGH)
+        assert not task.is_alive()
+    finally:
+        guard.release()
+        task.join(LONG_ENOUGH)
+    assert [type(error) for error in ended] == [dfly.Cancelled]
+    fill()
     assert content(offline(ours)) == FILES
 
 

@@ -193,7 +193,7 @@ def _refuse_rivals(targets: Sequence[Target]) -> None:
         rival = seen.setdefault(os.path.abspath(target.path), target)
         if rival is not target:
             raise UsageError(
-                f"{target.path} would be both {rival.entry.url} and {target.entry.url}",
+                f"{target.path} would be both {bare_url(rival.entry.url)} and {bare_url(target.entry.url)}",
                 hint="fetch them one after the other, each with its own -O",
             )
 

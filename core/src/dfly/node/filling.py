@@ -90,10 +90,10 @@ class Filling:
                     self._cut_loose(target.path)
         return bool(largest)
 
-    def finish(self, targets: Sequence[Target], *, emit: Listener) -> None:
+    def finish(self, targets: Sequence[Target], *, emit: Listener, stop: threading.Event) -> None:
         """See Outputs."""
         if not self._cache.stands(hash_file=hash_file):
-            self._publish()
+            self._publish(stop)
         self.close()
         told = set[str]()
         for target, _ in self.listed(targets):
@@ -144,12 +144,12 @@ class Filling:
         except OSError:
             os.unlink(path)
 
-    def _publish(self) -> None:
+    def _publish(self, stop: threading.Event) -> None:
         self._cache.open()
         guard = Lock(os.path.join(waiting_place(self._cache.root), "view.lock"))
         with self._telling():
             try:
-                guard.acquire(wait=math.inf)
+                guard.acquire(wait=math.inf, cancel=stop)
                 self._cache.publish(hash_file=hash_file)
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(guard.path)

@@ -34,8 +34,8 @@ class Outputs(Protocol):
     def claim(self, wanted: Sequence[Target], *, emit: Listener, stop: threading.Event) -> bool:
         """Keep others from bringing `wanted`; True where some of it may have been brought meanwhile. Raises Cancelled."""
 
-    def finish(self, targets: Sequence[Target], *, emit: Listener) -> None:
-        """All contents are in place: make them files."""
+    def finish(self, targets: Sequence[Target], *, emit: Listener, stop: threading.Event) -> None:
+        """All contents are in place: make them files. Raises Cancelled."""
 
     def close(self) -> None:
         """Let the others go on. May be called twice."""
@@ -86,7 +86,7 @@ class Plain:
         """Nothing: who brings a file holds its partial."""
         return False
 
-    def finish(self, targets: Sequence[Target], *, emit: Listener) -> None:
+    def finish(self, targets: Sequence[Target], *, emit: Listener, stop: threading.Event) -> None:
         """Nothing: contents are files here."""
 
     def close(self) -> None:

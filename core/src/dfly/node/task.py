@@ -277,7 +277,7 @@ class Task:
         clean(root)
 
     def _finished(self, began: float) -> Report:
-        self.outputs.finish(self.targets, emit=self.tally)
+        self.outputs.finish(self.targets, emit=self.tally, stop=self.stop)
         report = self._report(began)
         self.tally(TaskFinished(**attrs.asdict(report, filter=lambda field, _: field.name != "plan")))
         return report
