@@ -231,7 +231,7 @@ def joining_as(joining: Joining | None, seed_peers: Sequence[str] | None, enviro
     """
     found = joining_from(environ, seed_peers=seed_peers) if joining is None else joining
     try:
-        urls = tuple(map(seed_peer_url, found.seed_peers if seed_peers is None else seed_peers))
+        urls = tuple(map(seed_peer_url, found.seed_peers if seed_peers is None else several(seed_peers)))
     except ValueError as error:
         raise UsageError(str(error), hint="is --seed-peer (DFLY_SEED_PEERS) right?") from error
     return attrs.evolve(found, seed_peers=urls)
