@@ -1,12 +1,14 @@
 """A seed peer that lies costs time, never credentials, never a file outside of the output, never a hang."""
 
 import hashlib
+import io
 import json
 
 import attrs
 import pytest
 from tests.security.conftest import CANARY, FILES, HASTY
 
+import dfly
 from dfly.backend import Secret, option
 from dfly.config import Joining
 from dfly.errors import Cancelled, DflyError, OutputError, SwarmError, UnsafePath
@@ -77,6 +79,27 @@ def test_going_back_to_the_source_a_node_asks_it_and_does_not_believe_the_seed_p
     assert hub.read
     assert not any("secret" in url for url in hub.read)
     assert any("other files than the seed peer told" in getattr(e, "message", "") for e in events)
+
+
+@pytest.mark.parametrize("reads", ["open", "pipe"])
+def test_nor_does_who_reads_one_file_of_it(liar, hub, reads):
+    liar.says[ASKED] = 200, resolved(entry("model.bin", b"private words", url="memory://secret/diary.txt")).encode()
+    liar.says["/events"] = 500, b"{}"
+    given = {
+        "plugins": Plugins(extra=[hub]),
+        "options": {"memory": {"token": "good"}},
+        "joining": Joining(seed_peers=(liar.url,), patience=0.3),
+        "patience": HASTY,
+    }
+    if reads == "open":
+        with dfly.open("memory://tiny/model.bin", **given) as file, pytest.raises(dfly.Changed):
+            file.read()
+    else:
+        sink = io.BytesIO()
+        with pytest.raises(dfly.Changed):
+            fetch("memory://tiny/model.bin", "-", stdout=sink, **given)
+        assert sink.getvalue() == b""
+    assert hub.read == []
 
 
 def test_going_back_to_the_source_even_honest_entries_are_the_sources_own(liar, get, hub, tmp_path):

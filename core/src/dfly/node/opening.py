@@ -18,6 +18,7 @@ from dfly.config import Joining, Network, Patience, network_from
 from dfly.events import Listener, Retrying, ignore
 from dfly.node.hearsay import acquainted
 from dfly.node.published import Published, entry_of, unsized
+from dfly.node.resolve import same_file
 from dfly.node.sources import Options, SourceUrl, Wanted, control_client, joining_as, refuse_strange, stop_signal
 from dfly.node.streamed import RemoteFile, Source
 from dfly.node.succession import Seat
@@ -26,6 +27,8 @@ from dfly.origin.backends import Backends
 from dfly.origin.patience import Patient
 from dfly.plugins import Plugins
 from dfly.values import Entry, Snapshot
+
+_ONE = Wanted((), (), recursive=False)
 
 
 def open(  # noqa: A001 - as `io.open`
@@ -66,24 +69,21 @@ def open(  # noqa: A001 - as `io.open`
     """
     with ExitStack() as stack:
         asking = stack.enter_context(_Asking.begun(joining, seed_peers, network, patience, plugins, on_event, cancel))
-        wanted = Wanted((), (), recursive=False)
         source = asking.as_given(url, options or {})
-        seat = asking.seat(source, wanted)
-        if seat is not None:
-            entry = entry_of(seat.resolved)
-        else:
-            (entry,) = source.resolve(wanted).entries
-        if seat is not None and entry.size is None and not asking.joining.back_to_source:
-            raise unsized(entry)
-        direct = partial(asking.direct, source, entry)
+        seat = asking.seat(source, _ONE)
+        entry = entry_of(seat.resolved) if seat is not None else source.file()
         bytes_from: Source
-        if seat is None or not entry.size:
-            bytes_from = direct()
-        else:
+        if seat is not None and entry.size:
             published = Published(seat.seed_peer, seat.resolved, stop=asking.stop, patience=asking.joining.patience)
             stack.callback(published.close)
-            otherwise = direct if asking.joining.back_to_source else None
-            bytes_from = Rather(published, otherwise, tell=on_event)
+            alone = partial(asking.alone, source, entry) if asking.joining.back_to_source else None
+            bytes_from = Rather(published, alone, tell=on_event)
+        else:
+            if seat is not None and entry.size is None:
+                if not asking.joining.back_to_source:
+                    raise unsized(entry)
+                entry = source.file()
+            bytes_from = asking.direct(source, entry)
         return RemoteFile(entry, bytes_from, stop=asking.stop, closed=stack.pop_all().close)
 
 
@@ -184,6 +184,10 @@ class _Asking:
             return None
         return given.source.seat(wanted, self.joining, self.tell, given.control, self.stop)
 
+    def alone(self, given: "_Given", told: Entry) -> "FromSource":
+        """The rest of what a seed peer told of, from the source. Raises Changed where that has another file by now."""
+        return self.direct(given, same_file(told, given.file()))
+
     def direct(self, given: "_Given", entry: Entry) -> "FromSource":
         """Its bytes from the source, or from the daemon that stands for it."""
 
@@ -216,3 +220,7 @@ class _Given:
 
     def resolve(self, wanted: Wanted) -> Snapshot:
         return self.source.resolve(wanted)
+
+    def file(self) -> Entry:
+        (entry,) = self.resolve(_ONE).entries
+        return entry

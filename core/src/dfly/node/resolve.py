@@ -1,7 +1,7 @@
 """What was asked for, held against what is there."""
 
-from dfly.errors import IntegrityError, UsageError
-from dfly.values import Digest, Snapshot
+from dfly.errors import Changed, IntegrityError, UsageError
+from dfly.values import Digest, Entry, Snapshot
 
 
 def expect(snapshot: Snapshot, *, digest: Digest | None, max_files: int | None, url: str) -> Snapshot:
@@ -31,3 +31,16 @@ def expect(snapshot: Snapshot, *, digest: Digest | None, max_files: int | None, 
 def contents(snapshot: Snapshot) -> frozenset[tuple[str, int | None, str | None]]:
     """Which files a snapshot means, wherever each comes from."""
     return frozenset((entry.path, entry.size, entry.blob) for entry in snapshot.entries)
+
+
+def same_file(told: Entry, found: Entry) -> Entry:
+    """`found` at the source, where a seed peer `told` of a file of which somebody may have read already; Changed for another.
+
+    Its own word is gone by, because a seed peer's would steer where this process's credentials go.
+    """
+    if told.blob is None or (told.size, told.blob) != (found.size, found.blob):
+        raise Changed(
+            f"{told.path}: the source has another file than the seed peer told",
+            hint="throw away what has been read of it, and begin again",
+        )
+    return found
