@@ -1,18 +1,21 @@
-"""Whoever reads a file while it arrives gets one attempt at it, or is told to ask again."""
+"""Whoever reads a file while it arrives gets one attempt at it, or is told to ask again; and a hub's no is heard."""
 
 import asyncio
 import contextlib
 import hashlib
 import os
+import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dfly import Entry
+from dfly.config import Fetch
 from dfly.daemon.cache import Cache
 from dfly.daemon.reading import Reading, Wanted
-from dfly.errors import Changed
+from dfly.daemon.reads import Reads
+from dfly.errors import AccessDenied, Changed, DflyError, NotFound, OriginUnavailable
 from dfly.facade import Content
 from dfly.node.readers import Readers
 from dfly.store.blobs import BlobStore
@@ -164,3 +167,92 @@ def test_a_reader_is_not_given_what_came_whole_from_elsewhere(cache, arriving, r
     arriving.fd, arriving.ended = cache.lend(arriving.blob), True
     with pytest.raises(Changed):
         reader.read()
+
+
+class Hub:
+    """Resolves, as admissions do: `answers` is what it will say, once it is not `slow`."""
+
+    def __init__(self) -> None:
+        snapshot = types.SimpleNamespace(public=True, source="memory://m@1", entries=())
+        self.admitted = types.SimpleNamespace(snapshot=snapshot)
+        self.answers: DflyError | None = None
+        self.answering = threading.Event()
+        self.answering.set()
+
+    def admit(self, *_args, **_given):
+        assert self.answering.wait(60)
+        if self.answers is not None:
+            raise self.answers
+        return self.admitted
+
+    def reads(self) -> Reads:
+        """Of a daemon that has brought something of it before, and holds no answer for longer than it takes."""
+        ask = types.SimpleNamespace(recursive=True, include=(), exclude=())
+        before = types.SimpleNamespace(snapshot=self.admitted.snapshot, ask=ask, options={})
+        return Reads(
+            admissions=self,
+            means=types.SimpleNamespace(records=types.SimpleNamespace(all=lambda: [before])),
+            settings=Fetch(),
+            client=None,
+            closing=threading.Event(),
+            names=types.SimpleNamespace(note=lambda *_: None, last=lambda _: "memory://m@1"),
+            reopen=lambda *_: self.admitted,
+            ttl=0.0,
+        )
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    hub = Hub()
+    monkeypatch.setattr("dfly.daemon.reads.PATIENCE", 0.01)
+    yield hub
+    hub.answering.set()
+
+
+async def what_stands_in(hub, reads):
+    """What is known while the hub takes longer than clients wait; then it has answered."""
+    hub.answering.clear()
+    found = await reads.resolve("memory://m", {})
+    hub.answering.set()
+    await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
+    return found.admitted
+
+
+async def what_it_says(hub, reads):
+    """The hub's own answer, however long it takes."""
+    hub.answering.clear()
+    asking = asyncio.create_task(reads.resolve("memory://m", {}))
+    await asyncio.wait([asking], timeout=0.2)
+    hub.answering.set()
+    return (await asking).admitted
+
+
+@pytest.mark.parametrize("no", [AccessDenied("private now"), NotFound("gone")], ids=["denied", "gone"])
+def test_a_hub_that_refuses_slowly_is_heard_until_it_says_yes(hub, no):
+    async def whole():
+        reads = hub.reads()
+        assert await what_stands_in(hub, reads) is hub.admitted
+        hub.answers = no
+        assert await what_stands_in(hub, reads) is hub.admitted
+        for _ in range(2):
+            with pytest.raises(type(no)):
+                await what_it_says(hub, reads)
+        hub.answers = None
+        assert await what_it_says(hub, reads) is hub.admitted
+        assert await what_stands_in(hub, reads) is hub.admitted
+        await reads.close()
+
+    asyncio.run(whole())
+
+
+def test_what_was_brought_before_does_not_stand_in_for_a_hub_that_has_refused(hub):
+    async def whole():
+        reads = hub.reads()
+        hub.answers = AccessDenied("private now")
+        assert await what_stands_in(hub, reads) is hub.admitted
+        hub.answers = OriginUnavailable("away")
+        with pytest.raises(OriginUnavailable):
+            await what_it_says(hub, reads)
+        await reads.close()
+
+    asyncio.run(whole())

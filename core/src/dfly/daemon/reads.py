@@ -2,7 +2,7 @@
 
 A source is resolved by the daemon's admission with the caller's own options, so a facade opens nothing that the hub would
 not. Clients ask again for every file of a repository, so an answer is good for a few seconds; where the hub is slow to say what
-a branch is now, the last answer stands in for it.
+a branch is now, the last answer stands in for it, until the hub refuses, however late: then none does before its next yes.
 
     Content ─▶ in the cache ──────────────────────────────▶ sent
             ╲▶ missing: the errand of everybody who reads it ─▶ as far as it has arrived ─▶ sent
@@ -29,7 +29,7 @@ from dfly.daemon.names import Names
 from dfly.daemon.passing import pass_on
 from dfly.daemon.reading import Bringing, Reading, Wanted
 from dfly.daemon.records import Record
-from dfly.errors import AccessDenied, OriginUnavailable, RateLimited, SourceError, SwarmError, UsageError
+from dfly.errors import AccessDenied, NotFound, OriginUnavailable, RateLimited, SwarmError, UsageError
 from dfly.facade import Answer, Asked, Content, Options
 from dfly.values import Entry, Snapshot
 from dfly.wire import Ask
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 #: Seconds that a caller waits for a fresh answer where an older one is at hand; clients of hubs give up after ten.
 PATIENCE = 3.0
-_MOST_KNOWN = 64
+_MOST_KNOWN, _MOST_REFUSED = 64, 4096
 #: The user of whoever comes by TCP is not known: it has the rights that the options it shows give it.
 _STRANGER = Caller(uid=-1)
 
@@ -93,6 +93,8 @@ class Reads:
         self._ttl, self._clock = ttl, clock
         self._pool = ThreadPoolExecutor(32, thread_name_prefix="dfly-reads")
         self._known: OrderedDict[str, Source] = OrderedDict()
+        #: Keys for which the last word was no, the latest last.
+        self._refused: OrderedDict[str, None] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Source]] = {}
         self._bringing: dict[tuple[str, ...], Bringing] = {}
 
@@ -102,7 +104,8 @@ class Reads:
         known = self._known.get(key)
         if known is not None and self._clock() - known.at < self._ttl:
             return known
-        known = known or await self._in_pool(self._remembered, url, options)
+        if known is None and key not in self._refused:
+            known = await self._in_pool(self._remembered, url, options)
         asking = self._asking.get(key)
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(self._ask(key, url, dict(options), vouched=vouched))
@@ -114,6 +117,8 @@ class Reads:
         try:
             return await asyncio.wait_for(waiting, PATIENCE)
         except (TimeoutError, OriginUnavailable, RateLimited, SwarmError, UsageError):
+            if key in self._refused:  # in this moment
+                return await asyncio.shield(asking)
             # UsageError: URL and options were right before, so it is this daemon that may not ask; what is known is
             # good for a moment, or every file would wait as long
             known.at = self._clock()
@@ -179,6 +184,7 @@ class Reads:
             source = Source(admitted=admitted, rights=_key("", options), at=self._clock())
         if source.snapshot.public:
             await self._in_pool(self._names.note, url, source.snapshot.source)
+        self._refused.pop(key, None)
         self._known[key] = source
         self._known.move_to_end(key)
         while len(self._known) > _MOST_KNOWN:
@@ -197,8 +203,14 @@ class Reads:
 
     def _asked(self, key: str, asking: "asyncio.Task[Source]") -> None:
         del self._asking[key]
-        if not asking.cancelled() and isinstance(asking.exception(), SourceError):
-            return  # heard, though everybody may have left
+        # heard, though everybody may have left
+        error = None if asking.cancelled() else asking.exception()
+        if isinstance(error, AccessDenied | NotFound):
+            self._known.pop(key, None)
+            self._refused[key] = None
+            self._refused.move_to_end(key)
+            while len(self._refused) > _MOST_REFUSED:
+                self._refused.popitem(last=False)
 
     async def _in_pool(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
