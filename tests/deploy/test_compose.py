@@ -1,5 +1,6 @@
 """compose.yaml is what the specification says, and its commands are commands of ours."""
 
+import re
 import subprocess
 
 import yaml
@@ -7,6 +8,7 @@ import yaml
 from .commands import BIN, ROOT, only_flags_there_are
 
 FILE = ROOT / "deploy/compose.yaml"
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 SERVICES = yaml.safe_load(FILE.read_text())["services"]
 
 
@@ -34,3 +36,12 @@ def test_the_node_joins_the_seed_peer_where_it_listens():
     assert f":{port}/readyz" in SERVICES["seed-peer"]["healthcheck"]["test"][-1]
     own = next(word.rpartition(":")[2] for word in node if word.startswith("--listen="))
     assert f":{own}/readyz" in SERVICES["node"]["healthcheck"]["test"][-1]
+
+
+def test_whatever_is_mounted_to_be_written_to_belongs_to_the_user_of_the_image():
+    """A volume that is new has the owner of the directory it covers, and where there is none it is root's."""
+    made = re.search(r"install --directory --owner 65532 .*?((?: /\S+)+)$", DOCKERFILE, re.MULTILINE)[1].split()
+    mounts = [mount.split(":") for service in SERVICES.values() for mount in service["volumes"]]
+    written = {where for _, where, *mode in mounts if mode != ["ro"]}
+    assert written == {"/var/lib/dfly", "/run/dfly", "/models"}
+    assert written <= set(made)
