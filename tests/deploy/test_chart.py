@@ -268,6 +268,29 @@ def test_without_a_way_out_nothing_may_ask_for_one():
     assert "--no-back-to-source" in node["args"]
 
 
+@pytest.mark.parametrize(
+    "node", [{"location": {"value": "hall-1"}}, {"location": {"nodeLabels": []}}, {"enabled": False}], ids=str
+)
+def test_without_a_way_out_there_are_nodes_that_ask_nobody_where_they_are(node):
+    rendered = render({"networkPolicy": {"enabled": True, "hub": False}, "node": node})
+    assert not any(name.endswith(" location") for name in rendered.containers())
+
+
+def test_where_nodes_may_speak_to_networks_that_are_named_the_api_server_may_be_there():
+    policy = {"enabled": True, "hub": False, "nodeCIDRs": ["10.0.0.0/8"]}
+    assert any(name.endswith(" location") for name in render({"networkPolicy": policy}).containers())
+
+
+def test_a_number_in_a_values_file_is_written_out():
+    """Users of OpenShift have numbers like this one."""
+    node = {"allowUsers": [1000650000, 7, "me", "*"], "cacheSize": 2_000_000_000_000, "uploadLimit": 52428800}
+    rendered = render(yaml.safe_load(yaml.safe_dump({"node": node})))
+    (container,) = rendered.the("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    users = [word.partition("=")[2] for word in container["args"] if word.startswith("--allow-user=")]
+    assert users == ["1000650000", "7", "me", "*"]
+    assert {"--cache-size=2000000000000", "--upload-limit=52428800"} <= set(container["args"])
+
+
 def test_a_token_that_is_given_is_in_a_secret_and_nowhere_else():
     rendered = render(values_of("air-gap"))
     holders = [o["kind"] for o in rendered.objects if "change-me" in yaml.safe_dump(o)]
@@ -286,6 +309,7 @@ def test_a_token_that_is_given_is_in_a_secret_and_nowhere_else():
         ({"clusterToken": {"value": "x"}}, "insecure=true"),
         ({"tls": {"existingSecret": "a", "certManager": {"issuer": {"name": "b"}}}}, "not both"),
         ({"networkPolicy": {"enabled": True}, "node": {"hostNetwork": True}}, "networkPolicy.nodeCIDRs"),
+        ({"networkPolicy": {"enabled": True, "hub": False}}, "set node.location.value"),
     ],
 )
 def test_what_could_not_work_is_refused_with_what_to_do(values, said):

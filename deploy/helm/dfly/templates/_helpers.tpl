@@ -92,6 +92,11 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* A value that may be a number, as text: of a file's numbers Helm makes 1e+06 from a million on. */}}
+{{- define "dfly.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end }}
+{{- end }}
+
 {{/* Where hubs are, and the way to them. */}}
 {{- define "dfly.environment" -}}
 {{- range $name, $value := .Values.hub.environment }}
@@ -160,5 +165,8 @@ checksum/secrets: {{ printf "%s/%s/%s" .Values.clusterToken.value .Values.operat
 {{- end }}
 {{- if and .Values.networkPolicy.enabled .Values.node.enabled .Values.node.hostNetwork (not .Values.networkPolicy.nodeCIDRs) }}
 {{- fail "networkPolicy cannot tell nodes with the host's network by their labels: name their networks in networkPolicy.nodeCIDRs" }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.hub) (not .Values.networkPolicy.nodeCIDRs) .Values.node.enabled (not .Values.node.hostNetwork) (not .Values.node.location.value) .Values.node.location.nodeLabels }}
+{{- fail "with networkPolicy.hub=false no node reaches the API server, which is asked for node.location.nodeLabels: set node.location.value, or nodeLabels to []" }}
 {{- end }}
 {{- end }}
