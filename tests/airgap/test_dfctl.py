@@ -14,6 +14,7 @@ import pytest
 import dfly
 from dfly.backend import Secret
 from dfly.cli.ctl_archive import told
+from dfly.cli.streams import silence
 from dfly.config import Joining
 from dfly.daemon.client import Daemon
 from dfly.daemon.process import NodeDaemon
@@ -215,6 +216,13 @@ def test_how_far_it_is_is_said_now_and_then():
     chunks = told(iter([bytes(1_000_000)] * 5), size=5_000_000, stream=said, every=2.0, clock=lambda: next(seconds))
     assert sum(map(len, chunks)) == 5_000_000
     assert said.getvalue() == "2.00 MB of 5.00 MB, 1.00 MB/s\n4.00 MB of 5.00 MB, 1.00 MB/s\n"
+
+
+def test_an_archive_goes_on_though_how_far_it_is_cannot_be_said():
+    with open("/dev/full", "w", buffering=1) as full:
+        seconds = itertools.count()
+        assert len(list(told(iter([b"x"] * 5), size=5, stream=full, every=2.0, clock=lambda: next(seconds)))) == 5
+        silence(full)
 
 
 def test_operators_only(carried, closed, dfctl, tmp_path, monkeypatch):

@@ -2,7 +2,10 @@
 
 import io
 
+import pytest
+
 from dfly.cli.preheat_view import View, report_text
+from dfly.cli.streams import silence
 
 ROW = {"state": "running", "bytes": 0, "total": 1000, "seconds": 1.0, "sources": {}, "error": None}
 NODE = {**ROW, "node": "n1", "location": "east/r1"}
@@ -31,6 +34,15 @@ def test_a_terminal_gets_one_line_that_is_gone_in_the_end():
     assert "\n" not in said
     assert said.split("\r")[3] == "a://b: seed peer running, 0 % of 1.00 kB; 2 nodes: 1 done, 1 running\x1b[K"
     assert said.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_stream_that_takes_no_more_stops_no_preheat(live):
+    with open("/dev/full", "w", buffering=1) as full:
+        view = View(name="a://b", stream=full, live=live)
+        view(ROW)
+        view.end()
+        silence(full)
 
 
 def test_the_report_names_every_machine_and_what_went_wrong_there():

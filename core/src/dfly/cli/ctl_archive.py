@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 import typer
 
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
+from dfly.cli.streams import say
 from dfly.cli.tally import Speed
 from dfly.cli.units import count_text, printable, rate_text, size_text
 from dfly.errors import OutputError, SwarmError, UsageError
@@ -152,7 +153,7 @@ def told(
         if now - last >= every:
             last = now
             of = f" of {size_text(size)}" if size else ""
-            stream.write(f"{size_text(done)}{of}, {rate_text(speed.sample(now, done))}\n")
+            say(stream, f"{size_text(done)}{of}, {rate_text(speed.sample(now, done))}\n")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import attrs
 
+from dfly.cli.streams import say
 from dfly.cli.units import count_text, duration_text, printable, size_text
 
 Row = Mapping[str, Any]
@@ -34,18 +35,15 @@ class View:
         who = row.get("node", "")
         self._rows[who] = row
         if self.live:
-            self.stream.write(f"\r{printable(self._summary())}\x1b[K")
-            self.stream.flush()
+            say(self.stream, f"\r{printable(self._summary())}\x1b[K")
         elif (said := _step(row)) != self._said.get(who):
             self._said[who] = said
-            self.stream.write(printable(f"dfctl: {self.name}: {_who(row)}: {said}\n"))
-            self.stream.flush()
+            say(self.stream, printable(f"dfctl: {self.name}: {_who(row)}: {said}\n"))
 
     def end(self) -> None:
         """Leave the line clean."""
         if self.live and self._rows:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+            say(self.stream, "\r\x1b[K")
 
     def _summary(self) -> str:
         parts = [f"seed peer {_step(self._rows[''])}"] if "" in self._rows else []

@@ -6,9 +6,10 @@ They count written bytes; so that 100 % and then silence does not mislead, the l
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from dfly.cli.streams import say
 from dfly.cli.tally import ActiveFile, Speed, Standing, Tally
 from dfly.cli.units import count_text, duration_text, printable, rate_text, size_text
 from dfly.events import Event, Listener, Retrying, Stalled, Warned
@@ -66,10 +67,7 @@ class Lines:
         self._unsaid = 0
 
     def _say(self, text: str) -> None:
-        # raised here it would surface in one of the core's worker threads; the last line will meet it again
-        with suppress(OSError):
-            self._stream.write(f"dfget: {printable(text)}\n")
-            self._stream.flush()
+        say(self._stream, f"dfget: {printable(text)}\n")
 
 
 def standing_text(standing: Standing, rate: float) -> str:

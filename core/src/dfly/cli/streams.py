@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -18,6 +19,16 @@ def open_closed() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process lives
+
+
+def say(stream: TextIO, text: str) -> None:
+    """Write `text` now; where the stream takes no more, it is lost. For progress: what it tells of matters more.
+
+    An error would surface in whatever thread tells; the last line that is written otherwise will meet it again.
+    """
+    with suppress(OSError):
+        stream.write(text)
+        stream.flush()
 
 
 def silence(stream: TextIO) -> None:
