@@ -12,18 +12,18 @@ import attrs
 import pytest
 
 from dfly.config import Fetch, Joining, Network, Patience
-from dfly.daemon.admission import Admissions, Caller, Declined, options_from
+from dfly.daemon.admission import Admissions, Admitted, Caller, Declined, options_from
 from dfly.daemon.client import Daemon
 from dfly.daemon.finding import find, trusted
 from dfly.daemon.protocol import Channel
-from dfly.daemon.records import Record
+from dfly.daemon.records import Record, Records
 from dfly.daemon.reopening import Reopening
 from dfly.errors import AccessDenied, UsageError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.testing.memory import MemoryOptions, memory_backend
-from dfly.values import Digest
-from dfly.wire import Ask
+from dfly.values import Digest, Entry, Snapshot
+from dfly.wire import Ask, Resolved
 from tests.daemon.conftest import MIB, Borrowing, some_bytes, tree
 
 SECRET = some_bytes(MIB, 42)
@@ -512,3 +512,74 @@ def test_a_request_that_is_none_leaves_neither_a_traceback_nor_its_headers_in_th
     told = "".join(capfd.readouterr()) + caplog.text
     assert "Traceback" not in told
     assert "of-somebody" not in told
+
+
+def known(records, entries) -> list[bool]:
+    return [records.known_as(str(entry.blob), entry.identity) for entry in entries]
+
+
+def entries_of(name: str, count: int = 3) -> tuple[Entry, ...]:
+    """Files of a source of this name, each with a content that all such sources share."""
+    return tuple(
+        Entry(f"{number}", 9, f"memory://{name}", f"memory://{name}/{number}", (Digest("sha256", f"{number:064}"),))
+        for number in range(count)
+    )
+
+
+def admitted_to(name: str, count: int = 3, *, public: bool = False) -> Admitted:
+    """Whoever may have a source of this name."""
+    snapshot = Snapshot(f"memory://{name}", name, entries_of(name, count), public=public)
+    resolved = Resolved(task=snapshot.id, snapshot=snapshot)
+    return Admitted(ask=Ask(url=snapshot.source), resolved=resolved, backend=None)
+
+
+def came(records, entries, *, of, public=False):
+    """The contents of `entries` have come from the source `of`."""
+    admitted = admitted_to(of, public=public)
+    records.note(admitted, brought=[str(entry.blob) for entry in entries])
+    return admitted.snapshot.id
+
+
+def test_what_came_file_by_file_is_known_at_once_and_by_the_next_daemon(tmp_path):
+    mine, others = entries_of("mine"), entries_of("others")
+    with contextlib.closing(Records(str(tmp_path / "snapshots"))) as records:
+        assert known(records, mine) == [False, False, False]
+        came(records, mine[:1], of="mine")
+        assert known(records, mine) == [True, False, False]
+        came(records, mine[2:], of="mine")
+        assert known(records, mine) == [True, False, True]
+        assert known(records, others) == [False, False, False]
+        came(records, others[1:2], of="others", public=True)
+        assert known(records, mine) == [True, True, True]
+        forgotten = came(records, others[2:], of="third")
+        records.forget(forgotten)
+        assert known(records, entries_of("third")) == [False, True, False]
+    with contextlib.closing(Records(str(tmp_path / "snapshots"))) as records:
+        assert known(records, mine) == [True, True, True]
+        assert known(records, others) == [False, True, False]
+
+
+def test_a_record_that_grows_is_not_written_with_each_file(tmp_path):
+    (mine, *_), folder = entries_of("mine"), tmp_path / "snapshots"
+    with contextlib.closing(Records(str(folder))) as records:
+        came(records, [mine], of="mine")
+        (file,) = folder.iterdir()
+        before = file.read_bytes()
+        task = came(records, entries_of("mine"), of="mine")
+        assert file.read_bytes() == before
+        assert len(records.get(task).brought) == 3
+        records.change(task, pinned=True)
+        assert file.read_bytes() != before
+
+
+def test_a_file_more_of_many_costs_no_look_at_the_others(tmp_path, monkeypatch):
+    many, looks = 100, []
+    admitted = admitted_to("many", many)
+    files = [(str(entry.blob), entry.identity) for entry in admitted.snapshot.entries]
+    computed = Entry.blob.fget
+    monkeypatch.setattr(Entry, "blob", property(lambda entry: looks.append(entry.path) or computed(entry)))
+    with contextlib.closing(Records(str(tmp_path / "snapshots"))) as records:
+        for blob, identity in files:
+            records.note(admitted, brought=[blob])
+            assert records.known_as(blob, identity)
+    assert len(looks) < 10 * many

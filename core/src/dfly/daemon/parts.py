@@ -90,7 +90,7 @@ def built(config: NodeConfig, *, plugins: Plugins, traces: Traces, closing: thre
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(contextlib.closing(BlobStore(config.data_dir)))
         cache = stack.enter_context(contextlib.closing(Cache(store, limit=config.cache_size)))
-        records = Records(os.path.join(config.data_dir, "snapshots"))
+        records = stack.enter_context(contextlib.closing(Records(os.path.join(config.data_dir, "snapshots"))))
         cache.pin(records.pinned_blobs())
         requests = Requests()
         backends = stack.enter_context(

@@ -8,6 +8,7 @@ that it has come from; any other source has to deliver it once.
 
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,9 @@ from dfly.store.notes import MOST, Notes
 from dfly.values import Snapshot
 from dfly.wire import Ask, Resolved
 from dfly.wire.fields import seconds
+
+#: Snapshots that are brought at once, of which it is at hand what each content is known as.
+_AT_ONCE = 4
 
 
 @attrs.frozen(kw_only=True)
@@ -93,8 +97,10 @@ class Records:
 
     def __init__(self, directory: str, *, most: int = MOST) -> None:
         self._known_as: dict[str, set[str]] | None = None
+        #: Which identities the contents of a snapshot have, for the few that are being brought.
+        self._identities: OrderedDict[str, tuple[Snapshot, dict[str, set[str]]]] = OrderedDict()
         self._just_came: dict[str, set[str]] = {}
-        self._notes: Notes[Record] = Notes(directory, read=Record.from_json, most=most, changed=self._unindex)
+        self._notes: Notes[Record] = Notes(directory, read=Record.from_json, most=most, changed=self._reindex)
         self._lock = self._notes.lock
 
     def all(self) -> list[Record]:
@@ -106,8 +112,8 @@ class Records:
         return self._notes.get(task)
 
     def note(self, admitted: Admitted, *, brought: Iterable[str]) -> None:
-        """Blobs of this snapshot have come from there, or were known to."""
-        resolved, now = admitted.resolved, time.time()
+        """Blobs of this snapshot have come from there, or were known to: at once for `known_as`, on the disk in a moment."""
+        resolved, now, came = admitted.resolved, time.time(), frozenset(brought)
         with self._lock:
             before = self._notes.get(resolved.task)
             record = Record(
@@ -117,12 +123,12 @@ class Records:
                 used=now,
                 since=before.since if before else now,
                 pinned=before.pinned if before else False,
-                brought=frozenset(brought) | (before.brought if before else frozenset()),
+                brought=came | (before.brought if before else frozenset()),
                 options=dict(admitted.plain),
                 macs=before.macs if before else {},
             )
-            self._notes.keep(record)
-            for blob in record.brought:
+            self._notes.keep(record, later=True)
+            for blob in came:
                 self._just_came.pop(blob, None)
 
     def came(self, blob: str, identities: Iterable[str]) -> None:
@@ -137,6 +143,10 @@ class Records:
     def forget(self, task: str) -> None:
         """Drop a record. Harmless where there is none."""
         self._notes.forget(task)
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        self._notes.close()
 
     def pinned_blobs(self) -> set[str]:
         """The blobs of all pinned snapshots."""
@@ -153,11 +163,40 @@ class Records:
     def _index(self) -> dict[str, set[str]]:
         index: dict[str, set[str]] = {}
         for record in self.all():
-            for entry in record.snapshot.entries:
-                if entry.blob in record.brought:
-                    # an empty identity stands for everybody
-                    index.setdefault(str(entry.blob), set()).add("" if record.snapshot.public else entry.identity)
+            _add(index, record.brought, _identities(record.snapshot))
         return index
 
-    def _unindex(self) -> None:
-        self._known_as = None
+    def _reindex(self, before: Record | None, after: Record | None) -> None:
+        """Keep the index right: a record that grows file by file costs what has come, not all that there is."""
+        if self._known_as is None:
+            return
+        had = before.brought if before else frozenset()
+        grown = after is not None and had <= after.brought
+        if after is None or not grown or (before and before.snapshot != after.snapshot):
+            self._known_as = None
+        elif new := after.brought - had:
+            _add(self._known_as, new, self._identities_of(after))
+
+    def _identities_of(self, record: Record) -> dict[str, set[str]]:
+        snapshot, found = self._identities.pop(record.task, (None, {}))
+        if snapshot is not record.snapshot:
+            found = _identities(record.snapshot)
+        self._identities[record.task] = record.snapshot, found
+        if len(self._identities) > _AT_ONCE:
+            self._identities.popitem(last=False)
+        return found
+
+
+def _identities(snapshot: Snapshot) -> dict[str, set[str]]:
+    """What each content of a snapshot is known as once it has come from there; an empty identity stands for everybody."""
+    found: dict[str, set[str]] = {}
+    for entry in snapshot.entries:
+        if entry.blob is not None:
+            found.setdefault(entry.blob, set()).add("" if snapshot.public else entry.identity)
+    return found
+
+
+def _add(index: dict[str, set[str]], blobs: Iterable[str], identities: dict[str, set[str]]) -> None:
+    for blob in blobs:
+        if blob in identities:
+            index.setdefault(blob, set()).update(identities[blob])

@@ -3,13 +3,17 @@
 A note is written into a new file that takes the old one's place, so a crash leaves the one or the other. When it was last used
 is the file's own time: that changes with every task, and is not worth a write. What cannot be written is remembered until the
 process ends; what cannot be read is dropped, as it is only ever a memory of what can be asked for again.
+
+A note of thousands of files that grows with each of them is written every few seconds: a crash loses as much of it.
 """
 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +28,8 @@ from dfly.store.claim import private_directory
 FORMAT = 1
 #: Notes kept; the longest unused is forgotten first.
 MOST = 512
+#: Seconds between two writes of a note that may be written later.
+PAUSE = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +56,7 @@ class Note(Protocol):
 N = TypeVar("N", bound=Note)
 
 
-def _nothing() -> None:
+def _nothing(before: object, after: object) -> None:
     pass
 
 
@@ -58,7 +64,8 @@ class Notes(Generic[N]):
     """The notes in `directory`, which `read(json, used=…)` makes from their JSON. Thread-safe.
 
     `read` raises DflyError, ValueError, KeyError, TypeError or AttributeError for what is no note: that file is left out, and
-    removed. `changed` is called, with the lock held, when something other than `used` is another.
+    removed. `changed(before, after)` is called, with the lock held, when something other than `used` is another; a note that is
+    new, or forgotten, has None on the other side. `close` writes what is still unwritten.
     """
 
     def __init__(
@@ -67,11 +74,16 @@ class Notes(Generic[N]):
         *,
         read: Callable[..., N],
         most: int = MOST,
-        changed: Callable[[], None] = _nothing,
+        changed: Callable[[N | None, N | None], None] = _nothing,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory, self._read, self._most, self._changed = directory, read, most, changed
+        self._clock = clock
         self.lock = threading.RLock()
         self._notes: OrderedDict[str, N] = OrderedDict()
+        self._written: dict[str, float] = {}
+        self._unwritten: set[str] = set()
+        self._timer: threading.Timer | None = None
         private_directory(directory)
         self._load()
 
@@ -85,8 +97,8 @@ class Notes(Generic[N]):
         with self.lock:
             return self._notes.get(task)
 
-    def keep(self, note: N) -> None:
-        """Remember this one, in the place of the one before."""
+    def keep(self, note: N, *, later: bool = False) -> None:
+        """Remember this one, in the place of the one before. `later`: it need not be written in the moment after that was."""
         with self.lock:
             before = self._notes.pop(note.task, None)
             self._notes[note.task] = note
@@ -94,10 +106,13 @@ class Notes(Generic[N]):
                 with contextlib.suppress(OSError):
                     os.utime(self._path(note.task))
                 return
-            self._changed()
+            self._changed(before, note)
             while len(self._notes) > self._most:
                 self.forget(next((n.task for n in self._notes.values() if not n.kept), next(iter(self._notes))))
-            self._write(note)
+            if later and self._clock() - self._written.get(note.task, -math.inf) < PAUSE:
+                self._write_later(note)
+            else:
+                self._write(note)
 
     def change(self, task: str, **changes: Any) -> bool:
         """Note something about one. False where there is none."""
@@ -110,13 +125,37 @@ class Notes(Generic[N]):
     def forget(self, task: str) -> None:
         """Drop one. Harmless where there is none."""
         with self.lock:
-            if self._notes.pop(task, None) is not None:
-                self._changed()
+            self._written.pop(task, None)
+            self._unwritten.discard(task)
+            if (before := self._notes.pop(task, None)) is not None:
+                self._changed(before, None)
             with contextlib.suppress(OSError):
                 os.unlink(self._path(task))
 
+    def flush(self) -> None:
+        """Write what is still unwritten."""
+        with self.lock:
+            timer, self._timer = self._timer, None
+            if timer is not None:
+                timer.cancel()
+            for task in tuple(self._unwritten):
+                self._write(self._notes[task])
+
+    def close(self) -> None:
+        """Keep nothing more; what was kept is written."""
+        self.flush()
+
+    def _write_later(self, note: N) -> None:
+        self._unwritten.add(note.task)
+        if self._timer is None:
+            self._timer = threading.Timer(PAUSE, self.flush)
+            self._timer.daemon = True
+            self._timer.start()
+
     def _write(self, note: N) -> None:
         path = self._path(note.task)
+        self._written[note.task] = self._clock()
+        self._unwritten.discard(note.task)
         try:
             fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(fd, "w", encoding="utf-8") as file:
