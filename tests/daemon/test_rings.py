@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 
@@ -131,6 +132,27 @@ def test_a_small_file_whose_pack_has_no_room_comes_alone_from_the_source(lacking
     assert "one by one, from the source" in fetch.named("warning")[0].message
     assert tree(here / "out") == SMALL_FILES
     assert fetch.running.ask("/v1/status").json()["bytes"] <= 1 << 20
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_small_file_that_was_given_up_is_cut_out_of_its_pack_if_that_is_right(
+    seed, node, backend, here, tmp_path, wrong
+):
+    backend.hub.commit("small", SMALL_FILES)
+    url, _ = seed()
+    fetch = node("a", url, back_to_source=False)
+    fetch("memory://small", "out", recursive=True)
+    files = {path.read_bytes(): path for path in (tmp_path / "data-a/blobs").rglob("data")}
+    pack, given_up = files[b"".join(SMALL_FILES.values())], files[SMALL_FILES["3.txt"]]
+    shutil.rmtree(given_up.parent)
+    if wrong:
+        before = pack.stat()
+        pack.chmod(0o600)
+        pack.write_bytes(bytes(before.st_size))
+        os.utime(pack, ns=(before.st_atime_ns, before.st_mtime_ns))
+    report = fetch("memory://small", "again", recursive=True)
+    assert set(report.sources) == ({"cache", "seed-peer"} if wrong else {"cache"})
+    assert tree(here / "again") == SMALL_FILES
 
 
 def test_large_files_come_by_the_ring_though_there_is_no_room_for_the_pack(seed, node, backend, here):

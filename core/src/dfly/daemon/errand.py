@@ -23,8 +23,9 @@ from dfly.daemon.activity import Activity
 from dfly.daemon.admission import Admitted
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
+from dfly.daemon.packed import brought_along, cut_out
 from dfly.daemon.records import Records
-from dfly.daemon.stored import brought_along, direct_arrivals
+from dfly.daemon.stored import direct_arrivals
 from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, OutputError, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
@@ -211,6 +212,7 @@ class Errand:
     def _by_swarm(self, blobs: set[str], freight: Freight, by_swarm: BySwarm) -> None:
         """What the ring brings; small files only if there is room for the whole pack that they travel in."""
         cache = self._means.cache
+        blobs = blobs - cut_out(freight, blobs, cache=cache)
         with ExitStack() as stack:
             try:
                 if along := brought_along(freight, blobs, cache=cache):

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -140,16 +140,6 @@ def direct_arrivals(
         for blob, entries in wanted.items()
     ]
     return sorted(arrivals, key=lambda arrival: (not arrival.small, arrival.entry.path))
-
-
-def brought_along(freight: Freight, blobs: Container[str], *, cache: Cache) -> dict[str, int]:
-    """What comes by the swarm with the contents `blobs`, in bytes: the pack that some are in, and what else is in that."""
-    pack = freight.pack
-    if pack is None or not any(blob in blobs for blob in pack.blobs):
-        return {}
-    files = zip(pack.blobs, pack.entries, strict=True)
-    others = {blob: entry.size or 0 for blob, entry in files if blob not in blobs and blob not in cache}
-    return {pack.blob: pack.size, **others}
 
 
 def swarm_arrivals(
