@@ -40,7 +40,7 @@ def same_file(told: Entry, found: Entry) -> Entry:
     """
     if told.blob is None or (told.size, told.blob) != (found.size, found.blob):
         raise Changed(
-            f"{told.path}: the source has another file than the seed peer told",
+            f"{told.path}: nothing shows that the source still has the file that the seed peer told of",
             hint="throw away what has been read of it, and begin again",
         )
     return found

@@ -14,7 +14,7 @@ import attrs
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Joining, Patience
-from dfly.errors import Changed, OutOfReach, SwarmError
+from dfly.errors import OutOfReach, SwarmError
 from dfly.events import FileFinished, FileSkipped, SnapshotResolved, TaskFinished, Warned
 from dfly.node.arrival import Arrival, already_there, pack_place
 from dfly.node.direct import fetch_directly
@@ -22,7 +22,7 @@ from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
 from dfly.node.lent import Link
 from dfly.node.outputs import Outputs
-from dfly.node.resolve import contents
+from dfly.node.resolve import contents, same_file
 from dfly.node.tally import Planned, Report, Tally
 from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place, remove_all
@@ -195,12 +195,7 @@ class Task:
         """What reads the one file, and the file, after some of it has come from a seed peer."""
         (told,) = self.snapshot.entries
         (found,) = self.resolve().entries
-        if told.blob is None or (told.size, told.blob) != (found.size, found.blob):
-            raise Changed(
-                f"{told.path}: the source has another file than the seed peer told",
-                hint="throw away what was written, and run the command again",
-            )
-        return self.backend(), found
+        return self.backend(), same_file(told, found)
 
     def _directly(self, wanted: Sequence[Target], root: str) -> None:
         arrivals = Arrival.each(wanted, root=root, emit=self.tally)
