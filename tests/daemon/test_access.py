@@ -8,7 +8,6 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import attrs
 import pytest
 
 from dfly.config import Fetch, Joining, Network, Patience
@@ -21,10 +20,13 @@ from dfly.daemon.reopening import Reopening
 from dfly.errors import AccessDenied, UsageError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 from dfly.testing.memory import MemoryOptions, memory_backend
 from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import Ask, Resolved
-from tests.daemon.conftest import MIB, Borrowing, some_bytes, tree
+from tests.claims import claiming
+from tests.daemon.conftest import MIB, QUICK, Borrowing, some_bytes, tree
 
 SECRET = some_bytes(MIB, 42)
 
@@ -35,27 +37,9 @@ def private():
 
 
 @pytest.fixture
-def other_scheme(private):
+def other_scheme():
     """A second hub, that somebody else runs: it claims what it does not have."""
-    liar = memory_backend({"bait": {"secret.bin": b"x" * len(SECRET)}})
-    liar.schemes = ("liar",)
-    liar.prefix = "liar"
-    before = liar._entry
-
-    def entry(self, place, path, *, name):
-        honest = next(iter(private.hub._commits["vault"].values()))["secret.bin"]
-        import hashlib
-
-        true = before(self, place, path, name=name)
-        return attrs.evolve(
-            true,
-            url=true.url.replace("memory://", "liar://"),
-            identity=true.identity.replace("memory://", "liar://"),
-            digests=(Digest("sha256", hashlib.sha256(honest).hexdigest()),),
-        )
-
-    liar._entry = entry
-    return liar
+    return claiming(SECRET)
 
 
 @pytest.fixture
@@ -103,6 +87,17 @@ def test_another_source_that_really_has_it_delivers_it_once(start, fetch, here, 
     assert fetch("memory://mirror", "a", recursive=True, options=TOKEN).sources == {"hub": MIB}
     assert fetch("memory://mirror", "b", recursive=True, options=TOKEN).sources == {"cache": MIB}
     assert tree(here / "b") == {"copied.bin": SECRET}
+
+
+def test_nor_does_it_get_it_by_a_seed_peer_that_has_it(start, fetch, here, plugins, tmp_path):
+    config = SeedPeerConfig(data_dir=str(tmp_path / "seed"), listen=("127.0.0.1", 0), patience=QUICK)
+    with SeedPeer(config, plugins=plugins).running() as url:
+        start(joining=Joining(seed_peers=(url,), interface="127.0.0.1", settle=0.5))
+        fetch("memory://vault", "out", recursive=True, options=TOKEN)
+        with pytest.raises(Exception, match="sha256 is"):
+            fetch("liar://bait", "stolen", recursive=True)
+        assert not list((here / "stolen").rglob("secret.bin"))
+        assert fetch("memory://vault", "again", recursive=True, options=TOKEN).sources == {"cache": MIB}
 
 
 def raw(path, *lines, answers=1):
@@ -514,10 +509,6 @@ def test_a_request_that_is_none_leaves_neither_a_traceback_nor_its_headers_in_th
     assert "of-somebody" not in told
 
 
-def known(records, entries) -> list[bool]:
-    return [records.known_as(str(entry.blob), entry.identity) for entry in entries]
-
-
 def entries_of(name: str, count: int = 3) -> tuple[Entry, ...]:
     """Files of a source of this name, each with a content that all such sources share."""
     return tuple(
@@ -526,37 +517,27 @@ def entries_of(name: str, count: int = 3) -> tuple[Entry, ...]:
     )
 
 
-def admitted_to(name: str, count: int = 3, *, public: bool = False) -> Admitted:
+def admitted_to(name: str, count: int = 3) -> Admitted:
     """Whoever may have a source of this name."""
-    snapshot = Snapshot(f"memory://{name}", name, entries_of(name, count), public=public)
+    snapshot = Snapshot(f"memory://{name}", name, entries_of(name, count), public=True)
     resolved = Resolved(task=snapshot.id, snapshot=snapshot)
     return Admitted(ask=Ask(url=snapshot.source), resolved=resolved, backend=None)
 
 
-def came(records, entries, *, of, public=False):
+def came(records, entries, *, of):
     """The contents of `entries` have come from the source `of`."""
-    admitted = admitted_to(of, public=public)
+    admitted = admitted_to(of)
     records.note(admitted, brought=[str(entry.blob) for entry in entries])
     return admitted.snapshot.id
 
 
-def test_what_came_file_by_file_is_known_at_once_and_by_the_next_daemon(tmp_path):
-    mine, others = entries_of("mine"), entries_of("others")
+def test_what_came_file_by_file_is_noted_for_the_next_daemon(tmp_path):
+    mine = entries_of("mine")
     with contextlib.closing(Records(str(tmp_path / "snapshots"))) as records:
-        assert known(records, mine) == [False, False, False]
         came(records, mine[:1], of="mine")
-        assert known(records, mine) == [True, False, False]
-        came(records, mine[2:], of="mine")
-        assert known(records, mine) == [True, False, True]
-        assert known(records, others) == [False, False, False]
-        came(records, others[1:2], of="others", public=True)
-        assert known(records, mine) == [True, True, True]
-        forgotten = came(records, others[2:], of="third")
-        records.forget(forgotten)
-        assert known(records, entries_of("third")) == [False, True, False]
+        task = came(records, mine[2:], of="mine")
     with contextlib.closing(Records(str(tmp_path / "snapshots"))) as records:
-        assert known(records, mine) == [True, True, True]
-        assert known(records, others) == [False, True, False]
+        assert records.get(task).brought == {str(entry.blob) for entry in (mine[0], mine[2])}
 
 
 def test_a_record_that_grows_is_not_written_with_each_file(tmp_path):
@@ -570,16 +551,3 @@ def test_a_record_that_grows_is_not_written_with_each_file(tmp_path):
         assert len(records.get(task).brought) == 3
         records.change(task, pinned=True)
         assert file.read_bytes() != before
-
-
-def test_a_file_more_of_many_costs_no_look_at_the_others(tmp_path, monkeypatch):
-    many, looks = 100, []
-    admitted = admitted_to("many", many)
-    files = [(str(entry.blob), entry.identity) for entry in admitted.snapshot.entries]
-    computed = Entry.blob.fget
-    monkeypatch.setattr(Entry, "blob", property(lambda entry: looks.append(entry.path) or computed(entry)))
-    with contextlib.closing(Records(str(tmp_path / "snapshots"))) as records:
-        for blob, identity in files:
-            records.note(admitted, brought=[blob])
-            assert records.known_as(blob, identity)
-    assert len(looks) < 10 * many

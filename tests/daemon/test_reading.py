@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dfly import Entry
+from dfly import Entry, Snapshot
 from dfly.config import Fetch
 from dfly.daemon.cache import Cache
 from dfly.daemon.reading import Reading, Wanted
@@ -27,6 +27,7 @@ GOOD, WRONG = some_bytes(SIZE, 1), some_bytes(SIZE, 2)
 
 
 ENTRY = Entry("m.bin", SIZE, "memory://m", "m", (Digest("sha256", hashlib.sha256(GOOD).hexdigest()),))
+SNAPSHOT = Snapshot("memory://m", "m.bin", (ENTRY,), public=True)
 
 
 class Arriving:
@@ -70,14 +71,13 @@ class Reader:
     """Reads all of the file, as fast as it is told to."""
 
     def __init__(self, cache: Cache, bringing) -> None:
-        admitted = types.SimpleNamespace(joined=None, resolved=types.SimpleNamespace(task="t"))
+        admitted = types.SimpleNamespace(snapshot=SNAPSHOT, resolved=types.SimpleNamespace(task="t"))
         content = Content(opened=None, entry=ENTRY, start=0, stop=SIZE, proven=True)
         self.got = bytearray()
         self._pool = ThreadPoolExecutor(1)
         self._reading = Reading(
             Wanted(admitted=admitted, number=0, content=content),
             cache=cache,
-            records=None,
             readers=Readers(),
             pool=self._pool,
         )

@@ -8,11 +8,12 @@ import pytest
 
 from dfly.events import ignore
 from dfly.layout import SMALLEST_PIECE, Layout
-from dfly.node.arrival import Arrival
+from dfly.node.arrival import Arrival, swarm_arrivals
 from dfly.node.flow import Flow
 from dfly.node.window import Ongoing
 from dfly.output.plan import Target
-from dfly.values import Digest, Entry
+from dfly.packs import Freight
+from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import WireError
 
 DATA = random.Random(17).randbytes(2 * Layout(1).segment_length + 2 * SMALLEST_PIECE)
@@ -275,3 +276,17 @@ def test_pieces_that_the_disk_has_changed_are_found(flow):
     start, _ = LAYOUT.piece_range(17)
     os.pwrite(blob.gathered().partial.fd, b"changed", start)
     assert blob.damaged() == {1: set(LAYOUT.segment_pieces(1)) - {17}}
+
+
+def test_the_source_goes_on_with_what_the_swarm_has_brought_of_a_private_file(tmp_path):
+    digests = (Digest("sha256", hashlib.sha256(DATA).hexdigest()),)
+    entry = Entry(path="f", size=SIZE, url="g://h@1/f", identity="g://h/f", digests=digests, validator="1")
+    root, freight = str(tmp_path), Freight.of(Snapshot("g://h@1", "h", (entry,)), task="t")
+    targets = [Target(entry, str(tmp_path / "f"))]
+    (begun,) = swarm_arrivals(freight, targets, root=root, emit=ignore).values()
+    assert begun.blob != entry.blob
+    arrive(Flow(begun), 0)
+    begun.close()
+    (going_on,) = Arrival.each(targets, root=root, emit=ignore)
+    assert going_on.gather().had == len(DATA[slice(*LAYOUT.segment_range(0))])
+    going_on.close()

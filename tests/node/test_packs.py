@@ -12,6 +12,8 @@ SIZES = (0, 1, 2, 1000, SMALL - 1, SMALL, SMALL + 1, 5 * SMALL)
 #: Contents that a hub may name: one digest has one size.
 CONTENTS = {size: Digest("sha256", f"{n:064}") for n, size in enumerate(SIZES)}
 
+PUBLIC = Snapshot("gopher://hole@1", "hole", (), public=True)
+
 
 @st.composite
 def snapshots(draw):
@@ -108,7 +110,7 @@ def test_only_what_fits_into_one_piece_is_packed(size):
 def test_files_of_unknown_size_travel_alone():
     made = freight(entry("a", None), entry("b", None), entry("c"), entry("d"))
     assert [e.path for e in made.blobs.values()] == ["a", "b"]
-    assert made.sizes()[entry_blob(entry("a", None), task="t")] is None
+    assert made.sizes()[entry_blob(entry("a", None), PUBLIC, task="t")] is None
 
 
 def test_another_content_another_size_or_another_order_is_another_pack():
@@ -124,8 +126,45 @@ def test_another_content_another_size_or_another_order_is_another_pack():
 
 def test_what_nothing_pins_belongs_to_one_task_and_one_path():
     loose = entry("a", validator=None)
-    assert entry_blob(loose, task="one") != entry_blob(loose, task="two")
-    assert entry_blob(loose, task="one") != entry_blob(attrs.evolve(loose, path="b"), task="one")
-    assert entry_blob(loose, task="one") == entry_blob(loose, task="one")
+    assert entry_blob(loose, PUBLIC, task="one") != entry_blob(loose, PUBLIC, task="two")
+    assert entry_blob(loose, PUBLIC, task="one") != entry_blob(attrs.evolve(loose, path="b"), PUBLIC, task="one")
+    assert entry_blob(loose, PUBLIC, task="one") == entry_blob(loose, PUBLIC, task="one")
     pinned = entry("a")
-    assert entry_blob(pinned, task="one") == entry_blob(pinned, task="two") == pinned.blob
+    assert entry_blob(pinned, PUBLIC, task="one") == entry_blob(pinned, PUBLIC, task="two") == pinned.blob
+
+
+def told(place, *paths, public=False, digest="0"):
+    """A snapshot of files that are all said to be the same content."""
+    content = (Digest("sha256", digest * 64),)
+    entries = [Entry(path, 7, f"{place}@1/{path}", f"{place}/{path}", content) for path in paths]
+    return Snapshot(f"{place}@1", "it", entries, public=public)
+
+
+def ids(snapshot):
+    return [blob for blob, _ in Freight.of(snapshot, task="t").ids]
+
+
+def test_what_is_public_is_one_content_wherever_it_is():
+    (one,), (other,) = (ids(told(place, "a", public=True)) for place in ("gopher://one", "gopher://other"))
+    assert one == other == "sha256-" + "0" * 64
+
+
+def test_what_is_not_is_kept_for_the_place_it_comes_from_whatever_digest_that_claims():
+    open_to_all = told("gopher://one", "a", public=True)
+    places = [told("gopher://one", "a"), told("gopher://one", "b"), told("gopher://other", "a"), open_to_all]
+    assert len({blob for place in places for blob in ids(place)}) == len(places)
+
+
+def test_another_revision_of_it_shares_what_is_the_same():
+    first = told("gopher://one", "a")
+    later = attrs.evolve(
+        first, source="gopher://one@2", entries=[attrs.evolve(e, validator="2") for e in first.entries]
+    )
+    assert ids(first) == ids(later)
+    assert ids(first) != ids(told("gopher://one", "a", digest="1"))
+
+
+def test_files_of_one_snapshot_with_one_content_are_one_blob():
+    snapshot = told("gopher://one", "a", "b", "c")
+    assert len(set(ids(snapshot))) == 1
+    assert ids(snapshot)[0] == ids(told("gopher://one", "a"))[0]

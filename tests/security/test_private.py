@@ -1,15 +1,18 @@
 """Private snapshots: for callers whose own token the hub accepts, and only while it does."""
 
 import contextlib
+import hashlib
+import threading
 
 import httpx
 import pytest
+from tests.claims import claiming
 from tests.security.conftest import FILES
 
 from dfly.backend import Secret
-from dfly.errors import OriginUnavailable
+from dfly.errors import NotFound, OriginUnavailable
 from dfly.packs import Freight
-from dfly.wire import TICKET_HEADER, Ask, Failed, Hello, Resolved, decode_message
+from dfly.wire import TICKET_HEADER, Ask, Blob, Failed, Hello, Resolved, Segment, decode_message
 
 GOOD, BAD = {"X-Dfly-Option-memory-token": "good"}, {"X-Dfly-Option-memory-token": "bad"}
 
@@ -133,6 +136,84 @@ def test_a_hub_that_cannot_be_asked_has_not_revoked_anything(seed, monkeypatch):
         assert asked == []
         until(lines, Hello)
     assert asked
+
+
+SECRET = bytes(range(256)) * 4096
+LIAR = {"X-Dfly-Option-liar-token": "own"}
+
+
+def refuse():
+    raise NotFound("there is no such file", kind="file")
+
+
+def had_of(peer, resolved):
+    """All that whoever is let in to this can get: how it ends, the segments it is told of, and what it can read of any id."""
+    told, (blob,) = [], Freight.of(resolved.snapshot, task=resolved.task).sizes()
+    with listening(peer, resolved) as lines:
+        grant = until(lines, Hello).grant
+        for line in lines:
+            told.append(line)
+            if isinstance(line, Failed) or (isinstance(line, Blob) and line.state == "complete"):
+                break
+    got = []
+    for name in (blob, f"sha256-{hashlib.sha256(SECRET).hexdigest()}"):
+        hashes = peer.client.get(f"/v1/snapshots/{resolved.task}/hashes/{name}")
+        got += [answer.content for answer in (read(peer, grant, name), hashes) if answer.is_success]
+    return told[-1], [line.hashes for line in told if isinstance(line, Segment)], got
+
+
+@pytest.mark.parametrize("token", [None, "own"], ids=["public", "private"])
+@pytest.mark.parametrize(("does", "ends"), [(None, "IntegrityError"), (refuse, "NotFound")], ids=["lies", "refuses"])
+def test_a_source_that_claims_a_private_digest_is_not_given_the_content(seed, token, does, ends):
+    liar = claiming(SECRET, token=token)
+    liar.before_bytes = staticmethod(does or liar.before_bytes)
+    peer = seed(token="good", files={"secret.bin": SECRET}, plugins=[liar])
+    end, right, got = had_of(peer, Resolved.decode(peer.ask(headers=GOOD).content))
+    assert (end.state, got[0]) == ("complete", SECRET[:10])
+    end, segments, got = had_of(peer, Resolved.decode(peer.ask("liar://bait", headers=LIAR).content))
+    assert (end.error, got) == (ends, [])
+    assert set(segments).isdisjoint(right)
+
+
+def test_nor_is_it_brought_for_it_with_what_opens_it_to_another_caller(seed):
+    liar, both = claiming(SECRET), threading.Event()
+
+    def wait_and_refuse():
+        assert both.wait(30)
+        refuse()
+
+    liar.before_bytes = staticmethod(wait_and_refuse)
+    peer = seed(token="good", files={"secret.bin": SECRET}, plugins=[liar])
+    stolen = Resolved.decode(peer.ask("liar://bait").content)
+    honest = Resolved.decode(peer.ask(headers=GOOD).content)
+    both.set()
+    assert had_of(peer, honest)[0].state == "complete"
+    end, segments, got = had_of(peer, stolen)
+    assert (end.error, segments, got) == ("NotFound", [], [])
+
+
+def test_another_source_that_has_it_delivers_it_once_and_revisions_of_one_share_it(seed):
+    peer = seed(token="good", files={"secret.bin": SECRET})
+    hub = peer.backend.hub
+    hub.commit("mirror", {"copied.bin": SECRET})
+    for url, hub_bytes in (("memory://tiny", 1), ("memory://mirror", 2), ("memory://mirror", 2)):
+        assert had_of(peer, Resolved.decode(peer.ask(url, headers=GOOD).content))[0].state == "complete"
+        assert peer.client.get("/v1/stats").json()["hub_bytes"] == hub_bytes * len(SECRET)
+    later = hub.commit("mirror", {"copied.bin": SECRET, "more.bin": b"x" * (1 << 20)})
+    assert had_of_all(peer, Resolved.decode(peer.ask(f"memory://mirror@{later}", headers=GOOD).content))
+    assert peer.client.get("/v1/stats").json()["hub_bytes"] == 2 * len(SECRET) + (1 << 20)
+
+
+def had_of_all(peer, resolved):
+    """Whether all blobs come."""
+    lacking = set(Freight.of(resolved.snapshot, task=resolved.task).sizes())
+    with listening(peer, resolved) as lines:
+        for line in lines:
+            if isinstance(line, Blob) and line.state == "complete":
+                lacking.discard(line.blob)
+            if not lacking or isinstance(line, Failed):
+                break
+    return not lacking
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def file_entry(path, data, url, *, digest=True, size=True, validator="v1"):
 
 
 def freight_of(*entries, task="t"):
-    return Freight.of(Snapshot("located://hub", "hub", entries), task=task)
+    return Freight.of(Snapshot("located://hub", "hub", entries, public=True), task=task)
 
 
 def open_mirror(store, ear, *, concurrency=4):

@@ -202,10 +202,10 @@ def test_a_directory_of_another_user_is_refused(tmp_path):
 
 def test_a_directory_in_another_format_is_left_alone(tmp_path):
     BlobStore(str(tmp_path)).close()
-    (tmp_path / "format").write_text("2\n")
-    with pytest.raises(OutputError, match="format '2'"):
+    (tmp_path / "format").write_text("3\n")
+    with pytest.raises(OutputError, match="format '3'"):
         BlobStore(str(tmp_path))
-    (tmp_path / "format").write_text("1\n")
+    (tmp_path / "format").write_text("2\n")
     BlobStore(str(tmp_path)).close()
 
 

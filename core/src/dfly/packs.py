@@ -60,7 +60,7 @@ class Freight:
         small: dict[str, Entry] = {}
         large: dict[str, Entry] = {}
         empty: list[Entry] = []
-        ids = [(entry_blob(entry, task=task), entry) for entry in snapshot.entries]
+        ids = [(entry_blob(entry, snapshot, task=task), entry) for entry in snapshot.entries]
         for blob, entry in ids:
             if entry.size == 0:
                 empty.append(entry)
@@ -79,6 +79,7 @@ class Freight:
         return first | {blob: entry.size for blob, entry in self.blobs.items()}
 
 
-def entry_blob(entry: Entry, *, task: str = "") -> str:
-    """The id of an entry's content: its own, or one that belongs to `task` where nothing pins it."""
-    return entry.blob or "alone-" + hashlib.sha256(f"{task}\0{entry.identity}\0{entry.path}".encode()).hexdigest()
+def entry_blob(entry: Entry, snapshot: Snapshot, *, task: str) -> str:
+    """The id that the content of an entry of `snapshot` is kept under: one that belongs to `task` where nothing pins it."""
+    kept = snapshot.blob_of(entry)
+    return kept or "alone-" + hashlib.sha256(f"{task}\0{entry.identity}\0{entry.path}".encode()).hexdigest()

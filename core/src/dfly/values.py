@@ -6,6 +6,7 @@ The same snapshot has the same id on every machine, so everything that two machi
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ LAYOUT_VERSION = 2
 
 #: Algorithms whose value identifies content whoever says it. Others verify bytes but never name them.
 STRONG_ALGORITHMS = ("sha256", "sha512")
+_NAMED_BY_CONTENT = tuple(f"{algorithm}-" for algorithm in STRONG_ALGORITHMS)
 
 
 def _lower(text: str) -> str:
@@ -76,7 +78,10 @@ class Entry:
 
     @property
     def blob(self) -> str | None:
-        """The id of this content, the unit of caching and dedup; None where it must not be shared between tasks."""
+        """The id of this content, the unit of dedup; None where it must not be shared between tasks.
+
+        It says what the content is, not who may have it: it is kept as `Snapshot.blob_of` says.
+        """
         for digest in sorted(self.digests):
             if digest.strong:
                 return f"{digest.algorithm}-{digest.value}"
@@ -118,6 +123,28 @@ class Snapshot:
     def size(self) -> int:
         """Bytes of all entries whose size is known."""
         return sum(entry.size or 0 for entry in self.entries)
+
+    def blob_of(self, entry: Entry) -> str | None:
+        """What the content of one of these entries is kept as; None where it must not be shared between tasks.
+
+        A digest names content whoever says it, and whoever says it shall not be given what somebody else's token opened. So
+        content that is not known to be public is kept for the place that it comes from: another place has to deliver it.
+        """
+        blob = entry.blob
+        if blob is None or self.public or not blob.startswith(_NAMED_BY_CONTENT):
+            return blob
+        return "private-" + _sha256([self._first_places.get(blob, entry.identity), blob])
+
+    @cached_property
+    def _first_places(self) -> dict[str, str]:
+        """Where the first file of each content is that several files of this snapshot have."""
+        seen: dict[str, str] = {}
+        several: set[str] = set()
+        for entry in self.entries:
+            blob = entry.blob
+            if blob is not None and seen.setdefault(blob, entry.identity) != entry.identity:
+                several.add(blob)
+        return {blob: seen[blob] for blob in several}
 
     def only(self, entries: Iterable[Entry]) -> "Snapshot":
         """The same snapshot with fewer entries (after include and exclude globs)."""

@@ -25,7 +25,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     stored        arrivals that end in the cache, and what can be saved of a damaged blob
     claims        which blobs are being brought, by whom
     admission     a caller's ask, resolved with the caller's own options
-    records       the snapshots that were brought, on disk: for the next start, and where each blob is known from
+    records       the snapshots that were brought, on disk: for the next start
     exporting     what is in the cache, as the archives of seed peers are made of it
     reopening     recorded sources, opened again as anybody may: places to take again, blobs to mend, a hub that is away
     names         what branches were last, on disk: for when the hub cannot be asked

@@ -1,13 +1,13 @@
 """One caller's wishes: what is missing is brought, by the swarm or from the source, and each file is lent when it is whole.
 
-wanted ──▶ here and known to come from there ────────────────────────────▶ lent
-╲──▶ here, but only from another private source ──▶ delivered once ──╱
+wanted ──▶ here ───────────────────────────────────────────────────────▶ lent
 ╲─▶ missing: mine to bring, or somebody else's, whom it waits for ─╱
+
+That it is here is enough: what is not public is kept for the place it came from (`Snapshot.blob_of`).
 
 A blob that is put aside as damaged when it was already on its way to being lent is brought once more.
 """
 
-import os
 import secrets
 import threading
 import time
@@ -30,10 +30,8 @@ from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, OutputError, SwarmError
 from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
 from dfly.node.direct import fetch_directly
-from dfly.node.piping import Pipe
 from dfly.node.readers import Readers
 from dfly.origin.pauses import Pauses
-from dfly.output.plan import Target
 from dfly.packs import Freight, entry_blob
 from dfly.store.blobs import Committed
 from dfly.store.hashing import pick
@@ -102,9 +100,10 @@ class Errand:
 
         OutputError where the disk does not keep what was brought.
         """
-        entries, means = self._admitted.snapshot.entries, self._means
+        snapshot, means = self._admitted.snapshot, self._means
+        entries = snapshot.entries
         for number in numbers:
-            self._wanted.setdefault(entry_blob(entries[number], task=self._task), []).append(number)
+            self._wanted.setdefault(entry_blob(entries[number], snapshot, task=self._task), []).append(number)
         alone = [blob for blob in self._wanted if blob.startswith("alone-")] if self._admitted.joined is None else []
         self._progress.files, self._progress.bytes = len(numbers), sum(entries[n].size or 0 for n in numbers)
         with ExitStack() as stack:
@@ -167,31 +166,8 @@ class Errand:
                 self._means.claims.wait(missing, until=self._stop.is_set, seconds=0.5)
 
     def _here(self, blob: str) -> bool:
-        """Whether a blob is in the cache, and from where this caller's source is."""
-        # while somebody brings it, it may be there already, but not yet known from where
-        if blob in self._means.claims or self._means.cache.usable(blob) is None:
-            return False
-        entry = self._entry(blob)
-        if self._admitted.joined is None and blob not in self._moved and not self._known(blob):
-            with open(os.devnull, "wb") as nowhere:
-                pipe = Pipe(
-                    stdout=nowhere,
-                    settings=self._settings,
-                    patience=self._means.patience,
-                    pauses=self._means.pauses,
-                    emit=self._tell,
-                    stop=self._stop,
-                )
-                pipe.from_source(Target(entry, blob), self._admitted.backend())
-            self._moved.add(blob)
-            self._note_origin(blob)
-        return True
-
-    def _note_origin(self, blob: str) -> None:
-        self._means.records.came(blob, [self._entry_of(n).identity for n in self._wanted.get(blob, ())])
-
-    def _known(self, blob: str) -> bool:
-        return any(self._means.records.known_as(blob, self._entry_of(n).identity) for n in self._wanted[blob])
+        # while somebody brings it, it may be there already, but not counted yet
+        return blob not in self._means.claims and self._means.cache.usable(blob) is not None
 
     def _bring_mine(self, blobs: set[str]) -> None:
         if not blobs:
@@ -241,7 +217,6 @@ class Errand:
 
     def _stored(self, blob: str) -> None:
         self._moved.add(blob)
-        self._note_origin(blob)
         self._means.claims.give_back([blob])
         self._ready.put(blob)
 

@@ -25,7 +25,6 @@ from dfly.config import Fetch
 from dfly.daemon.admission import Admitted
 from dfly.daemon.cache import Cache
 from dfly.daemon.errand import Errand, Means
-from dfly.daemon.records import Records
 from dfly.errors import Cancelled, Changed, DflyError, OriginUnavailable, OutputError
 from dfly.events import BytesArrived, Event, FileStarted
 from dfly.facade import Content
@@ -56,7 +55,7 @@ class Wanted:
     @property
     def blob(self) -> str:
         """The content's id."""
-        return entry_blob(self.content.entry, task=self.admitted.resolved.task)
+        return entry_blob(self.content.entry, self.admitted.snapshot, task=self.admitted.resolved.task)
 
 
 class Bringing:
@@ -185,13 +184,13 @@ class Bringing:
 class Reading:
     """One reader's way through `wanted.content`. `find` first, or `follow` a blob that is being brought; then `until`."""
 
-    def __init__(self, wanted: Wanted, *, cache: Cache, records: Records, readers: Readers, pool: Executor) -> None:
+    def __init__(self, wanted: Wanted, *, cache: Cache, readers: Readers, pool: Executor) -> None:
         self.wanted = wanted
         self._readers = readers
         self.changed = asyncio.Event()
         #: The open file, -1 before there is one.
         self.fd = -1
-        self._cache, self._records, self._pool = cache, records, pool
+        self._cache, self._pool = cache, pool
         self._bringing: Bringing | None = None
         self._whole = False
         #: What the first bytes were read of, and which attempt at it that was.
@@ -297,12 +296,8 @@ class Reading:
 
     def _look(self) -> int:
         """A descriptor of the whole blob, -1 where it is not here for this caller."""
-        blob, admitted = self.wanted.blob, self.wanted.admitted
+        blob = self.wanted.blob
         if self._cache.usable(blob) is None:
-            return -1
-        # a digest says which file is meant, not that whoever names it may read it (see `records`)
-        known = admitted.joined is not None or self._records.known_as(blob, self.wanted.content.entry.identity)
-        if not known:
             return -1
         try:
             return self._cache.lend(blob)

@@ -135,7 +135,7 @@ class Reads:
         assert isinstance(source, Source), "content of something else than `resolve` gave"
         wanted = Wanted(admitted=source.admitted, number=source.numbers[content.entry.path], content=content)
         means = self._means
-        reading = Reading(wanted, cache=means.cache, records=means.records, readers=means.readers, pool=self._pool)
+        reading = Reading(wanted, cache=means.cache, readers=means.readers, pool=self._pool)
         if not await reading.find():
             bringing = self._bringing_of(wanted, source.rights)
             reading.follow(bringing)

@@ -81,8 +81,9 @@ class Verifier:
             self._cache.drop_damaged(blob)
             return True
         for record in reversed(self._records.all()):
+            snapshot = record.snapshot
             number = next(
-                (n for n, e in enumerate(record.snapshot.entries) if entry_blob(e, task=record.task) == blob), None
+                (n for n, e in enumerate(snapshot.entries) if entry_blob(e, snapshot, task=record.task) == blob), None
             )
             if number is not None and self._brought(record, number, blob):
                 return True

@@ -178,7 +178,8 @@ class StandingBy:
     def _bring(self, run: _Run) -> None:
         given = {name: values for name, values in run.sent.options.items() if values}
         admitted = self._admissions.admit(self._me, run.sent.ask, given, stop=run.stop)
-        blobs = {entry_blob(e, task=admitted.resolved.task): e.size for e in admitted.snapshot.entries}
+        snapshot = admitted.snapshot
+        blobs = {entry_blob(e, snapshot, task=admitted.resolved.task): e.size for e in snapshot.entries}
         total = None if None in blobs.values() else sum(size or 0 for size in blobs.values())
         sources: Counter[str] = Counter()
 

@@ -110,7 +110,12 @@ class Arrival:
     @cached_property
     def directory(self) -> str:
         """The hidden directory for the partial, on the output's file system."""
-        return partial_directory(self.place, self.blob, root=self.root)
+        return partial_directory(self.place, self._kept_as, root=self.root)
+
+    @property
+    def _kept_as(self) -> str:
+        """What it is called on the user's own disk: the same whichever way it comes, so that another way goes on with it."""
+        return self.entry.blob or self.blob
 
     def bytes_missing(self) -> int:
         """Bytes of disk still to be allocated, an estimate for the check before the first byte."""
@@ -124,7 +129,7 @@ class Arrival:
             if self.small and not self.swarmed:
                 gathering = InMemory(f"{self.directory}.part", self.entry.size or 0)
             else:
-                remove_stale(self.place, self.blob, root=self.root)
+                remove_stale(self.place, self._kept_as, root=self.root)
                 gathering = self._on_disk(self.entry.size if size is None else size)
             self._begin(gathering)
         return gathering
@@ -146,7 +151,7 @@ class Arrival:
         algorithms = {digest.algorithm for digest in self.expected}
         return OnDisk.open(
             self.directory,
-            blob=self.blob,
+            blob=self._kept_as,
             size=size,
             validator=self.entry.validator,
             algorithms=sorted(algorithms | {"sha256"} if self.swarmed else algorithms),

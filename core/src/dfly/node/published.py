@@ -50,7 +50,7 @@ class Published:
         self.layout = Layout(self.size)
         self.unit = self.layout.piece_length
         self._peer, self._resolved, self._patience = peer, resolved, patience
-        self._blob = entry_blob(self.entry, task=resolved.task)
+        self._blob = entry_blob(self.entry, resolved.snapshot, task=resolved.task)
         self._me = Whereabouts(node=secrets.token_hex(8), port=0)
         self._stop, self._left = stop, threading.Event()
         self._changed = threading.Condition()

@@ -9,7 +9,7 @@ from dfly.errors import OutputError
 from dfly.store.lock import Lock
 
 #: Another number where a reader of the old one would be wrong: other names, other piece lengths (`dfly.layout`).
-FORMAT = 1
+FORMAT = 2
 
 
 def private_directory(path: str) -> None:

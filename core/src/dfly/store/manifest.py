@@ -13,7 +13,6 @@ from typing import Any, Self
 import attrs
 
 from dfly.errors import UsageError
-from dfly.packs import entry_blob
 from dfly.values import LAYOUT_VERSION, Digest, Entry, Snapshot
 from dfly.wire.fields import WireError, count, digest_of, get, is_a, parsed, strings
 
@@ -79,7 +78,7 @@ class Manifest:
         for archived in self.snapshots:
             for entry in archived.snapshot.entries:
                 if entry.size:
-                    found.setdefault(entry_blob(entry), []).append(entry)
+                    found.setdefault(str(entry.blob), []).append(entry)
         return found
 
     def encode(self) -> bytes:

@@ -56,16 +56,11 @@ class Note(Protocol):
 N = TypeVar("N", bound=Note)
 
 
-def _nothing(before: object, after: object) -> None:
-    pass
-
-
 class Notes(Generic[N]):
     """The notes in `directory`, which `read(json, used=…)` makes from their JSON. Thread-safe.
 
     `read` raises DflyError, ValueError, KeyError, TypeError or AttributeError for what is no note: that file is left out, and
-    removed. `changed(before, after)` is called, with the lock held, when something other than `used` is another; a note that is
-    new, or forgotten, has None on the other side. `close` writes what is still unwritten.
+    removed. `close` writes what is still unwritten.
     """
 
     def __init__(
@@ -74,10 +69,9 @@ class Notes(Generic[N]):
         *,
         read: Callable[..., N],
         most: int = MOST,
-        changed: Callable[[N | None, N | None], None] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._directory, self._read, self._most, self._changed = directory, read, most, changed
+        self._directory, self._read, self._most = directory, read, most
         self._clock = clock
         self.lock = threading.RLock()
         self._notes: OrderedDict[str, N] = OrderedDict()
@@ -106,7 +100,6 @@ class Notes(Generic[N]):
                 with contextlib.suppress(OSError):
                     os.utime(self._path(note.task))
                 return
-            self._changed(before, note)
             while len(self._notes) > self._most:
                 self.forget(next((n.task for n in self._notes.values() if not n.kept), next(iter(self._notes))))
             if later and self._clock() - self._written.get(note.task, -math.inf) < PAUSE:
@@ -127,8 +120,7 @@ class Notes(Generic[N]):
         with self.lock:
             self._written.pop(task, None)
             self._unwritten.discard(task)
-            if (before := self._notes.pop(task, None)) is not None:
-                self._changed(before, None)
+            self._notes.pop(task, None)
             with contextlib.suppress(OSError):
                 os.unlink(self._path(task))
 

@@ -118,13 +118,13 @@ class Export:
     def _archived(self, record: Remembered, blobs: dict[str, tuple[ArchivedBlob, str]]) -> Archived:
         entries, missing = [], []
         for entry in record.snapshot.entries:
-            held = self._held(entry_blob(entry, task=record.task)) if entry.size != 0 else None
+            held = self._held(entry_blob(entry, record.snapshot, task=record.task)) if entry.size != 0 else None
             if entry.size != 0 and held is None:
                 missing.append(entry)
                 continue
             entries.append(entry if held is None else _pinned(entry, held))
             if held is not None and held.size:
-                blob = ArchivedBlob(entry_blob(entries[-1]), held.size, held.sha256)
+                blob = ArchivedBlob(str(entries[-1].blob), held.size, held.sha256)
                 blobs[blob.id] = blob, held.path
         if missing:
             raise NotFound(
