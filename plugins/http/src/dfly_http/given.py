@@ -10,9 +10,10 @@ import dfly
 __all__ = ["given_headers"]
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: What the core sets itself, for each range.
+#: What the core sets itself, for each range; the host is the link's, which alone says what the content is kept for, and whether a
+#: seed peer may fetch it.
 _OURS = re.compile(
-    r"accept-encoding|connection|content-length|if-(match|none-match|range|(un)?modified-since)|range|te"
+    r"accept-encoding|connection|content-length|host|if-(match|none-match|range|(un)?modified-since)|range|te"
     r"|transfer-encoding|upgrade"
 )
 
