@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import threading
 import time
 
@@ -144,7 +143,9 @@ def test_a_small_file_that_was_given_up_is_cut_out_of_its_pack_if_that_is_right(
     fetch("memory://small", "out", recursive=True)
     files = {path.read_bytes(): path for path in (tmp_path / "data-a/blobs").rglob("data")}
     pack, given_up = files[b"".join(SMALL_FILES.values())], files[SMALL_FILES["3.txt"]]
-    shutil.rmtree(given_up.parent)
+    for each in given_up.parent.iterdir():
+        # the daemon may just be writing down when the blob was used
+        each.unlink(missing_ok=True)
     if wrong:
         before = pack.stat()
         pack.chmod(0o600)
