@@ -119,7 +119,12 @@ def _run(planned: Planned) -> Iterator[dict[str, Any]]:
             _say(f"{rival.name} is left out: {reason}")
             continue
         with tempfile.TemporaryDirectory(prefix="dfly-bench-", dir=room_for(case)) as root:
-            yield run_rival(rival, case, root=Path(root))
+            try:
+                raw = run_rival(rival, case, root=Path(root))
+            except (RuntimeError, OSError) as error:
+                _say(f"{rival.name} is left out: {error}")
+                continue
+        yield raw
 
 
 def _say(text: str) -> None:

@@ -62,7 +62,7 @@ class SwarmRun:
             with machine.CpuMeter() as cpu, cluster.link_use(0.25) as links, self._threads or nullcontext():
                 start, aligned = self._start_nodes(endpoint)
                 self._watch(endpoint, deadline=start + case.patience)
-            stats = json.loads(cluster.nodes[0].get(f"{endpoint}/_stats"))
+            stats = json.loads(cluster.hub.get(f"{endpoint}/_stats"))
             for host in cluster.hosts:
                 host.kill()
             return {
