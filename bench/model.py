@@ -32,11 +32,11 @@ _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
 CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T012516Z.json")
 RING, FAST = "hops-2026-11-26T040212Z.json", "swarm-2026-11-26T031403Z.json"
 THREADS = "swarm-2026-11-26T034929Z.json"
-FULL = "suite-2026-11-26/swarm-2026-11-26T023324Z.json"
+FULL = "suite-full-2026-11-26/swarm-2026-11-26T045236Z.json"
 LONG = (RING, "hops-2026-11-26T035758Z.json", "hops-2026-11-26T041942Z.json", "hops-2026-11-26T041709Z.json")
 EMULATED = tuple(
-    f"suite-2026-11-26/swarm-2026-11-26T{at}Z.json"
-    for at in ("022654", "022741", "022830", "022924", "023027", "023129")
+    f"suite-full-2026-11-26/swarm-2026-11-26T{at}Z.json"
+    for at in ("043250", "043547", "043848", "044156", "044514", "044905")
 )
 
 
