@@ -263,6 +263,35 @@ def test_an_error_anywhere_is_the_jobs(fetcher, where):
     assert after.outcome() is None
 
 
+def test_spans_that_fail_while_the_last_one_ends_are_a_failure(fetcher, monkeypatch):
+    """Whoever asks for the next span notes the failure before it ends the job; another worker may end it first."""
+    ends, ended_first = fetcher._end, threading.Event()
+
+    def end(task, error, **how):
+        # the worker that heard of the failure is slow; the one with the last span is not
+        if error is not None and threading.current_thread() is not last[0]:
+            ended_first.wait(30)
+        ends(task, error, **how)
+        ended_first.set()
+
+    last, asked = [], threading.Event()
+
+    def read(start, stop):
+        last.append(threading.current_thread())
+        asked.wait(30)
+        return content(start, stop)
+
+    def spans():
+        yield (0, SPAN)
+        asked.set()
+        raise OSError("sick")
+
+    monkeypatch.setattr(fetcher, "_end", end)
+    sink = Sink(read, spans=spans())
+    fetcher.submit(sink.job)
+    assert str(sink.outcome()) == "sick"
+
+
 def test_a_callback_that_fails_does_not_take_the_pool_along(cancel):
     with Fetcher(concurrency=1, throttle=None, cancel=cancel) as fetcher:
         sick, well = Sink(content, size=10), Sink(content)

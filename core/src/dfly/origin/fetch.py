@@ -138,7 +138,8 @@ class Fetcher:
                     self._hire()
                     return span
                 self._queue.remove(task)
-                task.spans = None
+                # noted at once: who ends the last span meanwhile must not take the job for done
+                task.spans, task.failure = None, failure
                 over = failure is not None or not task.running
             if over:
                 self._end(task, failure)
@@ -161,7 +162,7 @@ class Fetcher:
             task.running.discard(span)
             over = task.spans is None and not task.running and not span.dropped
         if over:
-            self._end(task, None)
+            self._end(task, task.failure)
 
     def _pump(self, span: Span, worker: _Worker) -> None:
         job, throttle = span.task.job, self._throttle

@@ -37,12 +37,13 @@ class Job:
 
 
 class Task:
-    """A job on its way. `spans` is None once they are used up; `running` are the spans that count."""
+    """A job on its way. `spans` is None once they are used up, or have raised `failure`; `running` are the spans that count."""
 
     def __init__(self, job: Job, order: tuple[int, int]) -> None:
         self.job = job
         self.order = order
         self.spans: Spans | None = iter(job.spans)
+        self.failure: BaseException | None = None
         self.running: set[Span] = set()
         self.restarted = False
         self.ended = False
