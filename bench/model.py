@@ -29,7 +29,7 @@ _FLUSHES = 20
 _BEGIN, _END = "<!-- python -m bench.model -->", "<!-- end -->"
 
 #: What is measured, in raw results of `bench/results`.
-CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T012516Z.json")
+CONTROL = ("scale-2026-11-26T012431Z.json", "scale-2026-11-26T012451Z.json", "scale-2026-11-26T061605Z.json")
 RING, FAST = "hops-2026-11-26T040212Z.json", "swarm-2026-11-26T031403Z.json"
 THREADS = "swarm-2026-11-26T034929Z.json"
 FULL = "suite-full-2026-11-26/swarm-2026-11-26T045236Z.json"
