@@ -163,17 +163,19 @@ def test_descriptors_that_a_caller_pushes_are_not_kept(start):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
+def collaborators(plugins, stack):
+    return {
+        "plugins": plugins,
+        "backends": stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1))),
+        "joining": Joining(),
+        "network": Network(),
+        "settings": Fetch(),
+        "patience": Patience(),
+    }
+
+
 def admissions(plugins, stack, **given) -> Admissions:
-    backends = stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1)))
-    return Admissions(
-        plugins=plugins,
-        backends=backends,
-        joining=Joining(),
-        network=Network(),
-        settings=Fetch(),
-        patience=Patience(),
-        **{"uid": 1, **given},
-    )
+    return Admissions(**collaborators(plugins, stack), **{"uid": 1, **given})
 
 
 def test_a_stranger_who_shows_nothing_is_not_let_in_by_what_is_ambient(private):
@@ -267,17 +269,7 @@ def test_nor_when_what_they_had_is_opened_again_later(keys, store):
 
 
 def reopening(plugins, stack, environment) -> Reopening:
-    backends = stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1)))
-    return Reopening(
-        plugins=plugins,
-        backends=backends,
-        joining=Joining(),
-        network=Network(),
-        settings=Fetch(),
-        patience=Patience(),
-        closing=threading.Event(),
-        environment=environment,
-    )
+    return Reopening(**collaborators(plugins, stack), closing=threading.Event(), environment=environment)
 
 
 def _token():

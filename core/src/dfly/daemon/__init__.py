@@ -24,6 +24,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     packed        small files and their pack: what comes along with one, what is here already
     stored        arrivals that end in the cache, and what can be saved of a damaged blob
     claims        which blobs are being brought, by whom
+    seating       how it sits down in a task's ring
     admission     a caller's ask, resolved with the caller's own options
     records       the snapshots that were brought, on disk: for the next start
     exporting     what is in the cache, as the archives of seed peers are made of it

@@ -19,8 +19,8 @@ import attrs
 
 from dfly.backend import Backend, OptionField, Secret, option_fields
 from dfly.config import Fetch, Joining, Network, Patience
+from dfly.daemon.seating import Seating
 from dfly.errors import OriginUnavailable, RateLimited, SwarmError, UsageError
-from dfly.node.control import secret_options, travelling
 from dfly.node.hearsay import acquainted
 from dfly.node.lending import Given
 from dfly.origin.backends import Backends
@@ -95,7 +95,10 @@ class Admissions:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plugins, self._backends = plugins, backends
-        self._joining, self._network, self._settings, self._patience = joining, network, settings, patience
+        self._joining = joining
+        self._seating = Seating(
+            joining=joining, backends=backends, plugins=plugins, network=network, settings=settings, patience=patience
+        )
         self._uid, self._clock = uid, clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, Admitted]] = OrderedDict()
@@ -158,7 +161,9 @@ class Admissions:
         warning = ""
         if self._joining.seed_peers:
             try:
-                joined = self._join(ask, backend_class, settings, backend, resolve_here, stop)
+                joined = self._seating.at_ring(
+                    ask, backend_class, settings, backend=backend, resolve=resolve_here, stop=stop
+                )
             except SwarmError as error:
                 if not self._joining.back_to_source:
                     raise
@@ -168,37 +173,6 @@ class Admissions:
         snapshot = resolve_here()
         resolved = Resolved(task=snapshot.id, snapshot=snapshot)
         return Admitted(ask=ask, resolved=resolved, backend=backend, plain=plain, warning=warning)
-
-    def _join(
-        self,
-        ask: Ask,
-        backend_class: type[Backend],
-        settings: Any,
-        backend: Callable[[], Backend],
-        resolve_here: Callable[[], Snapshot],
-        stop: threading.Event,
-    ) -> "Joined":
-        # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
-        from dfly.node.joining import join
-        from dfly.node.reserve import Source
-
-        source = Source(
-            backend=backend,
-            resolve=resolve_here,
-            plugins=self._plugins,
-            network=self._network,
-            settings=self._settings,
-            patience=self._patience,
-        )
-        return join(
-            ask,
-            travelling(backend_class, settings),
-            self._joining,
-            client=self._backends.clients.data,
-            source=source,
-            secret=secret_options(backend_class),
-            stop=stop,
-        )
 
 
 def options_from(backend_class: type[Backend], given: Given) -> Any:

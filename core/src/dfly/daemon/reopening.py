@@ -18,8 +18,8 @@ from dfly.backend import Backend, build_options, option_fields
 from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admitted, options_from
 from dfly.daemon.records import Record
+from dfly.daemon.seating import Seating
 from dfly.errors import DflyError
-from dfly.node.control import travelling
 from dfly.node.lending import Given
 from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
@@ -46,7 +46,9 @@ class Reopening:
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._plugins, self._backends, self._joining = plugins, backends, joining
-        self._network, self._settings, self._patience = network, settings, patience
+        self._seating = Seating(
+            joining=joining, backends=backends, plugins=plugins, network=network, settings=settings, patience=patience
+        )
         self._closing, self._environment = closing, environment
 
     def alone(self, record: Record, given: Given | None = None) -> Admitted:
@@ -68,10 +70,6 @@ class Reopening:
 
         Raises what the seed peer raises, SwarmError where none answers, Cancelled once `stop` is set.
         """
-        # brings libtorrent along, which a daemon without seed peers neither needs nor, on the newest Python, has
-        from dfly.node.joining import join
-        from dfly.node.reserve import Source
-
         backend_class, settings = self._options(record, record.options)
         backend = partial(self._backends.get, *self._means(record, record.options))
         ask = Ask(
@@ -82,22 +80,14 @@ class Reopening:
             lazy=record.ask.lazy,
             known=record.resolved,
         )
-        source = Source(
+        return self._seating.at_ring(
+            ask,
+            backend_class,
+            settings,
             backend=backend,
             resolve=lambda: resolve(
                 backend(), ask.url, recursive=ask.recursive, include=ask.include, exclude=ask.exclude
             ),
-            plugins=self._plugins,
-            network=self._network,
-            settings=self._settings,
-            patience=self._patience,
-        )
-        return join(
-            ask,
-            travelling(backend_class, settings),
-            self._joining,
-            client=self._backends.clients.data,
-            source=source,
             stop=stop,
         )
 
