@@ -119,11 +119,16 @@ class Heeding:
 
     # What can be had
 
-    def _on_segment(self, segment: wire.Segment) -> None:
-        flow = self.flows.get(segment.blob)
+    def _concerned(self, told: wire.Segment | wire.Blob) -> Flow | None:
+        """The blob that is told of, where this is news of something that is still on its way."""
+        flow = self.flows.get(told.blob)
         if flow is None:
-            self.wanting.keep_for_later(segment)
-        if flow is None or segment.attempt < flow.attempt or flow.arrival.settled:
+            self.wanting.keep_for_later(told)
+        return None if flow is None or told.attempt < flow.attempt or flow.arrival.settled else flow
+
+    def _on_segment(self, segment: wire.Segment) -> None:
+        flow = self._concerned(segment)
+        if flow is None:
             return
         if segment.attempt > flow.attempt:
             self.segments.restart(flow, segment.attempt)
@@ -133,10 +138,8 @@ class Heeding:
             self.segments.settle_if_whole(flow)
 
     def _on_blob(self, blob: wire.Blob) -> None:
-        flow = self.flows.get(blob.blob)
+        flow = self._concerned(blob)
         if flow is None:
-            self.wanting.keep_for_later(blob)
-        if flow is None or blob.attempt < flow.attempt or flow.arrival.settled:
             return
         flow.doubted = False
         if blob.state == "withdrawn":
