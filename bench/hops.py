@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -242,24 +242,35 @@ def _environment(root: Path) -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {"HOME": str(root)}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run it, print the table, keep the raw result. Exit code 1 where the run says nothing."""
+def arguments(module: str, description: str | None) -> argparse.ArgumentParser:
+    """The flags of a long ring, whatever its nodes are."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.hops", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m {module}", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", type=int, default=200, help="how many (200)")
     parser.add_argument("--size", type=float, default=64, metavar="MIB", help="all files together (64 MiB)")
-    parser.add_argument("--files", type=int, default=1, help="of how many files (1): more are shorter segments")
     parser.add_argument("--rate", type=float, default=1, metavar="MB", help="of the origin, in MB/s (1)")
     parser.add_argument("--root", type=Path, help="where files go (the disk)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where raw results are kept (bench/results)")
-    given = parser.parse_args(argv)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    case = Long(nodes=given.nodes, size=int(given.size * MIB), files=given.files, rate=given.rate * 1e6)
+    return parser
+
+
+def measure(run: Callable[..., dict[str, Any]], given: argparse.Namespace, *, files: int = 1) -> int:
+    """`run(case, root=…)`, print the table, keep the raw result. Exit code 1 where the run says nothing."""
+    case = Long(nodes=given.nodes, size=int(given.size * MIB), files=files, rate=given.rate * 1e6)
     with tempfile.TemporaryDirectory(prefix="dfly-bench-", dir=given.root) as root:
         raw = run(case, root=Path(root))
     print(f"{hops_table([raw])}\nraw: {save(raw, directory=given.results)}")
     return 0 if hops_summary(raw)["valid"] else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """A ring of whole nodes. Returns the exit code."""
+    parser = arguments("bench.hops", __doc__)
+    parser.add_argument("--files", type=int, default=1, help="of how many files (1): more are shorter segments")
+    given = parser.parse_args(argv)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    return measure(run, given, files=given.files)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import platform
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -44,17 +45,20 @@ class CpuReading:
     total: float
 
 
-class CpuMeter:
-    """A context manager that reads the machine's CPU time every `interval` seconds."""
+class _Meter(ABC):
+    """A context manager that looks every `interval` seconds, in a thread of its own, and once more at the end."""
 
-    def __init__(self, interval: float = 0.5) -> None:
-        self.readings: list[CpuReading] = []
+    def __init__(self, interval: float) -> None:
         self._interval = interval
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cpu", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
+
+    @abstractmethod
+    def look(self) -> None:
+        """Take a reading."""
 
     def __enter__(self) -> Self:
-        self.readings.append(read_cpu())
+        self.look()
         self._thread.start()
         return self
 
@@ -63,11 +67,23 @@ class CpuMeter:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self.readings.append(read_cpu())
+        self.look()
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
-            self.readings.append(read_cpu())
+            self.look()
+
+
+class CpuMeter(_Meter):
+    """Reads the machine's CPU time."""
+
+    def __init__(self, interval: float = 0.5) -> None:
+        super().__init__(interval)
+        self.readings: list[CpuReading] = []
+
+    def look(self) -> None:
+        """Take a reading."""
+        self.readings.append(read_cpu())
 
 
 def read_cpu() -> CpuReading:
@@ -78,39 +94,20 @@ def read_cpu() -> CpuReading:
     return CpuReading(time.time(), (sum(ticks) - idle) / second, sum(ticks) / second)
 
 
-class ThreadMeter:
-    """A context manager that reads the CPU time of every thread of some processes each `interval` seconds.
-
-    A thread that ends between two readings keeps what it had at the last one.
-    """
+class ThreadMeter(_Meter):
+    """Reads the CPU time of every thread of some processes. One that ends between two readings keeps what it had at the last."""
 
     def __init__(self, pids: Callable[[], Iterable[int]], interval: float = 0.25) -> None:
+        super().__init__(interval)
         self._pids = pids
-        self._interval = interval
         self._seen: dict[int, dict[int, float]] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="threads", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._look()
 
     def of(self, pid: int) -> list[float]:
         """Core-seconds of each thread of a process, the busiest first."""
         return sorted(self._seen.get(pid, {}).values(), reverse=True)
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Take a reading."""
         for pid in self._pids():
             self._seen.setdefault(pid, {}).update(read_threads(pid))
 

@@ -8,9 +8,7 @@ peer chooses them; there is no event stream, no report and no journal. Beside `b
 hop.
 """
 
-import argparse
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -24,10 +22,7 @@ import attrs
 
 from bench import machine
 from bench.blobs import identical, write_blob
-from bench.case import MIB
-from bench.hops import Long
-from bench.hops_report import hops_summary, hops_table
-from bench.results import RESULTS, save
+from bench.hops import Long, arguments, measure
 from dfly.layout import Layout
 from dfly.swarm import SegmentKey, SegmentReadable, Swarm, SwarmEvent, SwarmSettings, piece_hash
 
@@ -160,21 +155,8 @@ def _memory() -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run it, print the table, keep the raw result. Exit code 1 where the run says nothing."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.sessions", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--nodes", type=int, default=200, help="how many (200)")
-    parser.add_argument("--size", type=float, default=64, metavar="MIB", help="the blob (64 MiB)")
-    parser.add_argument("--rate", type=float, default=1, metavar="MB", help="of the origin, in MB/s (1)")
-    parser.add_argument("--root", type=Path, help="where files go (the disk)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where raw results are kept (bench/results)")
-    given = parser.parse_args(argv)
-    case = Long(nodes=given.nodes, size=int(given.size * MIB), rate=given.rate * 1e6)
-    with tempfile.TemporaryDirectory(prefix="dfly-bench-", dir=given.root) as root:
-        raw = run(case, root=Path(root))
-    print(f"{hops_table([raw])}\nraw: {save(raw, directory=given.results)}")
-    return 0 if hops_summary(raw)["valid"] else 1
+    """A ring of bare sessions. Returns the exit code."""
+    return measure(run, arguments("bench.sessions", __doc__).parse_args(argv))
 
 
 if __name__ == "__main__":
