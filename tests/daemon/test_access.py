@@ -17,6 +17,7 @@ from dfly.daemon.finding import find, trusted
 from dfly.daemon.protocol import Channel
 from dfly.daemon.records import Record, Records
 from dfly.daemon.reopening import Reopening
+from dfly.daemon.seating import Seating
 from dfly.errors import AccessDenied, UsageError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
@@ -163,19 +164,20 @@ def test_descriptors_that_a_caller_pushes_are_not_kept(start):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
-def collaborators(plugins, stack):
-    return {
-        "plugins": plugins,
-        "backends": stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1))),
-        "joining": Joining(),
-        "network": Network(),
-        "settings": Fetch(),
-        "patience": Patience(),
-    }
+def seating(plugins, stack) -> Seating:
+    backends = stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1)))
+    return Seating(
+        joining=Joining(),
+        backends=backends,
+        plugins=plugins,
+        network=Network(),
+        settings=Fetch(),
+        patience=Patience(),
+    )
 
 
 def admissions(plugins, stack, **given) -> Admissions:
-    return Admissions(**collaborators(plugins, stack), **{"uid": 1, **given})
+    return Admissions(seating=seating(plugins, stack), **{"uid": 1, **given})
 
 
 def test_a_stranger_who_shows_nothing_is_not_let_in_by_what_is_ambient(private):
@@ -269,7 +271,7 @@ def test_nor_when_what_they_had_is_opened_again_later(keys, store):
 
 
 def reopening(plugins, stack, environment) -> Reopening:
-    return Reopening(**collaborators(plugins, stack), closing=threading.Event(), environment=environment)
+    return Reopening(seating=seating(plugins, stack), closing=threading.Event(), environment=environment)
 
 
 def _token():

@@ -18,12 +18,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dfly.backend import Backend, OptionField, Secret, option_fields
-from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.seating import Seating
 from dfly.errors import OriginUnavailable, RateLimited, SwarmError, UsageError
 from dfly.node.hearsay import acquainted
 from dfly.node.lending import Given
-from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
 from dfly.values import Snapshot
@@ -85,20 +83,12 @@ class Admissions:
     def __init__(
         self,
         *,
-        plugins: Plugins,
-        backends: Backends,
-        joining: Joining,
-        network: Network,
-        settings: Fetch,
-        patience: Patience,
+        seating: Seating,
         uid: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plugins, self._backends = plugins, backends
-        self._joining = joining
-        self._seating = Seating(
-            joining=joining, backends=backends, plugins=plugins, network=network, settings=settings, patience=patience
-        )
+        self._seating, self._joining = seating, seating.joining
+        self._plugins, self._backends = seating.plugins, seating.backends
         self._uid, self._clock = uid, clock
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, Admitted]] = OrderedDict()

@@ -27,6 +27,7 @@ from dfly.daemon.naming import node_name
 from dfly.daemon.records import Records
 from dfly.daemon.reopening import Reopening
 from dfly.daemon.repair import Verifier
+from dfly.daemon.seating import Seating
 from dfly.daemon.settings import NodeConfig
 from dfly.daemon.standing_by import StandingBy
 from dfly.daemon.visit import Visit
@@ -103,15 +104,8 @@ def built(config: NodeConfig, *, plugins: Plugins, traces: Traces, closing: thre
                 on_answer=requests.answered,
             )
         )
-        reopening = Reopening(
-            plugins=plugins,
-            backends=backends,
-            joining=config.joining,
-            network=config.network,
-            settings=config.fetch,
-            patience=config.patience,
-            closing=closing,
-        )
+        seating = _seating(config, config.joining, plugins=plugins, backends=backends)
+        reopening = Reopening(seating=seating, closing=closing)
         means = Means(
             cache=cache,
             claims=Claims(),
@@ -153,7 +147,7 @@ def built(config: NodeConfig, *, plugins: Plugins, traces: Traces, closing: thre
             records=records,
             requests=requests,
             backends=backends,
-            admissions=_admissions(config, config.joining, plugins=plugins, backends=backends),
+            admissions=Admissions(seating=seating, uid=os.geteuid()),
             reopening=reopening,
             verifier=verifier,
             means=means,
@@ -210,7 +204,7 @@ def _standing_by(config: NodeConfig, *, plugins: Plugins, backends: Backends, me
         ],
         node=node_name(config.data_dir),
         location=joining.location,
-        admissions=_admissions(config, joining, plugins=plugins, backends=backends),
+        admissions=Admissions(seating=_seating(config, joining, plugins=plugins, backends=backends), uid=os.geteuid()),
         means=attrs.evolve(means, back_to_source=False),
         settings=config.fetch,
         uid=os.geteuid(),
@@ -221,13 +215,12 @@ def _standing_by(config: NodeConfig, *, plugins: Plugins, backends: Backends, me
         yield
 
 
-def _admissions(config: NodeConfig, joining: Joining, *, plugins: Plugins, backends: Backends) -> Admissions:
-    return Admissions(
-        plugins=plugins,
-        backends=backends,
+def _seating(config: NodeConfig, joining: Joining, *, plugins: Plugins, backends: Backends) -> Seating:
+    return Seating(
         joining=joining,
+        backends=backends,
+        plugins=plugins,
         network=config.network,
         settings=config.fetch,
         patience=config.patience,
-        uid=os.geteuid(),
     )

@@ -15,15 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dfly.backend import Backend, build_options, option_fields
-from dfly.config import Fetch, Joining, Network, Patience
 from dfly.daemon.admission import Admitted, options_from
 from dfly.daemon.records import Record
 from dfly.daemon.seating import Seating
 from dfly.errors import DflyError
 from dfly.node.lending import Given
-from dfly.origin.backends import Backends
 from dfly.origin.resolve import resolve
-from dfly.plugins import Plugins
 from dfly.wire import Ask
 
 if TYPE_CHECKING:
@@ -31,24 +28,17 @@ if TYPE_CHECKING:
 
 
 class Reopening:
-    """Opens records by `backends`, and at the seed peers that `joining` names. `closing` ends what `with_ring` is at."""
+    """Opens records, and sits down in their rings by `seating`. `closing` ends what `with_ring` is at."""
 
     def __init__(
         self,
         *,
-        plugins: Plugins,
-        backends: Backends,
-        joining: Joining,
-        network: Network,
-        settings: Fetch,
-        patience: Patience,
+        seating: Seating,
         closing: threading.Event,
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._plugins, self._backends, self._joining = plugins, backends, joining
-        self._seating = Seating(
-            joining=joining, backends=backends, plugins=plugins, network=network, settings=settings, patience=patience
-        )
+        self._seating, self._joining = seating, seating.joining
+        self._plugins, self._backends = seating.plugins, seating.backends
         self._closing, self._environment = closing, environment
 
     def alone(self, record: Record, given: Given | None = None) -> Admitted:
