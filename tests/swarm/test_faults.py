@@ -1,6 +1,5 @@
 """What goes wrong is said, and does no harm."""
 
-import errno
 import os
 import subprocess
 import threading
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.swarm.conftest import Blob, Node, WebSeed, blob_of
 
-from dfly.errors import SwarmError
+from dfly.errors import OutputError, SwarmError
 from dfly.layout import KIB, MIB, Layout
 from dfly.swarm import (
     AlertsDropped,
@@ -58,19 +57,43 @@ def small_disk(tmp_path: Path) -> Iterator[str]:
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_named(small_disk: str, nodes: Callable[..., Node]) -> None:
+def test_a_full_disk_is_named_before_a_byte_is_asked_for(small_disk: str, nodes: Callable[..., Node]) -> None:
     blob = blob_of(2 * MIB)
+    node = nodes()
+    node.path = f"{small_disk}/data"
+    with pytest.raises(OutputError, match="the disk is full") as caught:
+        node.add(blob, 0)
+    assert "free some space" in str(caught.value)
+    assert node.swarm.keys() == []
+
+
+def test_a_segment_that_has_begun_has_its_room(small_disk: str, nodes: Callable[..., Node]) -> None:
+    blob = blob_of(768 * KIB)
     holder, node = nodes(), nodes()
     holder.hold(blob)
     node.path = f"{small_disk}/data"
+    key = node.add(blob, 0)
+    with pytest.raises(OSError, match="No space left"):
+        Path(small_disk, "filler").write_bytes(bytes(512 * KIB))
     holder.add(blob, 0, have=True)
-    key = node.add(blob, 0, peers=[holder.address])
-    failed = node.wait_kind(StorageFailed)
-    assert (failed.key, failed.errno) == (key, errno.ENOSPC)
-    assert "space" in failed.reason
-    assert "free some space" in str(failed.as_error())
-    assert SegmentReadable(key) not in node.drain()
-    node.swarm.close()
+    node.swarm.add_peer(key, holder.address)
+    node.wait_segment(blob, 0)
+    assert node.read(0, len(blob.data)) == blob.data
+
+
+def test_a_segment_that_is_there_takes_no_room(small_disk: str, nodes: Callable[..., Node]) -> None:
+    blob = blob_of(2 * MIB)
+    node = nodes()
+    node.path = f"{small_disk}/data"
+    node.add(blob, 0, have=True)
+    assert not Path(node.path).exists()
+
+
+def test_where_the_file_system_keeps_no_room_the_writing_finds_out(nodes: Callable[..., Node]) -> None:
+    blob = blob_of(MIB)
+    node = nodes()
+    os.symlink("/dev/null", node.path)
+    assert node.add(blob, 0) in node.swarm
 
 
 def test_a_file_that_cannot_be_written_is_named(nodes: Callable[..., Node]) -> None:

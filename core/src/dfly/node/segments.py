@@ -111,17 +111,21 @@ class Segments:
         peers: Sequence[wire.Address] | None = None,
     ) -> None:
         assert flow.layout is not None
-        self.swarm.add_segment(
-            flow.blob,
-            flow.layout,
-            index,
-            flow.hashes[index],
-            path=flow.gathered().partial.path,
-            peers=self.circle.peers() if peers is None else peers,
-            web_seeds=web_seeds,
-            have=have,
-            have_pieces=have_pieces,
-        )
+        try:
+            self.swarm.add_segment(
+                flow.blob,
+                flow.layout,
+                index,
+                flow.hashes[index],
+                path=flow.gathered().partial.path,
+                peers=self.circle.peers() if peers is None else peers,
+                web_seeds=web_seeds,
+                have=have,
+                have_pieces=have_pieces,
+            )
+        except OutputError:
+            flow.ongoing.pop(index, None)  # the disk is full: it has no torrent to leave
+            raise
 
     def readable(self, event: SegmentReadable) -> None:
         """All bytes of a segment are checked and in the file: it can be served."""

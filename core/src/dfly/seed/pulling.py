@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 import structlog
 
-from dfly.errors import SwarmError
+from dfly.errors import OutputError, SwarmError
 from dfly.layout import Layout
 from dfly.seed.leftover import Leftover
 from dfly.seed.mirroring import Mirror
@@ -184,8 +184,7 @@ class Puller:
         elif isinstance(news, PeerBanned):
             _log.warning("pull.wrong_bytes", address=news.address[0], blob=news.key.blob)
         elif isinstance(news, StorageFailed) and isinstance(news.key, SegmentKey):
-            _log.warning("pull.no_storage", blob=news.key.blob, cause=news.reason)
-            self._abandon(news.key)
+            self._no_storage(news.key, news.reason)
 
     def _look(self, key: SegmentKey, pull: _Pull) -> None:
         segment, now = pull.segment, time.monotonic()
@@ -211,12 +210,20 @@ class Puller:
         if path is not None and self._leftover.take(stop - start):
             assert self._swarm is not None
             hashes = pull.segment.hashes
-            self._swarm.add_segment(key.blob, layout, key.index, hashes, path=path, peers=pull.peers)
+            try:
+                self._swarm.add_segment(key.blob, layout, key.index, hashes, path=path, peers=pull.peers)
+            except OutputError as error:
+                self._no_storage(key, str(error))
+                return
             pull.added, pull.since = True, time.monotonic()
 
     def _idle(self, key: Key) -> float:
         assert self._swarm is not None
         return self._swarm.traffic(key).idle
+
+    def _no_storage(self, key: SegmentKey, cause: str) -> None:
+        _log.warning("pull.no_storage", blob=key.blob, cause=cause)
+        self._abandon(key)
 
     def _abandon(self, key: SegmentKey) -> None:
         self._end(key)

@@ -25,6 +25,7 @@ from dfly.swarm.events import (
     WebSeedFailed,
     WholeReadable,
 )
+from dfly.swarm.leaving import Leaving
 from dfly.swarm.nodelay import NoDelay
 from dfly.swarm.torrents import Torrent, Torrents
 
@@ -47,8 +48,9 @@ PIECE_FOLLOWS = 0.5
 class AlertReader:
     """Reads batches of alerts; keeps the torrents' state and numbers up to date on the way."""
 
-    def __init__(self, *, torrents: Torrents, no_delay: NoDelay) -> None:
+    def __init__(self, *, torrents: Torrents, leaving: Leaving, no_delay: NoDelay) -> None:
         self._torrents = torrents
+        self._leaving = leaving
         self._no_delay = no_delay
         self._callers = Callers()
         self._bans: list[tuple[Torrent, Address, float]] = []
@@ -76,6 +78,8 @@ class AlertReader:
                 torrent = self._torrents.of(alert.handle)
                 if torrent is not None:
                     yield from self._about_torrents[kind](torrent, alert)
+            elif kind is lt.torrent_paused_alert:
+                self._leaving.paused(alert.handle)
             elif kind is lt.state_update_alert:
                 self._statuses(alert.status)
             elif kind is lt.alerts_dropped_alert:

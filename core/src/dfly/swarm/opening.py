@@ -21,7 +21,7 @@ _ENVIRONMENT = threading.Lock()
 
 def listening_session(settings: SwarmSettings) -> tuple[lt.session, Ports, list[SwarmEvent]]:
     """A session that listens, and what it said about that. Raises SwarmError where it cannot."""
-    attempts = 1 if settings.listen_port else 3  # a free port can be lost to another process before it is taken
+    attempts = 1 if settings.listen_port else 10  # a free port can be lost to another process before it is taken
     for _ in range(attempts):
         ports = choose_ports(settings.listen_port, settings.interfaces)
         pack = session_settings(settings, listen_interfaces=ports.listen_interfaces(settings.interfaces))

@@ -16,9 +16,11 @@ from dfly.layout import Layout
 from dfly.swarm.admission import Admission
 from dfly.swarm.alerts import AlertReader
 from dfly.swarm.events import Address, Flooded, Key, SegmentKey, SwarmEvent, WholeKey
+from dfly.swarm.leaving import Leaving
 from dfly.swarm.metainfo import segment_info, whole_info
 from dfly.swarm.nodelay import NoDelay
 from dfly.swarm.opening import limit_local_peers, listening_session
+from dfly.swarm.room import take_room
 from dfly.swarm.settings import SwarmSettings
 from dfly.swarm.torrents import Torrent, Torrents, segment_params, whole_params
 from dfly.swarm.traffic import WEB_SEED, SwarmStats, Traffic, joined, summed
@@ -40,6 +42,7 @@ class Swarm:
         self._on_event = on_event
         self._admission = Admission(settings.seed_peers)
         self._torrents = Torrents()
+        self._leaving = Leaving()
         self._removed = Traffic()
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -51,7 +54,7 @@ class Swarm:
         self._port = ports.dialled
         self._no_delay = NoDelay((ports.announced, ports.dialled))
         self._no_delay.scan()
-        self._reader = AlertReader(torrents=self._torrents, no_delay=self._no_delay)
+        self._reader = AlertReader(torrents=self._torrents, leaving=self._leaving, no_delay=self._no_delay)
         self._thread = threading.Thread(target=self._run, args=(heard,), name="swarm-alerts", daemon=True)
         self._thread.start()
 
@@ -77,10 +80,13 @@ class Swarm:
 
         `peers` and `web_seeds` are dialled at once; all neighbours belong here, not in `add_peer`. With `have` all of it is
         in the file and is served, and nothing is ever written there; `have_pieces` (numbers within the blob) are there and
-        right. Raises ValueError where the key is there already or the hashes do not fit.
+        right. Raises ValueError where the key is there already or the hashes do not fit, OutputError where the disk has no
+        room for the segment.
         """
         key = SegmentKey(blob, index)
         info = segment_info(blob, layout, index, hashes)
+        if not have:
+            take_room(path, *layout.segment_range(index))
         had = layout.segment_pieces(index) if have else have_pieces
         params = segment_params(info, layout, index, path=path, had=had, peers=peers, urls=web_seeds, seeding=have)
         self._add(key, params, fetching=not have)
@@ -102,11 +108,14 @@ class Swarm:
         """Join a whole blob's swarm. With `seeding` the file is committed and is never written to.
 
         `after_restart` has each piece checked once before it is first served. With a `name` it is the swarm of stock clients,
-        who have the file under that name. Raises ValueError as `add_segment` does.
+        who have the file under that name. Raises what `add_segment` does.
         """
         key = WholeKey(blob, name)
+        info = whole_info(blob, layout, hashes, name=name)
+        if not seeding:
+            take_room(path, 0, layout.size)
         params = whole_params(
-            whole_info(blob, layout, hashes, name=name),
+            info,
             layout,
             path=path,
             seeding=seeding,
@@ -123,7 +132,10 @@ class Swarm:
             torrent = self._torrents.pop(key)
             torrent.measure()
             self._removed = joined(self._removed, torrent.ledger.traffic())
-            self._live.remove_torrent(torrent.handle)
+            if torrent.hashing:
+                self._leaving.add(torrent)
+            else:
+                self._live.remove_torrent(torrent.handle)
 
     def add_peer(self, key: Key, peer: Address) -> None:
         """Dial one more peer: a chord. Takes up to a second, except where the torrent has no connection at all."""
@@ -215,7 +227,10 @@ class Swarm:
         """Leave all swarms, write out what waits for the disk and stop. Blocks, other threads too, for some 0.1 s."""
         if self._closing.is_set():
             return
-        self._closing.set()
+        with self._lock:
+            for key in self._torrents.unfinished():
+                self.remove(key)
+            self._closing.set()
         self._live.post_torrent_updates(0)  # wakes the thread
         self._thread.join()
         with self._lock:
@@ -234,6 +249,7 @@ class Swarm:
         return self._session
 
     def _add(self, key: Key, params: lt.add_torrent_params, *, fetching: bool) -> None:
+        self._wait_until_gone(key)
         # the lock keeps the reader from alerts of a torrent whose handle is not known yet
         with self._lock:
             if key in self._torrents:
@@ -243,6 +259,19 @@ class Swarm:
             handle = self._live.add_torrent(params)
             urls, peers = set(params.url_seeds), set(params.peers)
             self._torrents.add(Torrent(key=key, handle=handle, fetching=fetching, urls=urls, peers=peers))
+
+    def _wait_until_gone(self, key: Key) -> None:
+        """The same torrent is perhaps still on its way out; libtorrent would not take it twice."""
+        while True:
+            with self._lock:
+                self._let_go()
+                if key not in self._leaving:
+                    return
+            time.sleep(0.01)
+
+    def _let_go(self) -> None:
+        for handle in self._leaving.gone():
+            self._live.remove_torrent(handle)
 
     def _admit(self, addresses: Iterable[str]) -> None:
         if self._admission.allow(addresses):
@@ -256,13 +285,14 @@ class Swarm:
         """The alert thread: never raises, never holds the lock while it waits or tells."""
         self._tell(heard)
         session, next_sample = self._live, 0.0
-        while not self._closing.is_set():
-            session.wait_for_alert(50 if self._no_delay.waiting else 250)
+        while self._leaving or not self._closing.is_set():
+            session.wait_for_alert(50 if self._no_delay.waiting or self._leaving else 250)
             events: list[SwarmEvent] = []
             try:
                 with self._lock:
                     events.extend(self._reader.read(session.pop_alerts()))
                     self.deny([event.host for event in events if isinstance(event, Flooded)])
+                    self._let_go()
                     if time.monotonic() >= next_sample:
                         next_sample = time.monotonic() + SAMPLE
                         self._sample(session)

@@ -111,6 +111,11 @@ class Torrent:
         found = map(urlsplit, self.urls)
         return {url.port or (443 if url.scheme == "https" else 80) for url in found}
 
+    @property
+    def hashing(self) -> bool:
+        """Whether bytes of it may be in libtorrent's hands just now, by the numbers of the last `measure`."""
+        return self.fetching and not self.finished and self.ledger.traffic().downloaded > 0
+
     def measure(self) -> None:
         """Record the present totals; blocks for one round trip to libtorrent's network thread."""
         if self.urls:
@@ -135,6 +140,10 @@ class Torrents:
         torrent = self._by_key.pop(key)
         del self._by_handle[torrent.handle]
         return torrent
+
+    def unfinished(self) -> list[Key]:
+        """Those that fetch and are not through."""
+        return [torrent.key for torrent in self._by_key.values() if torrent.fetching and not torrent.finished]
 
     def of(self, handle: lt.torrent_handle) -> Torrent | None:
         """The torrent an alert is about; None for one that was removed since."""

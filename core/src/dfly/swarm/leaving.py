@@ -1,0 +1,58 @@
+"""Torrents on their way out: libtorrent 2.1.1 crashes when one goes while bytes of it are being hashed.
+
+Its hashing thread works on a piece that the removal then frees: once in some thousand sessions closed in the middle of a
+download. So such a torrent is paused first, and removed when it has nothing more to hash.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import attrs
+import libtorrent as lt
+
+from dfly.swarm.events import Key
+from dfly.swarm.torrents import Torrent
+
+#: Seconds from "paused" to "removed": a hashing thread has tens of milliseconds of work in its hands, if it gets the CPU.
+QUIET = 0.2
+#: Seconds after which a torrent that does not say that it has paused is removed all the same.
+PATIENCE = 2.0
+
+
+@attrs.define
+class _Leaver:
+    handle: lt.torrent_handle
+    due: float
+
+
+class Leaving:
+    """Not thread-safe: whoever has the swarm's lock asks."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._leavers: dict[Key, _Leaver] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._leavers
+
+    def __bool__(self) -> bool:
+        return bool(self._leavers)
+
+    def add(self, torrent: Torrent) -> None:
+        """Begin to remove a torrent that is forgotten otherwise."""
+        torrent.handle.pause()
+        self._leavers[torrent.key] = _Leaver(torrent.handle, self._clock() + PATIENCE)
+
+    def paused(self, handle: lt.torrent_handle) -> None:
+        """A torrent, perhaps one of these, has stopped: nothing of it comes or waits for the disk any more."""
+        for leaver in self._leavers.values():
+            if leaver.handle == handle:
+                leaver.due = self._clock() + QUIET
+
+    def gone(self) -> Iterator[lt.torrent_handle]:
+        """Forget those that can be removed now, and tell which they are."""
+        now = self._clock()
+        for key, leaver in list(self._leavers.items()):
+            if leaver.due <= now:
+                del self._leavers[key]
+                yield leaver.handle
