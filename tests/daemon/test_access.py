@@ -18,7 +18,7 @@ from dfly.daemon.protocol import Channel
 from dfly.daemon.records import Record, Records
 from dfly.daemon.reopening import Reopening
 from dfly.daemon.seating import Seating
-from dfly.errors import AccessDenied, UsageError
+from dfly.errors import AccessDenied, SwarmError, UsageError
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.peer import SeedPeer
@@ -164,10 +164,10 @@ def test_descriptors_that_a_caller_pushes_are_not_kept(start):
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
-def seating(plugins, stack) -> Seating:
+def seating(plugins, stack, joining: Joining | None = None) -> Seating:
     backends = stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1)))
     return Seating(
-        joining=Joining(),
+        joining=joining or Joining(),
         backends=backends,
         plugins=plugins,
         network=Network(),
@@ -176,8 +176,17 @@ def seating(plugins, stack) -> Seating:
     )
 
 
-def admissions(plugins, stack, **given) -> Admissions:
-    return Admissions(seating=seating(plugins, stack), **{"uid": 1, **given})
+def admissions(plugins, stack, joining: Joining | None = None, **given) -> Admissions:
+    return Admissions(seating=seating(plugins, stack, joining), **{"uid": 1, **given})
+
+
+def test_without_a_seed_peer_and_the_source_nothing_is_even_listed(plugins, backend, monkeypatch):
+    monkeypatch.setattr(backend, "list", lambda *_, **__: pytest.fail("the source was asked"))
+    with contextlib.ExitStack() as stack:
+        alone = admissions(plugins, stack, Joining(back_to_source=False))
+        with pytest.raises(SwarmError, match="no seed peer") as caught:
+            alone.admit(Caller(uid=1), Ask(url="memory://tiny", recursive=True), {}, stop=threading.Event())
+    assert "without --no-back-to-source" in caught.value.hint
 
 
 def test_a_stranger_who_shows_nothing_is_not_let_in_by_what_is_ambient(private):

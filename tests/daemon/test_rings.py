@@ -10,7 +10,7 @@ import pytest
 
 from dfly.backend import Secret
 from dfly.config import Joining
-from dfly.errors import OutputError
+from dfly.errors import OutputError, SwarmError
 from dfly.layout import Layout
 from dfly.seed.peer import SeedPeer
 from dfly.seed.settings import SeedPeerConfig
@@ -290,4 +290,14 @@ def test_a_damaged_blob_is_served_to_nobody_and_mended(seed, node, here, hub, ba
     assert tree(here / "cold") == {"model.bin": content}
     until(lambda: path.exists() and path.stat().st_size == len(content) and path.read_bytes() == content)
     until(lambda: rings(warm) == 1)
+    assert hub.bytes == 0
+
+
+def test_a_daemon_that_may_ask_nobody_lets_the_caller_go_by_itself(start, fetch, here, hub):
+    start(joining=Joining(interface="127.0.0.1", back_to_source=False))
+    assert fetch("memory://tiny", "out", recursive=True).sources == {"hub": DISTINCT}
+    assert tree(here / "out") == FILES
+    hub.clear()
+    with pytest.raises(SwarmError, match="no seed peer to ask"):
+        fetch("memory://tiny", "other", recursive=True, joining=Joining(back_to_source=False))
     assert hub.bytes == 0

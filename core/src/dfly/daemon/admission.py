@@ -24,7 +24,7 @@ from dfly.node.hearsay import acquainted
 from dfly.node.lending import Given
 from dfly.origin.resolve import resolve
 from dfly.plugins import Plugins
-from dfly.values import Snapshot
+from dfly.values import Snapshot, bare_url
 from dfly.wire import Ask, Resolved
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ class Admissions:
         own = {url.rstrip("/") for url in self._joining.seed_peers}
         if not own.issuperset(url.rstrip("/") for url in terms.seed_peers):
             raise Declined("this daemon takes its bytes from other seed peers")
-        if not terms.back_to_source and (self._joining.back_to_source or not own):
+        if not own and not self._joining.back_to_source:
+            raise Declined("this daemon has no seed peer, and may not ask the source")
+        if not terms.back_to_source and self._joining.back_to_source:
             raise Declined("this daemon goes back to the source")
 
     def admit(
@@ -160,6 +162,11 @@ class Admissions:
                 warning = f"{error.message}; going back to the source"
             else:
                 return Admitted(ask=ask, resolved=joined.seat.resolved, backend=backend, joined=joined, plain=plain)
+        elif not self._joining.back_to_source:
+            raise SwarmError(
+                f"this daemon has no seed peer to ask for {bare_url(ask.url)}, and may not ask the source",
+                hint="start it with --join (DFLY_SEED_PEERS), or without --no-back-to-source",
+            )
         snapshot = resolve_here()
         resolved = Resolved(task=snapshot.id, snapshot=snapshot)
         return Admitted(ask=ask, resolved=resolved, backend=backend, plain=plain, warning=warning)

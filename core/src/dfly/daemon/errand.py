@@ -182,6 +182,8 @@ class Errand:
                         raise
                     self._tell(Warned(message=f"{error.message}; going back to the source"))
                 blobs = {blob for blob in blobs if self._means.cache.usable(blob) is None}
+            if blobs and not self._means.back_to_source:
+                raise SwarmError(f"the seed peers brought {len(blobs)} files less than were asked for")
             if blobs:
                 self._from_source(blobs)
 
