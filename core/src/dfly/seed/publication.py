@@ -149,6 +149,7 @@ class Publication:
             self.place(path, size)
             self.sha256 = sha256
             self._segments, self._adopted, self._orphaned = {}, {}, {}
+            self._hidden = frozenset()
             if self.audible:
                 self._listener.blob_complete(self.blob, size, sha256, self.attempt)
 

@@ -53,6 +53,7 @@ class Repairs:
         wrong = wrong_pieces(suspect)
         if not wrong:
             _log.info("segment.intact", blob=suspect.publication.blob, segment=suspect.index)
+            suspect.publication.show(suspect.index)  # an earlier repair may have got as far and failed
             return
         mend(
             {suspect: wrong},
