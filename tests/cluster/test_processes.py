@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +22,15 @@ def start(tmp_path: Path, code: str) -> Process:
 
 
 def test_cpu_and_memory_are_those_of_the_child(tmp_path: Path) -> None:
-    process = start(tmp_path, "import time\nx = b'x' * (100 << 20)\nwhile time.process_time() < 0.1: pass")
-    assert process.wait(20) == 0
+    work = "import signal, time\nx = b'x' * (100 << 20)\nwhile time.process_time() < 0.1: pass\n"
+    process = start(tmp_path, work + "print('done', flush=True); signal.pause()")
+    deadline = time.monotonic() + 60
+    while "done" not in process.tail():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert 100 << 20 < process.usage.peak_memory < 8 << 30
+    process.kill()
+    assert process.wait(20) == -signal.SIGKILL
     assert process.usage.cpu >= 0.1
     assert 100 << 20 < process.usage.peak_memory < 8 << 30
 

@@ -53,6 +53,8 @@ class Process:
         #: Unix time at which it was reaped; None while it runs.
         self.ended: float | None = None
         self._usage: Usage | None = None
+        #: The highest peak memory that a look has seen, in bytes.
+        self._peak = 0
         self._lock = threading.Lock()
         self._over = threading.Event()
         with self.log.open("ab") as errors, self.out.open("ab") as output:
@@ -80,7 +82,7 @@ class Process:
     @property
     def usage(self) -> Usage:
         """Until now while it runs, in total afterwards."""
-        return self._usage or _live_usage(self.pid) or self._usage_after_end()
+        return self._usage or self._look() or self._usage_after_end()
 
     def wait(self, timeout: float) -> int:
         """The exit code; raises `subprocess.TimeoutExpired` after `timeout` seconds."""
@@ -109,27 +111,31 @@ class Process:
         return self.log.read_text(errors="replace")[-size:]
 
     def _reap(self) -> None:
-        peak = self._watch()
+        self._watch()
         with self._lock:
             _, status, used = os.wait4(self.pid, 0)
-            memory = peak or used.ru_maxrss * 1024
+            memory = self._peak or used.ru_maxrss * 1024
             self._usage = Usage(user=used.ru_utime, system=used.ru_stime, peak_memory=memory)
             self.ended = time.time()
             self._popen.returncode = os.waitstatus_to_exitcode(status)
         self._over.set()
 
-    def _watch(self) -> int:
-        """The highest peak memory seen until it has ended, or 0. Not reaped: the zombie keeps its pid from a stranger."""
-        peak, ended = 0, select.poll()
+    def _watch(self) -> None:
+        """Look until it has ended. Not reaped: the zombie keeps its pid from a stranger."""
+        ended = select.poll()
         descriptor = os.pidfd_open(self.pid)
         try:
             ended.register(descriptor, select.POLLIN)
             while not ended.poll(LOOK * 1000):
-                usage = _live_usage(self.pid)
-                peak = usage.peak_memory if usage else peak
+                self._look()
         finally:
             os.close(descriptor)
-        return peak
+
+    def _look(self) -> Usage | None:
+        usage = _live_usage(self.pid)
+        if usage is not None:
+            self._peak = max(self._peak, usage.peak_memory)
+        return usage
 
     def _usage_after_end(self) -> Usage:
         self.wait(10)
