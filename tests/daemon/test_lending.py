@@ -58,7 +58,7 @@ def test_a_hard_link_is_the_caches_own_file_and_needs_no_hashing_next_time(start
     def read(*_):
         raise AssertionError("hashed")
 
-    monkeypatch.setattr("dfly.node.arrival.hash_file", read)
+    monkeypatch.setattr("dfly.node.proof.hash_file", read)
     assert fetch("memory://tiny", "out", recursive=True, link="hard").skipped == 5
 
 

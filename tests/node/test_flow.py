@@ -8,8 +8,9 @@ import pytest
 
 from dfly.events import ignore
 from dfly.layout import SMALLEST_PIECE, Layout
-from dfly.node.arrival import Arrival, swarm_arrivals
+from dfly.node.arrival import Arrival
 from dfly.node.flow import Flow
+from dfly.node.freight import swarm_arrivals
 from dfly.node.window import Ongoing
 from dfly.output.plan import Target
 from dfly.packs import Freight

@@ -18,7 +18,8 @@ from dfly.daemon.cache import Cache
 from dfly.daemon.stored import swarm_arrivals
 from dfly.errors import Cancelled, DflyError, SwarmError
 from dfly.events import Event, Listener
-from dfly.node.arrival import Arrival, PackArrival
+from dfly.node.arrival import Arrival
+from dfly.node.freight import PackArrival
 from dfly.node.rolling import Rolling
 from dfly.packs import Freight
 

@@ -14,7 +14,8 @@ import attrs
 from dfly.daemon.cache import Cache
 from dfly.events import Listener, SegmentFinished
 from dfly.layout import Layout
-from dfly.node.arrival import Arrival, PackArrival
+from dfly.node.arrival import Arrival
+from dfly.node.freight import PackArrival
 from dfly.node.gather import Gathering, InMemory, OnDisk, Span
 from dfly.node.readers import Readers, by_need
 from dfly.output.plan import Target

@@ -2,7 +2,8 @@
 
 fetch ─▶ task ─┬─▶ direct    from the origin, with this process's own fetcher
 └─▶ joining   from the swarm: rolling (the loop) over segments, helping, circle, trust, workers
-arrival, gather              one blob on its way: where its bytes gather, verification, the atomic last step
+arrival, gather, proof       one blob on its way: where its bytes gather, verification, the atomic last step
+freight                      which blobs travel through the swarm; small files are cut out of their pack
 control, listening, reporting, succession, reserve      speaking with a seed peer, and with who takes its place
 
 Nothing here draws or parses: what happens comes out as `dfly.events`.

@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import attrs
@@ -28,34 +28,12 @@ from dfly.events import (
     SegmentFinished,
 )
 from dfly.layout import MIB, SMALL, Layout
-from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer, write_at_once
-from dfly.output.place import PARTIALS, clean, partial_directory, place, remove_stale
+from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer
+from dfly.node.proof import already_there, promised
+from dfly.output.place import clean, partial_directory, place, remove_stale
 from dfly.output.plan import Target
-from dfly.output.receipt import matches
-from dfly.packs import Freight, Pack
-from dfly.store.hashing import hash_file, new_hash, pick
 from dfly.store.lock import Lock
 from dfly.values import Digest, Entry
-
-
-def already_there(target: Target) -> bool:
-    """Whether the output is in place and right: by its receipt or by hashing it, and as the user demands."""
-    entry, demanded = target.entry, target.demanded
-    if demanded is None or demanded in entry.digests:
-        return matches(target.path, entry, hash_file=hash_file)
-    try:
-        if os.path.islink(target.path) or not hash_file(target.path, demanded):
-            return False
-    except OSError:
-        return False
-    # where the origin tells nothing, the user has said it all
-    return not entry.digests or matches(target.path, entry, hash_file=hash_file)
-
-
-def promised(target: Target) -> tuple[Digest, ...]:
-    """What the bytes are held against: the strongest digest that the origin tells, and what the user demands."""
-    told = pick(target.entry.digests)
-    return tuple(dict.fromkeys(digest for digest in (told, target.demanded) if digest is not None))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -237,91 +215,6 @@ class Arrival:
             gathering.close()
         if isinstance(gathering, OnDisk):  # what was in memory has left nothing, and thousands of files are
             clean(self.root)
-
-
-@attrs.define(kw_only=True, eq=False)
-class PackArrival(Arrival):
-    """The pack of a snapshot's small files: gathers as one blob, settles as many files, each against its own digest.
-
-    `wanted` maps a content's id to the targets that want it.
-    """
-
-    pack: Pack
-    wanted: Mapping[str, list[Target]]
-
-    @property
-    def label(self) -> str:
-        """What events call it."""
-        return f"({len(self.pack.entries)} small files)"
-
-    @property
-    def expected(self) -> tuple[Digest, ...]:
-        """Nothing that the hub tells: it knows the files, each of which is checked when it is cut out."""
-        return ()
-
-    @property
-    def place(self) -> str:
-        """The same whichever of the files are missing."""
-        return pack_place(self.root)
-
-    def bytes_missing(self) -> int:
-        """The pack itself lies on the disk while it is unpacked."""
-        return 2 * (self.entry.size or 0)
-
-    def _place(self, gathering: Gathering, size: int) -> None:  # noqa: ARG002 - each file has its own
-        assert isinstance(gathering, OnDisk)
-        for blob, (entry, start, stop) in zip(self.pack.blobs, self.pack.ranges(), strict=True):
-            targets = self.wanted.get(blob, [])
-            if not targets:
-                continue
-            data = os.pread(gathering.partial.fd, stop - start, start)
-            expected = pick(entry.digests)
-            if expected is not None:
-                running = new_hash(expected.algorithm, len(data))
-                running.update(data)
-                if running.hexdigest() != expected.value:
-                    raise IntegrityError(
-                        entry.path, algorithm=expected.algorithm, expected=expected.value, actual=running.hexdigest()
-                    )
-            self._unpack(blob, data, targets)
-
-    def _unpack(self, blob: str, data: bytes, targets: Iterable[Target]) -> None:  # noqa: ARG002 - one signature for all
-        for target in targets:
-            place(
-                lambda final: write_at_once(data, final, hidden=f"{self.directory}.part"),
-                target.path,
-                entry=target.entry,
-            )
-            self.emit(FileFinished(path=target.entry.path, output=target.path, bytes=len(data)))
-
-
-def pack_place(root: str) -> str:
-    """What the partial of a pack below `root` is named after; no file has this name."""
-    return os.path.join(root, PARTIALS, "pack")
-
-
-def swarm_arrivals(freight: Freight, targets: Iterable[Target], *, root: str, emit: Listener) -> dict[str, Arrival]:
-    """What travels for `targets`, by blob id, in the order in which it is fetched. Empty files are not among them."""
-    wanted: dict[str, list[Target]] = {}
-    by_path = {target.entry.path: target for target in targets}
-    for blob, entry in freight.ids:
-        if entry.path in by_path:
-            wanted.setdefault(blob, []).append(by_path[entry.path])
-    arrivals: dict[str, Arrival] = {}
-    if freight.pack and any(blob in wanted for blob in freight.pack.blobs):
-        pack = freight.pack
-        chosen = {blob: wanted[blob] for blob in pack.blobs if blob in wanted}
-        entry = Entry(
-            path=f"pack of {len(pack.entries)}", size=pack.size, url="", identity=pack.blob, validator=pack.blob
-        )
-        first = next(iter(chosen.values()))
-        arrivals[pack.blob] = PackArrival(
-            blob=pack.blob, entry=entry, targets=first, root=root, emit=emit, swarmed=True, pack=pack, wanted=chosen
-        )
-    for blob, entry in freight.blobs.items():
-        if blob in wanted:
-            arrivals[blob] = Arrival(blob=blob, entry=entry, targets=wanted[blob], root=root, emit=emit, swarmed=True)
-    return arrivals
 
 
 class _Counted:

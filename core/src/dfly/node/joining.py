@@ -17,8 +17,9 @@ import httpx
 from dfly import wire
 from dfly.config import Joining, Network
 from dfly.events import Listener
-from dfly.node.arrival import Arrival, swarm_arrivals
+from dfly.node.arrival import Arrival
 from dfly.node.control import Options, SeedPeer, Whereabouts
+from dfly.node.freight import swarm_arrivals
 from dfly.node.readers import Readers
 from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling

@@ -15,8 +15,8 @@ from dfly.config import Fetch, Patience
 from dfly.errors import IntegrityError
 from dfly.events import BytesArrived, FileFinished, FileStarted, FileVerified, Listener, Retrying
 from dfly.layout import MIB
-from dfly.node.arrival import promised
 from dfly.node.direct import throttle_of
+from dfly.node.proof import promised
 from dfly.node.published import Published
 from dfly.node.streamed import Source, Streamed
 from dfly.node.succession import Seat

@@ -16,12 +16,14 @@ from dfly.backend import Backend
 from dfly.config import Fetch, Joining, Patience
 from dfly.errors import OutOfReach, SwarmError
 from dfly.events import FileFinished, FileSkipped, SnapshotResolved, TaskFinished, Warned
-from dfly.node.arrival import Arrival, already_there, pack_place
+from dfly.node.arrival import Arrival
 from dfly.node.direct import fetch_directly
+from dfly.node.freight import pack_place
 from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
 from dfly.node.lent import Link
 from dfly.node.outputs import Outputs
+from dfly.node.proof import already_there
 from dfly.node.resolve import contents, same_file
 from dfly.node.tally import Planned, Report, Tally
 from dfly.origin.pauses import Pauses
