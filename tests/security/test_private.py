@@ -122,7 +122,7 @@ def test_whose_token_still_opens_it_goes_on_when_another_ones_is_revoked(seed, m
 
 def test_a_hub_that_cannot_be_asked_has_not_revoked_anything(seed, monkeypatch):
     monkeypatch.setattr("dfly.seed.catalog.ADMITTED", 0.0)
-    peer = seed(token="good", grant_lifetime=1)
+    peer = seed(token="good", grant_lifetime=600)
     resolved = Resolved.decode(peer.ask(headers=GOOD).content)
     asked = []
 
@@ -132,10 +132,15 @@ def test_a_hub_that_cannot_be_asked_has_not_revoked_anything(seed, monkeypatch):
 
     monkeypatch.setattr(peer.backend, "authorize", down)
     with listening(peer, resolved) as lines:
-        until(lines, Hello)
+        expires = until(lines, Hello).expires
         assert asked == []
+        monkeypatch.setattr(web_seed_of(peer), "now", lambda: expires - 1)
         until(lines, Hello)
     assert asked
+
+
+def web_seed_of(peer):
+    return next(r.handler.__self__ for r in peer.app.router.routes() if "{grant}" in r.resource.canonical)
 
 
 SECRET = bytes(range(256)) * 4096
@@ -254,9 +259,8 @@ def test_a_changed_grant_opens_nothing(granted):
 
 def test_a_grant_expires(granted, monkeypatch):
     peer, hello, blob, _ = granted
-    web_seed = next(r.handler.__self__ for r in peer.app.router.routes() if "{grant}" in r.resource.canonical)
     for later, status in ((-1, 206), (1, 403)):
-        monkeypatch.setattr(web_seed, "now", lambda later=later: hello.expires + later)
+        monkeypatch.setattr(web_seed_of(peer), "now", lambda later=later: hello.expires + later)
         assert read(peer, hello.grant, blob).status_code == status
 
 
