@@ -61,7 +61,7 @@ def seed(tmp_path, monkeypatch) -> Iterator:
             config = {"data_dir": str(tmp_path / f"data{len(apps)}"), "listen": ("127.0.0.1", 0), **config}
             peer = SeedPeer(SeedPeerConfig(**config), plugins=Plugins(extra=[backend, *plugins]))
             url = stack.enter_context(peer.running())
-            client = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=10, verify=verify)
+            client = httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60, verify=verify)
             return Seed(url, backend, apps[-1], stack.enter_context(client))
 
         yield start
@@ -129,7 +129,7 @@ def get(tmp_path):
             network=network or Network(),
             patience=HASTY,
             on_event=(events if events is not None else []).append,
-            timeout=15,
+            timeout=60,
         )
 
     return run

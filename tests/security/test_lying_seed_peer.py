@@ -131,7 +131,7 @@ def test_no_token_goes_where_a_seed_peer_points_a_web_link(liar, get, tmp_path):
             plugins=Plugins(extra=[web]),
             joining=Joining(seed_peers=(liar.url,), settle=0.0, seed_time=0, interface="127.0.0.1", patience=0.3),
             patience=HASTY,
-            timeout=15,
+            timeout=60,
         )
         assert honest.requests[0].headers["x-api-key"] == CANARY
         assert thief.requests == []

@@ -20,7 +20,7 @@ TINY = memory_backend({"tiny": {"sub/model.bin": bytes(2 << 20), "config.json": 
 
 
 def get(out, backend=TINY):
-    return fetch("memory://tiny", str(out), recursive=True, plugins=Plugins(extra=[backend]), timeout=15)
+    return fetch("memory://tiny", str(out), recursive=True, plugins=Plugins(extra=[backend]), timeout=60)
 
 
 @pytest.mark.parametrize(

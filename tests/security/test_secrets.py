@@ -50,11 +50,11 @@ def run(tmp_path):
         texts["refused out"], texts["refused err"] = wrong.communicate(timeout=60)
         assert wrong.returncode == 5
         headers = {"Authorization": f"Bearer {CLUSTER_TOKEN}"}
-        with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+        with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
             for path in ("/v1/stats", "/v1/plugins", "/healthz", "/readyz"):
                 texts[path] = client.get(path).text
         seed.terminate()
-        texts["seed out"], texts["seed err"] = seed.communicate(timeout=20)
+        texts["seed out"], texts["seed err"] = seed.communicate(timeout=60)
         assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == FILES
         assert any(call.authorized for call in hub.calls("api"))
     return texts, [tmp_path / "data", tmp_path / "out"], argv
