@@ -145,11 +145,10 @@ class OnDisk:
         self.partial.discard()
 
     def close(self) -> None:
-        """See Gathering. Of what has nothing in it, nothing is kept."""
-        partial = self.partial
-        if partial.fd >= 0 and len(partial.missing_segments()) == partial.layout.segments:
-            partial.discard()
-        partial.close()
+        """See Gathering. What another run could not go on with is removed."""
+        if self.partial.fd >= 0 and not self.partial.worth_keeping:
+            self.partial.discard()
+        self.partial.close()
 
 
 class InMemory:

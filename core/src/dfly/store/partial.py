@@ -155,6 +155,11 @@ class Partial:
         """Bytes of the pieces that are there. Whoever goes on with the same file `had` as many."""
         return self._arrived.piece_bytes
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether another run could go on with what is there; not with a part of a blob that has no journal."""
+        return bool(self.has) and (self.complete or self._journal is not None)
+
     def has_piece(self, piece: int) -> bool:
         """Whether this piece is there."""
         return self._arrived.has_piece(piece)
