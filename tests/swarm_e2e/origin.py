@@ -9,6 +9,8 @@ from dfly.errors import OriginUnavailable
 from dfly.testing.memory import MemoryBackend, MemoryHub
 
 CHUNK = 1 << 16
+#: Seconds for which what is held may be held: longer than a test waits for anything.
+LONGEST = 100.0
 FOREVER = 1 << 60
 
 
@@ -52,7 +54,7 @@ class Origin:
 
     def send(self, path, at, chunk) -> bytes:
         with self._changed:
-            free = self._changed.wait_for(lambda: at + len(chunk) <= self._allowed.get(path, FOREVER), timeout=30)
+            free = self._changed.wait_for(lambda: at + len(chunk) <= self._allowed.get(path, FOREVER), timeout=LONGEST)
             if not free or self.away:
                 raise OriginUnavailable("the origin is away")
             self.sent[path] += len(chunk)

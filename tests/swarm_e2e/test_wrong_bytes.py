@@ -64,8 +64,8 @@ def test_a_small_file_that_was_wrong_once_never_leaves_the_seed_peer(origin, swa
 def test_a_small_file_that_is_wrong_twice_is_an_error_on_every_node(origin, swarm):
     memory = origin(FILES)
     memory.lie("b.json", 2)
-    nodes = swarm(memory).several(2, "memory://model")
     memory.hold("b.json", 0)
+    nodes = swarm(memory).several(2, "memory://model")
     for node in nodes:
         node.until("snapshot.resolved")
     memory.let_go()
