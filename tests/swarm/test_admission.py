@@ -1,6 +1,7 @@
 """Nobody who was not named comes in, and the seed peer always does."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.swarm.conftest import Blob, Node, WebSeed, blob_of
@@ -8,6 +9,7 @@ from tests.swarm.conftest import Blob, Node, WebSeed, blob_of
 from dfly.layout import MIB
 from dfly.swarm import PeerConnected, SegmentReadable
 from dfly.swarm.admission import Admission
+from dfly.swarm.door import Door
 
 
 def test_a_stranger_is_not_let_in(nodes: Callable[..., Node]) -> None:
@@ -69,3 +71,25 @@ def test_both_kinds_of_address_are_filtered(address: str) -> None:
     assert admission.filter().access(address) == 1
     assert admission.trust([address])
     assert admission.filter().access(address) == 0
+
+
+def test_libtorrent_gets_a_new_filter_only_when_somebody_else_may_connect() -> None:
+    applied: list[Any] = []
+    door = Door(["127.0.0.1"], apply=applied.append)
+    door.allow(["127.0.0.2"])
+    assert len(applied) == 2
+    door.allow(["127.0.0.2"])
+    door.trust(["http://127.0.0.1:80/v1/blobs/grant/b", "http://seed.example/v1/blobs/grant/b"])
+    assert len(applied) == 2
+    door.hang_up(["127.0.0.2"])
+    assert applied[-1].access("127.0.0.2") == 1
+
+
+def test_the_address_in_a_web_seeds_url_is_let_in_and_cannot_be_denied() -> None:
+    applied: list[Any] = []
+    door = Door([], apply=applied.append)
+    assert applied[-1].access("127.0.0.3") == 1
+    door.trust(["http://127.0.0.3:80/v1/blobs/grant/b"])
+    door.deny(["127.0.0.3"])
+    assert applied[-1].access("127.0.0.3") == 0
+    assert door.admits("127.0.0.3")

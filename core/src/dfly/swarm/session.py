@@ -1,20 +1,17 @@
 """`Swarm`: one libtorrent session. Methods may be called from any thread; events come from one thread of its own."""
 
-import contextlib
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Self
-from urllib.parse import urlsplit
 
 import libtorrent as lt
 import structlog
 
 from dfly.errors import SwarmError
 from dfly.layout import Layout
-from dfly.swarm.admission import Admission
 from dfly.swarm.alerts import AlertReader
+from dfly.swarm.door import Door
 from dfly.swarm.events import Address, Flooded, Key, SegmentKey, SwarmEvent, WholeKey
 from dfly.swarm.leaving import Leaving
 from dfly.swarm.metainfo import segment_info, whole_info
@@ -23,7 +20,7 @@ from dfly.swarm.opening import limit_local_peers, listening_session
 from dfly.swarm.room import take_room
 from dfly.swarm.settings import SwarmSettings
 from dfly.swarm.torrents import Torrent, Torrents, segment_params, whole_params
-from dfly.swarm.traffic import WEB_SEED, SwarmStats, Traffic, joined, summed
+from dfly.swarm.traffic import SwarmStats, Traffic
 
 log = structlog.get_logger()
 
@@ -40,15 +37,13 @@ class Swarm:
 
     def __init__(self, settings: SwarmSettings, *, on_event: Callable[[SwarmEvent], None]) -> None:
         self._on_event = on_event
-        self._admission = Admission(settings.seed_peers)
         self._torrents = Torrents()
         self._leaving = Leaving()
-        self._removed = Traffic()
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._session: lt.session | None
         self._session, ports, heard = listening_session(settings)
-        self._live.set_ip_filter(self._admission.filter())
+        self._door = Door(settings.seed_peers, apply=self._apply)
         if settings.upload_limit:
             limit_local_peers(self._live)
         self._port = ports.dialled
@@ -130,8 +125,6 @@ class Swarm:
         """Leave a torrent's swarm; the file stays. KeyError where there is none."""
         with self._lock:
             torrent = self._torrents.pop(key)
-            torrent.measure()
-            self._removed = joined(self._removed, torrent.ledger.traffic())
             if torrent.hashing:
                 self._leaving.add(torrent)
             else:
@@ -140,16 +133,16 @@ class Swarm:
     def add_peer(self, key: Key, peer: Address) -> None:
         """Dial one more peer: a chord. Takes up to a second, except where the torrent has no connection at all."""
         with self._lock:
-            self._admit([peer[0]])
+            self._door.allow([peer[0]])
             torrent = self._torrents[key]
             torrent.peers.add(peer)
             torrent.handle.connect_peer(peer)
-            _dial_now(torrent)
+            torrent.dial_now()
 
     def add_web_seed(self, key: Key, url: str) -> None:
         """Take bytes from the seed peer as well. Takes up to a second: libtorrent looks for new web seeds once in one."""
         with self._lock:
-            self._trust_web_seeds([url])
+            self._door.trust([url])
             torrent = self._torrents[key]
             torrent.urls.add(url)
             torrent.handle.add_url_seed(url)
@@ -166,24 +159,22 @@ class Swarm:
     def allow(self, addresses: Iterable[str]) -> None:
         """Let peers at these IP addresses in. Peers given to `add_segment` and the like are let in anyway."""
         with self._lock:
-            self._admit(addresses)
+            self._door.allow(addresses)
 
     def deny(self, addresses: Iterable[str]) -> None:
         """Disconnect these IP addresses and keep them out, whatever is allowed later. Seed peers cannot be denied."""
         with self._lock:
-            if self._admission.deny(addresses):
-                self._live.set_ip_filter(self._admission.filter())
+            self._door.deny(addresses)
 
     def hang_up(self, addresses: Iterable[str]) -> None:
         """Disconnect these IP addresses and let them in no more until they are allowed again. Not seed peers."""
         with self._lock:
-            if self._admission.forget(addresses):
-                self._live.set_ip_filter(self._admission.filter())
+            self._door.hang_up(addresses)
 
     def admits(self, address: str) -> bool:
         """Whether the filter lets this IP address in."""
         with self._lock:
-            return self._admission.admits(address)
+            return self._door.admits(address)
 
     def __contains__(self, key: object) -> bool:
         with self._lock:
@@ -197,7 +188,7 @@ class Swarm:
     def stats(self) -> SwarmStats:
         """The session's numbers, at most `SAMPLE` seconds old; exact for a torrent once its Readable event is out."""
         with self._lock:
-            return summed({t.key: t.ledger.traffic() for t in self._torrents}, [self._removed])
+            return self._torrents.stats()
 
     def traffic(self, key: Key) -> Traffic:
         """One torrent's numbers, as fresh as those of `stats`. KeyError where there is none."""
@@ -206,8 +197,7 @@ class Swarm:
 
     def arrived(self, key: Key) -> dict[str, int]:
         """Bytes of one torrent by where they came from, named as in `dfly.events.SOURCES`. KeyError where there is none."""
-        with self._lock:
-            traffic = self._torrents[key].ledger.traffic()
+        traffic = self.traffic(key)
         return {"seed-peer": traffic.from_web_seed, "peer": traffic.from_peers}
 
     def owed(self, key: Key) -> dict[Address, tuple[int, int]]:
@@ -216,12 +206,7 @@ class Swarm:
         Blocks for one round trip to libtorrent's network thread. KeyError where there is no such torrent.
         """
         with self._lock:
-            peers = self._torrents[key].handle.get_peer_info()
-        return {
-            peer.remote_endpoint(): (peer.download_queue_length, peer.total_download)
-            for peer in peers
-            if peer.connection_type != WEB_SEED
-        }
+            return self._torrents[key].owed()
 
     def close(self) -> None:
         """Leave all swarms, write out what waits for the disk and stop. Blocks, other threads too, for some 0.1 s."""
@@ -254,8 +239,8 @@ class Swarm:
         with self._lock:
             if key in self._torrents:
                 raise ValueError(f"{key} is already in this session")
-            self._trust_web_seeds(params.url_seeds)
-            self._admit(host for host, _ in params.peers)
+            self._door.trust(params.url_seeds)
+            self._door.allow(host for host, _ in params.peers)
             handle = self._live.add_torrent(params)
             urls, peers = set(params.url_seeds), set(params.peers)
             self._torrents.add(Torrent(key=key, handle=handle, fetching=fetching, urls=urls, peers=peers))
@@ -273,13 +258,9 @@ class Swarm:
         for handle in self._leaving.gone():
             self._live.remove_torrent(handle)
 
-    def _admit(self, addresses: Iterable[str]) -> None:
-        if self._admission.allow(addresses):
-            self._live.set_ip_filter(self._admission.filter())
-
-    def _trust_web_seeds(self, urls: Iterable[str]) -> None:
-        if self._admission.trust(filter(None, map(_literal_host, urls))):
-            self._live.set_ip_filter(self._admission.filter())
+    def _apply(self, rules: lt.ip_filter) -> None:
+        # the door must not hold the session's own method: a session that is held somewhere does not close
+        self._live.set_ip_filter(rules)
 
     def _run(self, heard: list[SwarmEvent]) -> None:
         """The alert thread: never raises, never holds the lock while it waits or tells."""
@@ -306,8 +287,7 @@ class Swarm:
         if len(self._torrents):
             session.post_torrent_updates(0)
         for torrent in self._torrents:
-            if torrent.urls and torrent.fetching and not torrent.finished:
-                torrent.ledger.record_peers(torrent.handle.get_peer_info())
+            torrent.sample()
 
     def _tell(self, events: Iterable[SwarmEvent]) -> None:
         for event in events:
@@ -315,21 +295,3 @@ class Swarm:
                 self._on_event(event)
             except Exception:
                 log.exception("swarm.listener.failed", swarm_event=type(event).__name__)
-
-
-def _dial_now(torrent: Torrent) -> None:
-    """Dial before the next tick by pausing and resuming, which is free only while there is nothing to lose."""
-    status = torrent.handle.status(0)
-    if not status.num_peers and not status.total_payload_download and not torrent.finished:
-        torrent.handle.pause()
-        torrent.handle.resume()
-
-
-def _literal_host(url: str) -> str | None:
-    """The host of a web seed where it is an IP address; the addresses of a name must be given as `seed_peers`."""
-    parts = urlsplit(url)
-    if parts.query:
-        raise ValueError("a web seed's URL must not have a query: libtorrent never asks it, and does not say so")
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(parts.hostname or ""))
-    return None

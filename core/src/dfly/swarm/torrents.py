@@ -10,7 +10,7 @@ import libtorrent as lt
 
 from dfly.layout import Layout
 from dfly.swarm.events import Address, Key
-from dfly.swarm.traffic import Ledger
+from dfly.swarm.traffic import WEB_SEED, Ledger, SwarmStats, Traffic, joined, summed
 
 T = TypeVar("T")
 
@@ -122,11 +122,32 @@ class Torrent:
             self.ledger.record_peers(self.handle.get_peer_info())
         self.ledger.record_status(self.handle.status(0))
 
+    def sample(self) -> None:
+        """Record what its web seeds have given so far, which is known only while they are connected. Blocks as `measure` does."""
+        if self.urls and self.fetching and not self.finished:
+            self.ledger.record_peers(self.handle.get_peer_info())
+
+    def owed(self) -> dict[Address, tuple[int, int]]:
+        """What peers were asked for and have not sent: address → (blocks, bytes sent so far). Blocks as `measure` does."""
+        return {
+            peer.remote_endpoint(): (peer.download_queue_length, peer.total_download)
+            for peer in self.handle.get_peer_info()
+            if peer.connection_type != WEB_SEED
+        }
+
+    def dial_now(self) -> None:
+        """Dial before the next tick by pausing and resuming, which is free only while there is nothing to lose."""
+        status = self.handle.status(0)
+        if not status.num_peers and not status.total_payload_download and not self.finished:
+            self.handle.pause()
+            self.handle.resume()
+
 
 class Torrents:
-    """Torrents by key and by libtorrent's handle."""
+    """Torrents by key and by libtorrent's handle. Those that are gone go on counting in `stats`."""
 
     def __init__(self) -> None:
+        self._gone = Traffic()
         self._by_key: dict[Key, Torrent] = {}
         self._by_handle: dict[lt.torrent_handle, Torrent] = {}
 
@@ -136,10 +157,16 @@ class Torrents:
         self._by_handle[torrent.handle] = torrent
 
     def pop(self, key: Key) -> Torrent:
-        """Forget a torrent; KeyError where there is none."""
+        """Forget a torrent, measured once more; KeyError where there is none."""
         torrent = self._by_key.pop(key)
         del self._by_handle[torrent.handle]
+        torrent.measure()
+        self._gone = joined(self._gone, torrent.ledger.traffic())
         return torrent
+
+    def stats(self) -> SwarmStats:
+        """The numbers of all, as last recorded."""
+        return summed({torrent.key: torrent.ledger.traffic() for torrent in self}, [self._gone])
 
     def unfinished(self) -> list[Key]:
         """Those that fetch and are not through."""
