@@ -2,6 +2,8 @@
 
 import contextlib
 import random
+import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -21,6 +23,15 @@ QUICK = Patience(tries=3, first_delay=0.001, longest_delay=0.002, longest_pause=
 
 def some_bytes(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
+
+
+def until(holds, what="it did not come"):
+    """What `holds` gives as soon as that is true."""
+    deadline = time.monotonic() + 60
+    while not (found := holds()):
+        assert time.monotonic() < deadline, what
+        threading.Event().wait(0.02)
+    return found
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -48,12 +59,14 @@ class Counting:
 
     def __init__(self, backend) -> None:
         self.reads: list[str] = []
+        self._lock = threading.Lock()
         before = backend.get
 
         def get(this, entry, start, stop):
             for chunk in before(this, entry, start, stop):
                 self.reads.append(entry.path)
-                self.bytes += len(chunk)
+                with self._lock:
+                    self.bytes += len(chunk)
                 yield chunk
 
         self.bytes = 0

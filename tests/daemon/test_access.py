@@ -27,7 +27,7 @@ from dfly.testing.memory import MemoryOptions, memory_backend
 from dfly.values import Digest, Entry, Snapshot
 from dfly.wire import Ask, Resolved
 from tests.claims import claiming
-from tests.daemon.conftest import MIB, QUICK, Borrowing, some_bytes, tree
+from tests.daemon.conftest import MIB, QUICK, Borrowing, some_bytes, tree, until
 
 SECRET = some_bytes(MIB, 42)
 
@@ -103,7 +103,7 @@ def test_nor_does_it_get_it_by_a_seed_peer_that_has_it(start, fetch, here, plugi
 
 def raw(path, *lines, answers=1):
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         sock.connect(path)
         channel = Channel(sock, takes=True)
         said = []
@@ -147,7 +147,7 @@ def test_an_endless_line_ends_the_visit(start, monkeypatch):
         sock.connect(where)
         with contextlib.suppress(OSError):
             sock.sendall(b"{" + b"x" * 2_000_000)
-        sock.settimeout(20)
+        sock.settimeout(60)
         assert b"endless" in sock.recv(4096)
 
 
@@ -159,9 +159,10 @@ def test_descriptors_that_a_caller_pushes_are_not_kept(start):
         line = b'{"t": "nothing"}\n'
         with open(os.devnull) as null:
             socket.send_fds(sock, [line], [null.fileno()] * 50)
-        sock.settimeout(20)
+        sock.settimeout(60)
         assert sock.recv(4096)
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    # the daemon may just be at something else that takes one
+    until(lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
 
 
 def seating(plugins, stack, joining: Joining | None = None) -> Seating:
@@ -504,7 +505,7 @@ def test_a_request_that_is_none_leaves_neither_a_traceback_nor_its_headers_in_th
     """aiohttp quotes the header that it stopped at, and a hub's client sends its token."""
     url = start(listen=("127.0.0.1", 0)).where.url
     host, _, port = url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connected:
+    with socket.create_connection((host, int(port)), timeout=60) as connected:
         connected.sendall(b"GET /hf HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer of-somebody\x01\r\n\r\n")
         assert b" 400 " in connected.recv(4096)
     told = "".join(capfd.readouterr()) + caplog.text

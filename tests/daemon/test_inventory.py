@@ -14,7 +14,7 @@ from dfly.events import BytesArrived, Retrying, Stalled
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
 from dfly.values import Snapshot
-from tests.daemon.conftest import FILES, MIB, Borrowing, some_bytes, tree
+from tests.daemon.conftest import FILES, MIB, Borrowing, some_bytes, tree, until
 from tests.swarm_e2e.origin import Origin
 
 DISTINCT = sum(map(len, set(FILES.values())))
@@ -42,13 +42,6 @@ def rows(running, query=""):
 
 def on_disk(data) -> set[str]:
     return {path.parent.name for path in (data / "blobs").glob("*/*/data")}
-
-
-def until(holds, what):
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.02)
 
 
 def test_a_snapshot_is_listed_with_its_source_size_and_age(start, fetch, backend, data):
@@ -237,10 +230,11 @@ def test_no_secret_is_among_the_settings(start):
 @pytest.mark.parametrize("path", ["status", "peers", "config", "snapshots"])
 def test_the_port_that_everybody_reaches_tells_none_of_it(start, path):
     running = start(listen=("127.0.0.1", 0))
-    assert httpx.get(f"{running.where.url}/v1/operator/{path}", trust_env=False).status_code == 403
+    assert httpx.get(f"{running.where.url}/v1/operator/{path}", trust_env=False, timeout=60).status_code == 403
 
 
 def test_nobody_removes_anything_by_that_port(start):
     running = start(listen=("127.0.0.1", 0))
-    answer = httpx.post(f"{running.where.url}/v1/operator/remove", json={"url": "memory://tiny"}, trust_env=False)
+    where = f"{running.where.url}/v1/operator/remove"
+    answer = httpx.post(where, json={"url": "memory://tiny"}, trust_env=False, timeout=60)
     assert answer.status_code == 403

@@ -108,8 +108,9 @@ def test_verify_is_for_the_daemons_own_user_on_its_socket(start, fetch):
     import httpx
 
     running = start(listen=("127.0.0.1", 0))
-    assert httpx.post(f"{running.where.url}/v1/operator/verify").status_code == 403
-    assert httpx.get(f"{running.where.url}/v1/operator/snapshots").status_code == 403
-    assert httpx.get(f"{running.where.url}/healthz").status_code == 200
-    assert httpx.get(f"{running.where.url}/readyz").json() == {"ready": True}
+    with httpx.Client(base_url=running.where.url, timeout=60) as client:
+        assert client.post("/v1/operator/verify").status_code == 403
+        assert client.get("/v1/operator/snapshots").status_code == 403
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").json() == {"ready": True}
     assert running.ask("/v1/operator/verify", blobs=["../../x"]).json() == {"right": 0, "mended": [], "lost": []}

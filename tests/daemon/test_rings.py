@@ -3,7 +3,6 @@
 import contextlib
 import os
 import threading
-import time
 
 import httpx
 import pytest
@@ -14,7 +13,7 @@ from dfly.errors import OutputError, SwarmError
 from dfly.layout import Layout
 from dfly.seed.peer import SeedPeer
 from dfly.seed.settings import SeedPeerConfig
-from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree
+from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree, until
 
 DISTINCT = sum(map(len, set(FILES.values())))
 
@@ -60,13 +59,6 @@ def node(start, tmp_path, plugins):
         return borrowing
 
     return make
-
-
-def until(what, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def rings(borrowing) -> int:
@@ -192,7 +184,7 @@ def test_not_even_where_the_seed_peer_has_lost_everything(seed, node, here, hub)
     hub.clear()
     again, _ = seed("empty", port=int(url.rpartition(":")[2]))
     assert again == url
-    until(lambda: any(task["members"] for task in httpx.get(f"{url}/v1/stats").json()["tasks"]))
+    until(lambda: any(task["members"] for task in httpx.get(f"{url}/v1/stats", timeout=60).json()["tasks"]))
     cold = node("cold", url)("memory://tiny", "cold", recursive=True)
     assert tree(here / "cold") == FILES
     assert hub.bytes == 0
