@@ -2,9 +2,11 @@
 
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import httpx
@@ -15,6 +17,7 @@ from dfly.config import Network, Patience
 from dfly.errors import NotFound
 from dfly.origin.backends import Backends
 from dfly.origin.patience import Patient
+from dfly.origin.pauses import Pauses
 from dfly.plugins import Plugins
 from dfly.testing.origin import FaultyOrigin
 from dfly.values import Entry, Snapshot
@@ -51,12 +54,26 @@ class Located(Backend):
         super().check(entry, response)
 
 
+class Clock:
+    """Stands still but for the waits that somebody is told of: a pause is met before it is over, however busy the machine is."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def waited(self, _what: str, _cause: str, seconds: float) -> None:
+        """As the listener to retries."""
+        self.now += seconds
+
+
 @attrs.define
 class Rig:
     backends: Backends
     backend: Located
     cancel: threading.Event = attrs.field(factory=threading.Event)
     retries: list[tuple[str, str, float]] = attrs.field(factory=list)
+    clock: Clock | None = None
 
     def read(self, entry: Entry, start: int = 0, stop: int | None = None) -> bytes:
         """One attempt."""
@@ -67,9 +84,14 @@ class Rig:
             self.backend,
             patience=patience,
             pauses=self.backends.pauses,
-            on_retry=lambda *retry: self.retries.append(retry),
+            on_retry=self._retried,
             cancel=self.cancel,
         )
+
+    def _retried(self, *retry: Any) -> None:
+        self.retries.append(retry)
+        if self.clock is not None:
+            self.clock.waited(*retry)
 
     def fetch(self, entry: Entry, start: int = 0, stop: int | None = None) -> bytes:
         """As many attempts as it takes."""
@@ -77,18 +99,27 @@ class Rig:
 
 
 @contextmanager
-def rigged(**network: object) -> Iterator[Rig]:
+def rigged(*, clock: Clock | None = None, **network: object) -> Iterator[Rig]:
+    """`clock` is what pauses go by, if not the machine's."""
     plugins = Plugins(extra=[Located])
-    settings = Network(**{"connect_timeout": 5.0, "read_timeout": 5.0, **network})
-    with Backends(plugins, network=settings, patience=HASTY) as backends:
+    settings = Network(**{"connect_timeout": 60.0, "read_timeout": 60.0, **network})
+    pauses = Pauses(longest=HASTY.longest_pause, clock=clock or time.monotonic)
+    with Backends(plugins, network=settings, patience=HASTY, pauses=pauses) as backends:
         backend = backends.get(Located, NoOptions())
         assert isinstance(backend, Located)
-        yield Rig(backends, backend)
+        yield Rig(backends, backend, clock=clock)
 
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     with rigged() as made:
+        yield made
+
+
+@pytest.fixture
+def timeless() -> Iterator[Rig]:
+    """Its pauses last until somebody has been told of them."""
+    with rigged(clock=Clock()) as made:
         yield made
 
 
