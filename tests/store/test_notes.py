@@ -79,9 +79,11 @@ def test_it_is_written_in_the_end(notes, folder):
 def test_it_is_written_though_nothing_more_comes(folder, monkeypatch):
     monkeypatch.setattr("dfly.store.notes.PAUSE", 0.05)
     notes = Notes(folder, read=read, clock=lambda: 100.0)
-    notes.keep(Word("a", "first"), later=True)
-    notes.keep(Word("a", "second"), later=True)
-    timer = notes._timer
+    with notes.lock:  # so long the timer, which may be quicker than we are, has to wait
+        notes.keep(Word("a", "first"), later=True)
+        notes.keep(Word("a", "second"), later=True)
+        assert on_disk(folder) == ["first"]
+        timer = notes._timer
     assert timer is not None
     timer.join(60)
     assert on_disk(folder) == ["second"]
