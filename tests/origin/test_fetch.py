@@ -16,7 +16,7 @@ from dfly.origin.throttle import Throttle
 from dfly.testing import faults
 
 SPAN = 64 * 1024
-SOON = 20.0
+SOON = 60.0
 
 
 def spans_of(size: int, length: int = SPAN) -> list[tuple[int, int | None]]:
@@ -106,12 +106,15 @@ def test_a_job_without_spans_is_finished(fetcher):
 
 
 def test_many_small_files_share_the_pool(fetcher):
+    before = set(threading.enumerate())
     sinks = [Sink(content, size=100 + n) for n in range(200)]
     for sink in sinks:
         fetcher.submit(sink.job)
     assert [sink.outcome() for sink in sinks] == [None] * 200
     assert all(sink.data == CONTENT[: len(sink.data)] for sink in sinks)
-    assert threading.active_count() < 20
+    # four workers and who sends them; other tests of this process may have left threads of their own
+    pool = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("dfly-fetch")]
+    assert 1 <= len(pool) <= 5
 
 
 def test_spans_are_taken_in_order_of_priority_then_submission_then_offset(cancel):
