@@ -225,6 +225,44 @@ def test_an_archive_goes_on_though_how_far_it_is_cannot_be_said():
         silence(full)
 
 
+def test_it_is_brought_into_every_seed_peer_of_a_cluster(carried, closed, hub, dfctl):
+    archive = carried(MODEL)
+    both = [closed(), closed(data="another")]
+    into = [word for swarm in both for word in ("--seed-peer", swarm.url)]
+    said = dfctl("import", archive, *into, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out.splitlines()[-1])
+    assert found["seed_peers"] == [
+        {"seed_peer": swarm.url, "blobs": 4, "bytes": found["bytes"] // 2, "here": 0, "error": None} for swarm in both
+    ]
+    for swarm in both:
+        node = swarm.node(MODEL, joining=ALONE)
+        node.done()
+        assert tree(node.output) == FILES
+    assert hub.calls() == []
+    again = dfctl("import", archive, *into).out
+    assert again.endswith(
+        "".join(f"{swarm.url}: imported 0 blobs, 0 B; 4 blobs were there\n" for swarm in both)
+        + f"  {found['snapshots'][0]}\n"
+    )
+
+
+def test_a_seed_peer_that_cannot_take_it_keeps_it_from_no_other(carried, closed, dfctl):
+    archive = carried(MODEL)
+    swarm = closed()
+    said = dfctl("import", archive, "--seed-peer", "http://127.0.0.1:9", "--seed-peer", swarm.url)
+    assert said.code == dfly.UsageError.exit_code
+    assert f"{swarm.url}: imported 4 blobs, " in said.out
+    assert "not every seed peer has it:\n  http://127.0.0.1:9: " in said.err
+    node = swarm.node(MODEL, joining=ALONE)
+    node.done()
+
+
+def test_a_pipe_goes_into_one_seed_peer(dfctl):
+    said = dfctl("import", "-", "--seed-peer", "http://127.0.0.1:9", "--seed-peer", "http://127.0.0.1:10")
+    assert (said.code, "import a file" in said.err) == (dfly.UsageError.exit_code, True)
+
+
 def test_operators_only(carried, closed, dfctl, tmp_path, monkeypatch):
     archive = carried(MODEL)
     swarm = closed(operator_token=Secret("of operators"))

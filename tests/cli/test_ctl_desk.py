@@ -134,6 +134,29 @@ def test_a_mistyped_seed_peer_is_no_bug(capsys, argv, url):
     assert (shown.code, "bug" in shown.err) == (2, False), shown.err
 
 
+def test_what_is_no_seed_peer_is_said_to_be_none(desk, capsys):
+    desk.answers["snapshots"] = (404, "not found")
+    shown = ran(capsys, "ls", "--seed-peer", desk.url)
+    assert shown.code == 2
+    assert shown.err == (
+        f"dfctl: the seed peer {desk.url} answered 404, and not as a seed peer does\n"
+        "dfdaemon --seed-peer says its address when it starts\n"
+    )
+
+
+def test_which_of_http_and_https_it_speaks_is_in_the_hint(desk, capsys):
+    shown = ran(capsys, "ls", "--seed-peer", desk.url.replace("http", "https"))
+    assert (shown.code, "without, write http://" in shown.err) == (2, True), shown.err
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    secure = Desk(dict(ANSWERS))
+    secure.over_tls(context)
+    with secure.open():
+        shown = ran(capsys, "ls", "--seed-peer", secure.url)
+    assert (shown.code, "--ca-file names the authority" in shown.err) == (2, True), shown.err
+
+
 def test_a_bug_is_shown_as_its_message_says(desk, capsys, monkeypatch):
     desk.answers["snapshots"] = {}
     shown = ran(capsys, "ls", "--seed-peer", desk.url)

@@ -7,6 +7,7 @@ import pytest
 from dfly.config import Joining
 from dfly.errors import AccessDenied
 from dfly.layout import Layout
+from dfly.node.control import in_order
 from dfly.packs import Freight
 from dfly.plugins import Plugins
 from dfly.testing.swarm import tree
@@ -267,3 +268,23 @@ def test_with_several_seed_peers_it_does_not_matter_which_one_sends_the_nodes(se
         assert (done.code, done.nodes[one.name]["state"]) == (0, "done"), done.err
     assert one.fetch().sources == {"cache": DISTINCT}
     assert origin.total == 2 * DISTINCT
+
+
+def test_of_several_seed_peers_it_takes_the_one_that_nodes_take(seed, node, dfctl, stand, origin):
+    peers = [seed(), seed("other")]
+    urls = tuple(peer.url for peer in peers)
+    one = node("one", peers[0], joining=Joining(seed_peers=urls, interface="127.0.0.1", settle=0.5))
+    for peer in peers:
+        stand(peer, 1)
+    # whichever is named first, one of these belongs to the other
+    sources = {in_order(urls, f"memory://model-{n}")[0]: f"memory://model-{n}" for n in range(64)}
+    assert sources.keys() == set(urls)
+    for number, source in enumerate(sources.values()):
+        origin.hub.commit(source.removeprefix("memory://"), {f"{number}.bin": bytes([number]) * 70_000})
+    named = [word for url in urls for word in ("--seed-peer", url)]
+    done = dfctl(*sources.values(), "-r", *named, "--nodes", "all", "--json")
+    assert done.code == 0, done.err
+    assert {found["at"]: found["url"] for found in done.json["preheats"]} == sources
+    for number, source in enumerate(sources.values()):
+        assert one.fetch(source, output=f"out-{number}").sources == {"cache": 70_000}
+    assert origin.total == 2 * 70_000

@@ -170,6 +170,19 @@ def test_a_seed_peer_that_goes_away_meanwhile_is_said(seed, dfctl, origin):
     assert (done.code, "went away in the middle" in done.err) == (12, True), done.err
 
 
+def test_one_seed_peer_that_does_not_answer_hands_over_to_the_next(seed, dfctl):
+    peer, gone = seed(), seed("gone")
+    gone.stop()
+    both = ("--seed-peer", gone.url, "--seed-peer", peer.url)
+    # of so many sources some are the one's and some the other's
+    sources = [f"memory://none-{n}" for n in range(16)]
+    done = dfctl(MODEL, *sources, "-r", *both, "--json")
+    assert {found["at"] for found in done.json["preheats"]} == {peer.url}
+    assert done.json["preheats"][0]["ok"]
+    assert done.err.count(f"the seed peer {gone.url} does not answer: ") in range(1, 17)
+    assert f": 6 files, at {peer.url}\n" in dfctl(MODEL, "-r", *both).out
+
+
 def test_only_operators_may_order_it(seed, operator, dfctl, monkeypatch):
     peer = seed(cluster_token=Secret("cluster"), operator_token=Secret("operator"))
     order = {"ask": {"url": MODEL, "recursive": True}}
@@ -208,7 +221,8 @@ def test_the_report_has_the_fields_that_are_promised(seed, node, dfctl, stand):
     stand(peer, 1)
     argv = ("memory://nothing", MODEL, "-r", "--seed-peer", peer.url, "--nodes", "all", "--json")
     refused, model = dfctl(*argv).json["preheats"]
-    assert model.keys() == {"url", "source", "files", "ok", "error", "seed_peer", "nodes"} == refused.keys()
+    assert model.keys() == {"url", "source", "at", "files", "ok", "error", "seed_peer", "nodes"} == refused.keys()
+    assert model["at"] == peer.url == refused["at"]
     progress = {"state", "bytes", "total", "seconds", "sources", "error"}
     assert model["seed_peer"].keys() == progress
     assert model["nodes"][0].keys() == progress | {"node", "location"}

@@ -4,17 +4,19 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 
 import typer
 
-from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
+from dfly.cli.desk import CaFile, Desk, Json, SeedPeerUrl, TokenFile, at_desk, at_desks, kind_of
+from dfly.cli.flags import checked
 from dfly.cli.streams import say
 from dfly.cli.tally import Speed
 from dfly.cli.units import count_text, printable, rate_text, size_text
-from dfly.errors import OutputError, SwarmError, UsageError
+from dfly.errors import DflyError, OutputError, SwarmError, UsageError
+from dfly.values import bare_url, seed_peer_url
 
 if TYPE_CHECKING:
     import httpx
@@ -33,6 +35,15 @@ Output = Annotated[
 ]
 Source = Annotated[
     str, typer.Argument(metavar="FILE", help="What dfctl export wrote; - reads standard input.", show_default=False)
+]
+SeedPeers = Annotated[
+    list[str],
+    typer.Option(
+        "--seed-peer",
+        metavar="URL",
+        parser=checked(seed_peer_url),
+        help="The seed peer to bring it into. Repeatable: into each, one after the other.",
+    ),
 ]
 
 
@@ -63,27 +74,72 @@ def export(
 
 def import_(
     file: Source,
-    seed_peer: SeedPeerUrl = None,
+    seed_peer: SeedPeers = [],  # noqa: B006 - typer hands out a list of its own
     token_file: TokenFile = None,
     ca_file: CaFile = None,
     json_: Json = False,  # noqa: FBT002 - typer calls it by name
 ) -> int:
-    """Bring an archive into a seed peer: its nodes then fetch what is in it as usual, and no hub is asked."""
-    if seed_peer is None:
+    """Bring an archive into seed peers: their nodes then fetch what is in it as usual, and no hub is asked.
+
+    Nodes share seed peers out by repository: where there are several, bring it into each.
+    """
+    urls = tuple(dict.fromkeys(seed_peer))
+    if not urls:
         raise UsageError("an archive goes into a seed peer", hint="say which, with --seed-peer URL")
-    with (
-        at_desk(seed_peer, token_file, ca_file) as desk,
-        _read(file) as (chunks, length),
-        desk.stream("POST", "import", content=chunks, headers=length) as response,
-    ):
-        said: Any = json.loads(response.read())
-    if json_:
-        sys.stdout.write(json.dumps(said) + "\n")
-        return 0
-    here = f"; {count_text(said['here'], 'blob')} were there" if said["here"] else ""
-    sys.stdout.write(f"imported {count_text(said['blobs'], 'blob')}, {size_text(said['bytes'])}{here}\n")
-    sys.stdout.writelines(f"  {printable(source)}\n" for source in said["snapshots"])
+    if file == "-" and len(urls) > 1:
+        raise UsageError("standard input can be read only once", hint="import a file, or into one seed peer at a time")
+    with at_desks(urls, token_file, ca_file) as desks:
+        found = [_brought_in(file, desk) for desk in desks]
+    if len(found) == 1 and isinstance(found[0], DflyError):
+        raise found[0]
+    sys.stdout.write(_as_json(urls, found) if json_ else printable(_as_text(urls, found)))
+    _raise_first(urls, found)
     return 0
+
+
+def _brought_in(file: str, desk: Desk) -> Any:
+    """What a seed peer says of the archive, or why it has not taken it."""
+    with _read(file) as (chunks, length):
+        try:
+            with desk.stream("POST", "import", content=chunks, headers=length) as response:
+                return json.loads(response.read())
+        except DflyError as error:
+            return error
+
+
+def _as_text(urls: Sequence[str], found: Sequence[Any]) -> str:
+    lines, sources = [], dict[str, None]()
+    for url, said in zip(urls, found, strict=True):
+        if not isinstance(said, DflyError):
+            where = f"{bare_url(url)}: " if len(urls) > 1 else ""
+            here = f"; {count_text(said['here'], 'blob')} were there" if said["here"] else ""
+            lines.append(f"{where}imported {count_text(said['blobs'], 'blob')}, {size_text(said['bytes'])}{here}")
+            sources |= dict.fromkeys(said["snapshots"])
+    return "".join(f"{line}\n" for line in [*lines, *(f"  {source}" for source in sources)])
+
+
+def _as_json(urls: Sequence[str], found: Sequence[Any]) -> str:
+    taken = [said for said in found if not isinstance(said, DflyError)]
+    rows = [
+        {"seed_peer": bare_url(url), "error": said.message}
+        if isinstance(said, DflyError)
+        else {"seed_peer": bare_url(url), **{name: said[name] for name in ("blobs", "bytes", "here")}, "error": None}
+        for url, said in zip(urls, found, strict=True)
+    ]
+    sums = {name: sum(said[name] for said in taken) for name in ("blobs", "bytes", "here")}
+    sources = list(dict.fromkeys(source for said in taken for source in said["snapshots"]))
+    return json.dumps({"snapshots": sources, **sums, "seed_peers": rows}) + "\n"
+
+
+def _raise_first(urls: Sequence[str], found: Sequence[Any]) -> None:
+    """Say which of several seed peers have not taken it; the exit code is that of the first."""
+    from dfly.node.control import revive
+
+    wrong = [(bare_url(url), said) for url, said in zip(urls, found, strict=True) if isinstance(said, DflyError)]
+    if wrong:
+        first = wrong[0][1]
+        lines = "".join(f"\n  {url}: {error.message}" for url, error in wrong)
+        raise revive(kind_of(first), f"not every seed peer has it:{lines}", first.hint)
 
 
 @contextmanager

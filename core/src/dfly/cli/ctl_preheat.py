@@ -1,7 +1,7 @@
 """`dfctl preheat URL…`: have a seed peer fetch sources, and its nodes take them, before anyone asks; wait, and say what each has.
 
-What is asked for is what a later dfget asks for, with the same options: so it means the same files under the same ids. Secrets go
-to the seed peer and no further.
+What is asked for is what a later dfget asks for, with the same options: so it means the same files under the same ids. Of several
+seed peers each source goes to the one that a later dfget asks first: so the hub sends it once. Secrets go to it and no further.
 """
 
 import json
@@ -16,7 +16,7 @@ import typer
 
 from dfly.backend import build_options
 from dfly.cli import flags
-from dfly.cli.desk import CaFile, Json, TokenFile, at_desk
+from dfly.cli.desk import CaFile, Json, NoAnswer, TokenFile, at_desks, kind_of
 from dfly.cli.hearsay import first_pass
 from dfly.cli.options import (
     Options,
@@ -27,6 +27,8 @@ from dfly.cli.options import (
     with_plugin_flags,
 )
 from dfly.cli.preheat_view import View, report_text
+from dfly.cli.streams import say
+from dfly.cli.units import printable
 from dfly.config import Joining, is_set
 from dfly.errors import Cancelled, DflyError, SwarmError, UsageError
 from dfly.plugins import Plugins
@@ -40,13 +42,14 @@ if TYPE_CHECKING:
 #: Seconds without a sign of life from the seed peer.
 _SILENCE = 30.0
 
-SeedPeer = Annotated[
-    str | None,
+SeedPeers = Annotated[
+    list[str],
     typer.Option(
         "--seed-peer",
         metavar="URL",
         parser=flags.checked(seed_peer_url),
-        help="The seed peer that is to have it, and that nodes stand by at.",
+        help="The seed peer that is to have it, and that nodes stand by at. Repeatable: of several, each source goes to the "
+        "one that nodes ask first for it, or if that does not answer to the next.",
     ),
 ]
 Nodes = Annotated[
@@ -82,20 +85,20 @@ def _acquainted(argv: Sequence[str], plugins: Plugins, switches: set[str]) -> Pl
     if {url.partition("://")[0].lower() for url in urls} <= set(plugins.schemes()):
         return plugins
     said = first_pass(argv, preheat)
-    if said["seed_peer"] is None:
+    if not said["seed_peer"]:
         return plugins
     from dfly.node.hearsay import acquainted
 
-    with at_desk(said["seed_peer"], said["operator_token_file"], said["ca_file"]) as desk:
-        return acquainted(plugins, urls, Joining(seed_peers=(said["seed_peer"],)), client=desk.client)
+    with at_desks(said["seed_peer"], said["operator_token_file"], said["ca_file"]) as desks:
+        return acquainted(plugins, urls, Joining(seed_peers=tuple(said["seed_peer"])), client=desks[0].client)
 
 
 def preheat(
     urls: flags.Urls,
-    seed_peer: SeedPeer = None,
+    seed_peer: SeedPeers = [],  # noqa: B006 - typer hands out a list of its own
     recursive: flags.Recursive = False,  # noqa: FBT002 - typer calls it by name
-    include: flags.Include = [],  # noqa: B006 - typer hands out a list of its own
-    exclude: flags.Exclude = [],  # noqa: B006 - as include
+    include: flags.Include = [],  # noqa: B006 - as seed_peer
+    exclude: flags.Exclude = [],  # noqa: B006 - as seed_peer
     nodes: Nodes = None,
     pin: Pin = False,  # noqa: FBT002 - as recursive
     timeout: flags.Timeout = None,
@@ -108,7 +111,7 @@ def preheat(
     plugins: Plugins,
 ) -> int:
     """Fetch sources before anyone asks: to a seed peer, and with --nodes to its nodes. Fails unless everything is there."""
-    if seed_peer is None:
+    if not seed_peer:
         raise UsageError("preheat needs a seed peer", hint="say which with --seed-peer URL")
     if not recursive and (include or exclude):
         raise UsageError("--include and --exclude choose among many files", hint="add -r")
@@ -124,13 +127,14 @@ def preheat(
         )
         for url in dict.fromkeys(urls)
     ]
-    with at_desk(seed_peer, operator_token_file, ca_file) as desk:
+    with at_desks(tuple(dict.fromkeys(seed_peer)), operator_token_file, ca_file) as desks:
         try:
-            begun = [order.begin(desk) for order in orders]
-            found = [order.follow(desk, job) for order, job in zip(orders, begun, strict=True)]
+            begun = [order.begin(desks) for order in orders]
+            found = [order.follow(*begin) for order, begin in zip(orders, begun, strict=True)]
         except KeyboardInterrupt:
             raise Cancelled("cancelled; what the seed peer and its nodes have begun goes on") from None
-    sys.stdout.write(_as_json(found) if json_ else report_text(one for one in found if one["source"]))
+        several = len(desks) > 1
+    sys.stdout.write(_as_json(found) if json_ else report_text((f for f in found if f["source"]), say_where=several))
     _raise_first(found)
     return 0
 
@@ -146,8 +150,20 @@ class _Order:
     def url(self) -> str:
         return bare_url(self.preheat.ask.url)
 
-    def begin(self, desk: "Desk") -> Any:
-        """The job that it is there, or why it is none."""
+    def begin(self, desks: Sequence["Desk"]) -> "tuple[Desk, Any]":
+        """Whom nodes ask first for it, of those that answer; and the job that it is there, or why it is none."""
+        from dfly.node.control import in_order
+
+        order = in_order([desk.url for desk in desks], self.preheat.ask.url.partition("@")[0])
+        *others, last = sorted(desks, key=lambda desk: order.index(desk.url))
+        for desk in others:
+            job = self._post(desk)
+            if not isinstance(job, NoAnswer):
+                return desk, job
+            say(sys.stderr, printable(f"dfctl: {self.url}: {job.message}; asking the next\n"))
+        return last, self._post(last)
+
+    def _post(self, desk: "Desk") -> Any:
         try:
             with desk.stream("POST", "preheat", content=self.preheat.encode(), headers=self.headers) as answer:
                 return json.loads(answer.read())
@@ -157,6 +173,7 @@ class _Order:
     def follow(self, desk: "Desk", job: Any) -> dict[str, Any]:
         """Wait for the end, and tell of it."""
         found: dict[str, Any] = {"url": self.url, "source": "", "files": 0, "ok": False, "seed_peer": None, "nodes": []}
+        found["at"] = bare_url(desk.url)
         if isinstance(job, DflyError):
             return found | {"error": _told(job)}
         found |= {"source": job["source"], "files": job["files"], "error": None}
@@ -198,24 +215,24 @@ class _Order:
         raise SwarmError(f"{desk.what} went away in the middle", hint=hint)
 
 
-def _headers(url: str, options: Options, plugins: Plugins, seed_peer: str) -> list[tuple[str, str]]:
+def _headers(url: str, options: Options, plugins: Plugins, seed_peers: Sequence[str]) -> list[tuple[str, str]]:
     """The options for one source, as dfget would send them. Raises UsageError where a secret could be read on the way."""
     from dfly.node.control import is_private, option_headers, secret_options, travelling
 
     backend_class = plugins.backend_for(url)
     given = options.get(backend_class.prefix or backend_class.schemes[0], {})
     told = travelling(backend_class, build_options(backend_class, given))
-    open_to_all = not is_private(seed_peer) and not is_set(os.environ, "DFLY_INSECURE")
-    if open_to_all and not secret_options(backend_class).isdisjoint(told):
+    in_the_clear = [] if is_set(os.environ, "DFLY_INSECURE") else [peer for peer in seed_peers if not is_private(peer)]
+    if in_the_clear and not secret_options(backend_class).isdisjoint(told):
         raise UsageError(
-            f"the seed peer {bare_url(seed_peer)} is reached over plain HTTP: tokens would be readable on the way",
+            f"the seed peer {bare_url(in_the_clear[0])} is reached over plain HTTP: tokens would be readable on the way",
             hint="use https:// (and --ca-file), or set DFLY_INSECURE=1 if the network is trusted",
         )
     return list(option_headers(told))
 
 
 def _told(error: DflyError) -> dict[str, str]:
-    return {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    return {"type": kind_of(error), "message": error.message, "hint": error.hint}
 
 
 def _as_json(found: list[dict[str, Any]]) -> str:

@@ -1,8 +1,11 @@
-"""Whom dfctl asks: the node daemon of this machine, or with --seed-peer a seed peer. Both answer the same paths."""
+"""Whom dfctl asks: the node daemon of this machine, or with --seed-peer a seed peer. Both answer the same paths.
+
+What is brought to seed peers (`preheat`, `import`) may be told to several of them.
+"""
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +16,7 @@ import typer
 from dfly.cli.flags import checked
 from dfly.cli.secrets import secret_from
 from dfly.config import Network, is_set
-from dfly.errors import UsageError
+from dfly.errors import DflyError, UsageError
 from dfly.seed.faces import OPERATOR
 from dfly.values import bare_url, seed_peer_url
 
@@ -57,6 +60,15 @@ CaFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="The answer as JSON, on standard output.")]
 
 
+class NoAnswer(UsageError):
+    """Nobody answers there, or what answers is neither a daemon nor a seed peer: another one may be asked."""
+
+
+def kind_of(error: DflyError) -> str:
+    """What an error is called in `dfly.errors`: which other one may be asked matters to nobody but this command."""
+    return UsageError.__name__ if isinstance(error, NoAnswer) else type(error).__name__
+
+
 @attrs.frozen(kw_only=True)
 class Desk:
     """One of them, and how it is reached. `what` names it in messages."""
@@ -94,11 +106,14 @@ class Desk:
                         said = json.loads(response.read())
                         error = revive(str(said["error"]), str(said["message"]), str(said.get("hint", "")), said)
                     except (ValueError, KeyError, TypeError):
-                        error = UsageError(f"{self.what} answered {response.status_code}")
+                        error = NoAnswer(
+                            f"{self.what} answered {response.status_code}, and not as a seed peer does",
+                            hint="dfdaemon --seed-peer says its address when it starts",
+                        )
                     raise error
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UsageError(f"{self.what} does not answer: {error}", hint="is it running?") from error
+            raise NoAnswer(f"{self.what} does not answer: {error}", hint=_hint(str(error))) from error
 
     def _answer(self, method: str, path: str, **more: Any) -> Any:
         with self.stream(method, path, **more) as response:
@@ -110,7 +125,6 @@ def at_desk(seed_peer: str | None, token_file: Path | None = None, ca_file: Path
     """The seed peer at this URL, else this machine's daemon. Raises UsageError where there is none."""
     import httpx
 
-    timeout = httpx.Timeout(10.0, read=LONG)
     if seed_peer is None:
         from dfly.daemon.finding import candidates, find
 
@@ -120,22 +134,46 @@ def at_desk(seed_peer: str | None, token_file: Path | None = None, ca_file: Path
                 f"no daemon that this user can trust listens at {' or '.join(candidates())}",
                 hint="is dfdaemon running? DFLY_SOCKET says where, if not at its usual place; --seed-peer asks a seed peer",
             )
+        timeout = httpx.Timeout(10.0, read=LONG)
         with httpx.Client(transport=httpx.HTTPTransport(uds=where), timeout=timeout) as client:
             yield Desk(client=client, url="http://node", what=f"the daemon at {where}")
         return
+    with at_desks((seed_peer,), token_file, ca_file) as (desk,):
+        yield desk
+
+
+@contextmanager
+def at_desks(
+    seed_peers: Sequence[str], token_file: Path | None = None, ca_file: Path | None = None
+) -> Iterator[list[Desk]]:
+    """The seed peers at these URLs, in this order; none of them is asked yet. Raises UsageError for the token."""
+    import httpx
+
     from dfly.origin.client import tls_context
 
     token = _token(token_file)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    _require_private(seed_peer, token)
+    for url in seed_peers:
+        _require_private(url, token)
     context = tls_context(Network(ca_file=str(ca_file) if ca_file else None))
+    timeout = httpx.Timeout(10.0, read=LONG)
     with httpx.Client(verify=context, headers=headers, timeout=timeout, trust_env=False) as client:
-        yield Desk(client=client, url=seed_peer, what=f"the seed peer {bare_url(seed_peer)}")
+        yield [Desk(client=client, url=url, what=f"the seed peer {bare_url(url)}") for url in seed_peers]
 
 
 def written(said: Any) -> str:
     """An answer as one line of JSON."""
     return json.dumps(said) + "\n"
+
+
+def _hint(error: str) -> str:
+    """What to look at where a question failed like this."""
+    if "CERTIFICATE_VERIFY_FAILED" in error:
+        return "--ca-file names the authority that signed its certificate, if that is not a usual one"
+    if "SSL" in error:
+        return "is it running with --tls-cert? without, write http://"
+    # a server that expects TLS hangs up on anything else
+    return "is it running?" + (" with --tls-cert, write https://" if "disconnected" in error else "")
 
 
 def _token(file: Path | None) -> str:

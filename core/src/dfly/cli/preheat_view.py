@@ -55,12 +55,13 @@ class View:
         return f"{self.name}: {'; '.join(parts)}"
 
 
-def report_text(preheats: Iterable[Row]) -> str:
-    """What each machine has of each source that was found, as a list."""
+def report_text(preheats: Iterable[Row], *, say_where: bool = False) -> str:
+    """What each machine has of each source that was found, as a list; `say_where`: at which of several seed peers."""
     lines = []
     for found in preheats:
         whole = "" if found["ok"] else " (not all of it)"
-        lines.append(f"{found['source']}: {count_text(found['files'], 'file')}{whole}")
+        where = f", at {found['at']}" if say_where else ""
+        lines.append(f"{found['source']}: {count_text(found['files'], 'file')}{where}{whole}")
         rows = [row for row in (found["seed_peer"], *found["nodes"]) if row is not None]
         width = max((len(_who(row)) for row in rows), default=0)
         lines += [f"  {_who(row):<{width}}  {row['state']:<7}  {_outcome(row)}" for row in rows]
