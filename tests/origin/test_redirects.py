@@ -1,11 +1,13 @@
 """Redirects are followed as far as is safe, and secrets stay where they belong."""
 
+import socket
+
 import httpx
 import pytest
 from tests.origin.conftest import CERTIFICATE, CONTENT
 
 from dfly.config import Network, Patience
-from dfly.errors import Unsupported, Untrusted
+from dfly.errors import OriginUnavailable, Unsupported, Untrusted
 from dfly.origin.client import open_clients
 from dfly.origin.pauses import Pauses
 from dfly.origin.redirects import SafeRedirects
@@ -206,3 +208,13 @@ class _Stream(httpx.SyncByteStream):
 
     def __iter__(self):
         yield from self._chunks
+
+
+def test_what_fails_behind_a_redirect_is_told_of_its_own_host(client, hub):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        gone = taken.getsockname()[1]
+    hub.redirect("m", f"http://127.0.0.1:{gone}/m?sig=secret")
+    with pytest.raises(OriginUnavailable) as error:
+        client.get(hub.url_of("m"))
+    assert error.value.message == f"127.0.0.1:{gone}: connection refused"
+    assert error.value.url == f"http://127.0.0.1:{gone}/m"

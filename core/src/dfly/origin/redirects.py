@@ -5,17 +5,20 @@ is done here, below the client: what leaves the first origin (scheme, host, port
 and what has left stays bare even if the chain comes back.
 
 Request extensions, all optional:
-    dfly.follow       False: hand out the redirect itself dfly.on_response  called with every response of the chain,
-    its `request` being the one really sent; may raise dfly.auth         an httpx.Auth that signs each hop of the first
-    origin anew (one given to the client signs only once)
+
+    dfly.follow       False: hand out the redirect itself
+    dfly.on_response  called with every response of the chain, its `request` being the one really sent; may raise
+    dfly.auth         an httpx.Auth that signs each hop of the first origin anew (one given to the client signs only once)
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import httpx
 
 from dfly.errors import Unsupported, Untrusted
 from dfly.origin.bodies import discard
+from dfly.origin.errors import mapped
 from dfly.origin.names import origin_of
 from dfly.values import bare_url
 
@@ -28,7 +31,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class SafeRedirects(httpx.BaseTransport):
     """A transport that follows the redirects of GET and HEAD, 20 at most.
 
-    Raises Untrusted for a step from https to http, Unsupported for a Location that is no web address and for a loop.
+    Raises Untrusted for a step from https to http, Unsupported for a Location that is no web address and for a loop, and
+    for what fails on another origin the SourceError that names it: httpx's errors would be told of the first.
     """
 
     def __init__(self, inner: httpx.BaseTransport) -> None:
@@ -42,7 +46,8 @@ class SafeRedirects(httpx.BaseTransport):
         home = origin_of(request.url)
         hop = request
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._send(hop, auth)
+            with nullcontext() if home else mapped(str(hop.url)):
+                response = self._send(hop, auth)
             try:
                 if on_response is not None:
                     on_response(response)
