@@ -53,6 +53,33 @@ class Throttle:
             await self._sleep(pause)
 
 
+class Brake:
+    """Keeps files back: of one that is held, nothing leaves from an offset on until it is let go.
+
+    `hold` may be called from any thread, the rest belongs to the thread of the hub.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
+        self._let_go = asyncio.Event()
+
+    def hold(self, path: str, at: int) -> None:
+        """Send nothing of `path` from byte `at` on."""
+        self._held[path] = at
+
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        self._held.clear()
+        self._let_go.set()
+        self._let_go.clear()
+
+    async def passing(self, path: str, start: int, stop: int) -> int:
+        """Wait until the byte at `start` may leave; where what may leave with it ends, at most at `stop`."""
+        while start >= self._held.get(path, stop):
+            await self._let_go.wait()
+        return min(stop, self._held.get(path, stop))
+
+
 @attrs.frozen(kw_only=True)
 class Body:
     """One file on its way to one client. A part is sent under `part_status`: some hubs say 200, and Content-Range."""
@@ -62,6 +89,7 @@ class Body:
     call: Call
     fault: Fault
     throttle: Throttle
+    brake: Brake
     headers: Mapping[str, str]
     part_status: int = 206
     #: Compress where the client takes it, as some hubs do with their small files.
@@ -149,7 +177,7 @@ class Body:
         loop = asyncio.get_running_loop()
         at = start
         while at < stop:
-            count = min(self.throttle.slice, stop - at)
+            count = await self.brake.passing(self.call.path, at, min(at + self.throttle.slice, stop)) - at
             await self.throttle.spend(count)
             transport = self.request.transport
             if transport is None or transport.is_closing():
@@ -167,6 +195,6 @@ class Body:
     async def _chunks(self, start: int, stop: int) -> AsyncIterator[bytes]:
         end = start
         while end < stop:
-            at, end = end, min(end + self.throttle.slice, stop)
+            at, end = end, await self.brake.passing(self.call.path, end, min(end + self.throttle.slice, stop))
             await self.throttle.spend(end - at)
             yield self.file.read(at, end)

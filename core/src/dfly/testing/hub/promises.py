@@ -165,6 +165,18 @@ class LoopbackContract:
             hub.repo("owner/name", tmp_path)
             assert httpx.get(f"{hub.url}{self.place('w.bin')}", follow_redirects=True).content == WEIGHTS
 
+    def test_what_is_held_comes_when_it_is_let_go(self, hub: Any, weights: str) -> None:
+        """And nothing of it before."""
+        hub.hold("w.bin", 100_000)
+        with httpx.stream("GET", weights, follow_redirects=True, timeout=60) as answer:
+            chunks = answer.iter_raw()
+            got = b""
+            while len(got) < 100_000:
+                got += next(chunks)
+            assert hub.records.bytes_sent() == 100_000
+            hub.let_go()
+            assert got + b"".join(chunks) == WEIGHTS
+
     def test_it_lives_as_a_process_and_tells_what_it_did(self, tmp_path: Path) -> None:
         """Until its standard input closes."""
         (tmp_path / "w.bin").write_bytes(WEIGHTS)

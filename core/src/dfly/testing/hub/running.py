@@ -85,6 +85,14 @@ class LoopbackHub(Generic[S]):
         """Limit all content together from now on, in bytes/s."""
         self.site.throttle.rate = rate
 
+    def hold(self, path: str, at: int) -> None:
+        """Send nothing of the file at `path` from byte `at` on, until `let_go`: what a test is to see unfinished stays so."""
+        self.site.brake.hold(path, at)
+
+    def let_go(self) -> None:
+        """Hold no file any more."""
+        self._loop.call_soon_threadsafe(self.site.brake.let_go)
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.raw_path.partition("?")[0] == f"{self.site.prefix}/_stats":
             return web.json_response(self.records.summary())

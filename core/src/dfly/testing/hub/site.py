@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import attrs
 from aiohttp import web
 
-from dfly.testing.hub.bodies import Body, Throttle
+from dfly.testing.hub.bodies import Body, Brake, Throttle
 from dfly.testing.hub.contents import Content
 from dfly.testing.hub.faults import Fault, Faults
 from dfly.testing.hub.records import HARMLESS, Call, Records
@@ -76,6 +76,7 @@ class Site(Generic[R]):
     repos: dict[tuple[str, str], R] = attrs.field(factory=dict)
     accounts: dict[str, Account] = attrs.field(factory=dict)
     faults: Faults = attrs.field(factory=Faults)
+    brake: Brake = attrs.field(factory=Brake)
     records: Records = attrs.field(init=False)
     #: Replaced to make all links expire.
     key: bytes = attrs.field(factory=lambda: secrets.token_bytes(16))
@@ -117,6 +118,7 @@ class Site(Generic[R]):
             call=call,
             fault=fault,
             throttle=self.throttle,
+            brake=self.brake,
             headers=headers,
             part_status=self.part_status,
             **more,
