@@ -38,6 +38,12 @@ __all__ = ["PROMISES", "BackendContract", "BrokenPromise", "World", "lent_tools"
 
 
 class BackendContract(
-    DeclaredPromises, ResolvedPromises, CoveredPromises, CachedPromises, MovedPromises, GuardedPromises
+    # pytest begins with the last: what is wrong with an entry is said before all that goes wrong for it
+    GuardedPromises,
+    MovedPromises,
+    CachedPromises,
+    CoveredPromises,
+    ResolvedPromises,
+    DeclaredPromises,
 ):
     """Every promise of a backend. Fixtures to give: `backend`, an instance, and `world`, what its origin holds."""

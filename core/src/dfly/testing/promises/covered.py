@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import httpx
@@ -61,14 +61,15 @@ class CoveredPromises:
 
 
 def _covered(backend: Backend, url: str, snapshot: Snapshot, *, names: Collection[str] = ()) -> Snapshot | None:
-    with _nobody_there() as asked:
+    with _nobody_there(httpx.Client, type(backend.tools.client)) as asked:
         found = tree_only(backend.covers, url, snapshot, names=names)
     promise(not asked, "covers", f"covers({url}) asked {', '.join(asked)}", do="tell it from url and snapshot alone")
     return found
 
 
 @contextmanager
-def _nobody_there() -> Iterator[list[str]]:
+def _nobody_there(*clients: type[httpx.Client]) -> Iterator[list[str]]:
+    """What was asked of whom meanwhile. A connection that is open already needs no `connect`, hence `clients`."""
     asked: list[str] = []
 
     def send(_: httpx.Client, request: httpx.Request, **__: object) -> httpx.Response:
@@ -79,7 +80,10 @@ def _nobody_there() -> Iterator[list[str]]:
         asked.append(str(address))
         raise ConnectionRefusedError
 
-    with patch.object(httpx.Client, "send", send), patch.object(socket.socket, "connect", connect):
+    with ExitStack() as patches:
+        for client in clients:
+            patches.enter_context(patch.object(client, "send", send))
+        patches.enter_context(patch.object(socket.socket, "connect", connect))
         yield asked
 
 

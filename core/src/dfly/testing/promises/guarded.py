@@ -89,7 +89,8 @@ class GuardedPromises:
             shown[f"snapshot of {snapshot.source}"] = repr(attrs.asdict(snapshot))
             if type(backend).locate is not Backend.locate:
                 shown["request"] = repr(backend.locate(snapshot.entries[0]))
-        for url in filter(None, (world.missing, world.denied, *world.trees)):
+        missing = (world.missing, world.missing_repository, world.missing_revision)
+        for url in filter(None, (*missing, world.denied, *world.trees)):
             try:
                 backend.stat(url)
             except Exception as error:  # noqa: BLE001 - an error of any type may show a secret

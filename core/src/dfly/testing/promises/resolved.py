@@ -11,7 +11,7 @@ from dfly.errors import NotAFile, UnsafePath
 from dfly.paths import problem, refuse_unsafe
 from dfly.testing.promises.broken import broken, expect, must, promise, read, tree_only
 from dfly.testing.world import World
-from dfly.values import Entry
+from dfly.values import Entry, Snapshot
 
 __all__ = ["ResolvedPromises"]
 
@@ -20,8 +20,11 @@ class ResolvedPromises:
     """Promises of `stat` and `list`."""
 
     def test_stat_names_the_file(self, backend: Backend, world: World) -> None:
-        """`path` is the file's own name, fit to be written."""
-        path = backend.stat(world.file).path
+        """It gives an entry, whose `path` is the file's own name, fit to be written."""
+        do = "return an Entry for the URL of one file"
+        entry = must("stat.path", backend.stat, world.file, do=do)
+        promise(isinstance(entry, Entry), "stat.path", f"stat({world.file}) gave {entry!r}", do=do)
+        path = entry.path
         why = "has a folder in it" if "/" in path else problem(path)
         promise(why is None, "stat.path", f"path is {path!r}: {why}", do="give the last component of the file's name")
 
@@ -131,12 +134,14 @@ class ResolvedPromises:
 
     def test_one_file_is_a_listing_of_one(self, backend: Backend, world: World) -> None:
         """`list` of a file's URL is that file."""
-        entry, entries = backend.stat(world.file), tree_only(backend.list, world.file).entries
+        do = "return a snapshot whose only entry is what stat gives"
+        entry, snapshot = backend.stat(world.file), must("list.one-file", backend.list, world.file, do=do)
+        promise(isinstance(snapshot, Snapshot), "list.one-file", f"list({world.file}) gave {snapshot!r}", do=do)
         promise(
-            entries == (entry,) or entry != backend.stat(world.file),
+            snapshot.entries == (entry,) or entry != backend.stat(world.file),
             "list.one-file",
-            f"list of one file's URL gave {entries}",
-            do="return a snapshot whose only entry is what stat gives",
+            f"list of one file's URL gave {snapshot.entries}",
+            do=do,
         )
 
     def test_new_content_is_another_blob(self, backend: Backend, world: World) -> None:
