@@ -6,8 +6,10 @@ Each backend here breaks one promise, in a way that authors really do.
 import inspect
 import itertools
 import threading
+from contextlib import suppress
 
 import attrs
+import httpx
 import pytest
 
 from dfly.backend import NoOptions, Request, Secret, option
@@ -190,6 +192,13 @@ def keep_all_in_one(snapshot, order):
     return CachePlan(root="tiny", view=view, files=tuple(files), aside=".new")
 
 
+class AsksWhatItCovers(MemoryBackend):
+    def covers(self, url, snapshot, **known):
+        with suppress(httpx.ConnectError):
+            self.tools.client.get("http://127.0.0.1:9/is-anybody-there")
+        return super().covers(url, snapshot, **known)
+
+
 class KeepsAllInOneBlob(MemoryBackend):
     cache_layout = CacheLayout(help="a cache", directory=lambda env: "/cache", arrange=keep_all_in_one)
 
@@ -311,6 +320,15 @@ class PutsTheTokenIntoTheUrl(MemoryBackend):
         return super()._place(url.partition("?")[0])
 
 
+class NamesTheTokenWhereNothingIs(MemoryBackend):
+    def stat(self, url):
+        try:
+            return super().stat(url)
+        except NotFound as error:
+            asked = f" for {self.settings.token.reveal()}" if error.kind == "revision" else ""
+            raise NotFound(f"{error.message}{asked}", kind=error.kind) from error
+
+
 class AuthorizesFromMemory(MemoryBackend):
     def list(self, url):
         snapshot = super().list(url)
@@ -351,6 +369,7 @@ BROKEN = [
     (ForgetsTheFolder, "list.bytes", "onnx/model.onnx leads to other bytes"),
     (NamesTheSnapshotAfterItsUrl, "snapshot.name", "give the last part of the URL that is a name"),
     (CoversWhateverIsAsked, "covers", "covers(memory://tiny), told from the snapshot of memory://tiny/weights.bin"),
+    (AsksWhatItCovers, "covers", "asked http://127.0.0.1:9/is-anybody-there"),
     (KeepsAllInOneBlob, "cache", "tiny/blobs/all would be the content of two different files"),
     (StopsOneByteLate, "get.exact", "get(entry, 0, 1) yielded 2 bytes instead of 1"),
     (StartsAnewWithoutAStop, "get.to-the-end", "yielded 40000 bytes instead of 20000"),
@@ -369,6 +388,7 @@ BROKEN = [
     (BelievesThatAllExists, "exists", "affirms a file that is not there"),
     (SaysTheFileIsMissing, "errors.not-found-kind", "NotFound(..., kind='repository')"),
     (PutsTheTokenIntoTheUrl, "secrets", "a secret is in the snapshot"),
+    (NamesTheTokenWhereNothingIs, "secrets", "a secret is in the error"),
     (AuthorizesFromMemory, "authorize", "a private snapshot says public=True"),
     (ForgetsWhatWasPut, "put", "wrote nothing that can be read"),
     (ClosesOnce, "close", "return quietly where nothing is left"),

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 import attrs
 
 from dfly.caches import CacheLayout
-from dfly.errors import AccessDenied, Changed, NotFound, OriginUnavailable, RateLimited, SourceError, Unsupported
+from dfly.errors import (
+    AccessDenied,
+    Changed,
+    NotFound,
+    OriginUnavailable,
+    PluginError,
+    RateLimited,
+    SourceError,
+    Unsupported,
+)
 from dfly.values import Entry, Snapshot, bare_url
 
 if TYPE_CHECKING:
@@ -333,7 +342,10 @@ def _own_variable(prefix: str, field: str) -> str:
 def build_options(
     backend: type[Backend], given: Mapping[str, str | tuple[str, ...]], env: Mapping[str, str] = os.environ
 ) -> Any:
-    """An instance of `backend.options`: `given` (by field name) before the environment, before fallbacks, before defaults."""
+    """An instance of `backend.options`: `given` (by field name) before the environment, before fallbacks, before defaults.
+
+    Raises PluginError where an option has no default.
+    """
     values: dict[str, Any] = {}
     by_name = attrs.fields_dict(backend.options)
     for spec in option_fields(backend):
@@ -348,4 +360,10 @@ def build_options(
             values[spec.field] = tuple(Secret(v) for v in value) if spec.secret else value
         else:
             values[spec.field] = Secret(value) if spec.secret else value
+    unset = [name for name, field in by_name.items() if field.default is attrs.NOTHING and name not in values]
+    if unset:
+        raise PluginError(
+            f"{backend.schemes[0]}:// has no default for {', '.join(unset)}",
+            hint="its author must give each option(...) a default; None will do",
+        )
     return backend.options(**values)
