@@ -189,7 +189,16 @@ def test_only_operators_may_order_it(seed, operator, dfctl, monkeypatch):
     for token in ("none", "cluster"):
         answer = operator(peer, Authorization=f"Bearer {token}").post("preheat", json=order)
         assert answer.status_code == 401
-    assert dfctl(MODEL, "-r", "--seed-peer", peer.url).code == 5
+    refused = dfctl(MODEL, "-r", "--seed-peer", peer.url)
+    assert (refused.code, refused.err) == (
+        5,
+        "dfctl: this asks for the operator token of the seed peer\n"
+        "give --operator-token-file, or set DFLY_OPERATOR_TOKEN\n",
+    )
+    for variable, token in (("DFLY_CLUSTER_TOKEN", "cluster"), ("DFLY_OPERATOR_TOKEN", "wrong")):
+        monkeypatch.setenv(variable, token)
+        refused = dfctl(MODEL, "-r", "--seed-peer", peer.url)
+        assert "the operator token of the seed peer, and what was given is another" in refused.err
     monkeypatch.setenv("DFLY_OPERATOR_TOKEN", "operator")
     assert dfctl(MODEL, "-r", "--seed-peer", peer.url).code == 0
 

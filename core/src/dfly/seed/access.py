@@ -30,9 +30,7 @@ class Access:
         if self.cluster_token is None:
             return
         if not any(_is_bearer(authorization, token) for token in (self.cluster_token, self.operator_token) if token):
-            raise AccessDenied(
-                "this seed peer asks for the cluster token", hint="give --cluster-token-file, or set DFLY_CLUSTER_TOKEN"
-            )
+            raise AccessDenied(_asks_for("cluster", authorization), hint="set DFLY_CLUSTER_TOKEN")
 
     def check_operator(self, authorization: str, *, remote: str | None) -> None:
         """Whether these may see every source and change what is kept: by the operator token; where there is none, by the
@@ -41,7 +39,7 @@ class Access:
         if self.operator_token is not None:
             if not _is_bearer(authorization, self.operator_token):
                 raise AccessDenied(
-                    "this asks for the operator token", hint="give --operator-token-file, or set DFLY_OPERATOR_TOKEN"
+                    _asks_for("operator", authorization), hint="give --operator-token-file, or set DFLY_OPERATOR_TOKEN"
                 )
         elif self.cluster_token is not None:
             self.check_token(authorization)
@@ -95,6 +93,11 @@ class Access:
             "a hub token over plain HTTP is refused: everyone on the way can read it",
             hint="start the seed peer with --tls-cert and --tls-key and use https://, or with --insecure if you must",
         )
+
+
+def _asks_for(kind: str, authorization: str) -> str:
+    given = ", and what was given is another" if authorization else ""
+    return f"this asks for the {kind} token of the seed peer{given}"
 
 
 def _is_bearer(authorization: str, wanted: Secret) -> bool:

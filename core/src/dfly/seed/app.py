@@ -237,9 +237,10 @@ class App:
             if path not in _WITHOUT_TOKEN and not path.startswith((*OPEN, *WATCHED)):
                 authorization = request.headers.get("Authorization", "")
                 try:
-                    self.access.check_token(authorization)
                     if request.path.startswith(OPERATOR):
                         self.access.check_operator(authorization, remote=request.remote)
+                    else:
+                        self.access.check_token(authorization)
                 except AccessDenied as error:
                     return refuse(error, status=401)
             return await handler(request)
