@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.dfget.files import MIB, some_bytes, tree
@@ -102,10 +103,16 @@ def test_a_second_signal_ends_at_once(hub, repo, dfget, here):
     assert process.returncode == 130
 
 
-def test_a_task_that_ran_out_of_time_goes_on_in_the_next_run(hub, repo, fetch, here):
-    hub.limit_rate(30 * MIB)
+def test_a_task_that_ran_out_of_time_goes_on_in_the_next_run(hub, repo, fetch, here, monkeypatch):
+    hub.limit_rate(10 * MIB)
+    now = [100.0]
+    monkeypatch.setattr("dfly.node.sources.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def run_out(event: Event) -> None:
+        now[0] += 60.1 * (event.name == "segment.finished")
+
     with pytest.raises(TimedOut) as error:
-        fetch("hf://o/r/model.bin", timeout=0.4, settings=Fetch(concurrency=CONCURRENCY))
+        fetch("hf://o/r/model.bin", timeout=60, settings=Fetch(concurrency=CONCURRENCY), on_event=run_out)
     assert error.value.exit_code == 13
     kept = journalled(here)
     assert kept
@@ -294,11 +301,16 @@ def test_an_origin_that_stops_sending_is_given_up_and_what_came_is_kept(web, fet
     link = web.add("model.bin", CONTENT)
     stuck = f"bytes={2 * SHORTEST_SPAN}-"
     web.fault("model.bin", faults.stall(never), times=99, when=lambda seen: (seen.range or "").startswith(stuck))
-    with pytest.raises(OriginUnavailable):
-        fetch(link, network=Network(read_timeout=0.2), settings=Fetch(concurrency=2))
+    sent = {*LAYOUT.segment_pieces(0), *LAYOUT.segment_pieces(1)}
+    for seconds in (0.2, 2.0, 20.0):
+        with pytest.raises(OriginUnavailable):
+            fetch(link, network=Network(read_timeout=seconds), settings=Fetch(concurrency=2))
+        kept = journalled(here)
+        # on a busy machine the beginning may not have come in the shortest time
+        if sent <= kept:
+            break
+    assert sent <= kept
     never.set()
-    kept = journalled(here)
-    assert {*LAYOUT.segment_pieces(0), *LAYOUT.segment_pieces(1)} <= kept
     fetch(link)
     assert fetch.named("file.started")[0].had == bytes_of(kept)
     assert tree(here) == {"model.bin": CONTENT}
