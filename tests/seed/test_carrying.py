@@ -290,7 +290,8 @@ def test_when_all_are_done_nothing_is_fetched_for_nobody(before, tmp_path):
     assert asyncio.run(scene()) == [[], [(known.blob, 0), (known.blob, 1), (known.blob, 2)]]
 
 
-def test_a_node_may_tell_before_its_stream_is_open(start, before):
+def test_a_node_may_tell_before_its_stream_is_open(start, before, monkeypatch):
+    monkeypatch.setattr(app_module, "_OPENING", 60.0)
     known = before()
     peer = start(backend=known.backend, **CLUSTER)
     task = Resolved.decode(carry(peer, known.resolved).content).task
