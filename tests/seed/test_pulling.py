@@ -148,11 +148,12 @@ def test_whatever_goes_wrong_what_is_pulled_is_given_up(scene, monkeypatch):
 
 
 def test_what_no_holder_sends_is_given_up(scene, monkeypatch):
-    monkeypatch.setattr(pulling, "STUCK", 0.2)
+    monkeypatch.setattr(pulling, "STUCK", 60.0)
     holder = scene.holder("one", 1)
     scene.pull(0, holder.address)
     scene.pull(1, holder.address)
     scene.ear.wait("segment", scene.blob, 1)
+    monkeypatch.setattr(pulling, "STUCK", 0.2)
     wait_for(lambda: scene.given_up == [(scene.blob, 0)])
 
 
