@@ -23,7 +23,7 @@ def hashes_of(data, index):
 def wait_for(look):
     """What `look` gives as soon as it gives something."""
     beat = threading.Event()
-    for _ in range(3000):
+    for _ in range(6000):
         found = look()
         if found:
             return found
@@ -95,6 +95,7 @@ def test_what_is_left_from_before_is_published_while_the_rest_is_held_back(rig):
     mirror.want(freight, rig.backend, task="t")
     (blob,) = freight.sizes()
     ear.wait("segment", blob, 0), ear.wait("segment", blob, 2)
+    wait_for(lambda: any(map(from_segment(1), rig.origin.requests)))
     mirror.close(), store.close()
     asked = len(rig.origin.requests)
     mirror, ear, _ = rig.open()
