@@ -93,7 +93,7 @@ def start(tmp_path):
             config = SeedPeerConfig(data_dir=str(tmp_path), listen=("127.0.0.1", 0), **settings)
             peer = SeedPeer(config, open_mirror=open_mirror, plugins=Plugins(extra=[backend]))
             url = stack.enter_context(peer.running())
-            client = stack.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=20))
+            client = stack.enter_context(httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60))
             return Peer(url, mirrors[0], backend, client)
 
         yield begin

@@ -115,7 +115,7 @@ class Ear:
 
     def until(self, holds, what="the condition"):
         with self.changed:
-            assert self.changed.wait_for(holds, 30), f"{what} did not come; told: {self.events} {self.waits}"
+            assert self.changed.wait_for(holds, 60), f"{what} did not come; told: {self.events} {self.waits}"
             return holds()
 
     def of(self, blob):

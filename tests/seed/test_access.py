@@ -39,7 +39,7 @@ def guarded(tmp_path_factory):
         open_mirror=lambda _, listener, __: contextlib.closing(HandMirror(root / "b", listener)),
         plugins=Plugins(extra=[]),
     )
-    with peer.running() as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with peer.running() as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         yield client
 
 

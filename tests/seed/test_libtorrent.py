@@ -12,7 +12,7 @@ from .conftest import FILES
 
 
 def wait_for(session, kind):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         session.wait_for_alert(500)
         for alert in session.pop_alerts():

@@ -81,7 +81,7 @@ class _NoTasks:
 
 def test_every_path_of_operators_is_guarded_whichever_part_brings_it():
     access = Access(cluster_token=CLUSTER, operator_token=OPERATORS)
-    with in_thread(lambda: _serving(access), name="seed") as url, httpx.Client(base_url=url) as client:
+    with in_thread(lambda: _serving(access), name="seed") as url, httpx.Client(base_url=url, timeout=60) as client:
         node, operator = ({"Authorization": f"Bearer {t.reveal()}"} for t in (CLUSTER, OPERATORS))
         assert client.get("/v1/door", headers=node).text == "rang"
         assert client.get("/v1/operator/bell", headers=operator).text == "rang"
