@@ -55,3 +55,14 @@ def _authorities_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(default, "create_ssl_context", context)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_may_take_their_time() -> Iterator[None]:
+    """Who asks with httpx and says nothing of time would have 5 s, which a server beside two other workers may need."""
+    from httpx._config import DEFAULT_TIMEOUT_CONFIG as usual
+
+    with pytest.MonkeyPatch.context() as patch:
+        for what in ("connect", "read", "write", "pool"):
+            patch.setattr(usual, what, 60.0)
+        yield
