@@ -60,9 +60,9 @@ def _authorities_are_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _servers_may_take_their_time() -> Iterator[None]:
     """Who asks with httpx and says nothing of time would have 5 s, which a server beside two other workers may need."""
-    from httpx._config import DEFAULT_TIMEOUT_CONFIG as usual
+    from httpx import _config
 
     with pytest.MonkeyPatch.context() as patch:
         for what in ("connect", "read", "write", "pool"):
-            patch.setattr(usual, what, 60.0)
+            patch.setattr(_config.DEFAULT_TIMEOUT_CONFIG, what, 60.0)
         yield
