@@ -1,6 +1,5 @@
 """The installed dfdaemon as a node, and dfget and dfctl beside it, as processes of their own where it matters."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -8,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -58,44 +56,6 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         running.repo("o/r", FILES)
         yield running
-
-
-class Gate:
-    """In the place of a hub's throttle: lets `most` bytes of content out, and the others once it is `open`."""
-
-    slice = 64 << 10
-
-    def __init__(self, hub, most: int) -> None:
-        self._left, self._opened = most, threading.Event()
-        hub.site.throttle = self
-
-    def open(self) -> None:
-        self._opened.set()
-
-    async def spend(self, count: int) -> None:
-        self._left -= count
-        while self._left < 0 and not self._opened.is_set():
-            await asyncio.sleep(0.01)
-
-
-@contextlib.contextmanager
-def gate(hub, most: int):
-    made = Gate(hub, most)
-    try:
-        yield made
-    finally:
-        made.open()
-
-
-def until_arrived(task, size: int) -> None:
-    """Read what a dfget says until it has told of so many bytes; they are in the daemon's cache, but for unfinished pieces."""
-    arrived = 0
-    while arrived < size:
-        line = task.stdout.readline()
-        assert line, task.stderr.read()
-        said = json.loads(line)
-        if said["event"] == "bytes.arrived":
-            arrived += said["bytes"]
 
 
 @pytest.fixture
@@ -185,18 +145,21 @@ def test_no_token_is_ever_logged(node, hub, here, dfget):
 def test_a_daemon_killed_in_the_middle_costs_no_file(node, hub, here, dfget):
     big = some_bytes(30 * MIB, 8)
     hub.repo("o/big", {"model.bin": big})
-    with gate(hub, 20 * MIB) as held:
-        task = subprocess.Popen(
-            [BIN / "dfget", "hf://o/big", "-r", "-O", "out", "--json"],
-            env={**os.environ, "DFLY_SOCKET": str(node.socket)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        until_arrived(task, 8 * MIB)
-        node.end(signal.SIGKILL)
-        held.open()
-        rest, errors = task.communicate(timeout=60)
+    hub.hold("model.bin", 20 * MIB)
+    task = subprocess.Popen(
+        [BIN / "dfget", "hf://o/big", "-r", "-O", "out", "--json"],
+        env={**os.environ, "DFLY_SOCKET": str(node.socket)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert task.stdout is not None
+    for line in task.stdout:
+        if json.loads(line)["event"] == "segment.finished":
+            break
+    node.end(signal.SIGKILL)
+    hub.let_go()
+    rest, errors = task.communicate(timeout=60)
     assert task.returncode == 0, errors
     assert "going on without it" in rest
     assert tree(here / "out") == {"model.bin": big}
@@ -242,19 +205,20 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_the_cache_whole(hub, here, tm
             assert dfget("hf://o/r/vocab.txt", "-O", "vocab", **env).code == 0
             (disk / "someone-elses").write_bytes(bytes(4 * MIB))
             hub.repo("o/big", {"model.bin": some_bytes(18 * MIB, 8)})
-            with gate(hub, 4 * MIB) as held:
-                task = subprocess.Popen(
-                    [BIN / "dfget", "hf://o/big", "-r", "-O", "big", "--json"],
-                    env={**os.environ, **env},
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-                until_arrived(task, 1)
-                with contextlib.suppress(OSError):
-                    (disk / "someone-elses").write_bytes(bytes(20 * MIB))
-                held.open()
-                _, errors = task.communicate(timeout=60)
+            hub.hold("model.bin", 4 * MIB)
+            task = subprocess.Popen(
+                [BIN / "dfget", "hf://o/big", "-r", "-O", "big", "--json"],
+                env={**os.environ, **env},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert task.stdout is not None
+            next(line for line in task.stdout if json.loads(line)["event"] == "bytes.arrived")
+            with contextlib.suppress(OSError):
+                (disk / "someone-elses").write_bytes(bytes(20 * MIB))
+            hub.let_go()
+            _, errors = task.communicate(timeout=60)
             assert task.returncode == 11, errors
             assert "the disk is full" in errors
             again = dfget("hf://o/r/vocab.txt", "-O", "again", "--json", **env)
