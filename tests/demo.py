@@ -127,7 +127,7 @@ def process(command: list[str], environment: object) -> "Iterator[subprocess.Pop
         yield started
     finally:
         started.send_signal(signal.SIGTERM)
-        started.wait(10)
+        started.wait(60)
 
 
 def url_from(started: "subprocess.Popen[str]") -> str:
