@@ -68,7 +68,7 @@ def test_json_is_one_event_per_line_and_nothing_else(dfget):
     ]
     assert all(isinstance(e["time"], float) for e in events)
     del events[1]["time"]
-    assert events[1] == {"event": "file.started", "path": "car.bin", "bytes": 2_000_000, "had": 500_000}
+    assert events[1] == {"event": "file.started", "path": "car.bin", "bytes": 2_000_000, "had": 500_000, "files": 1}
 
 
 def test_a_dry_run_as_json_ends_with_what_is_missing(dfget):

@@ -17,6 +17,7 @@ from dfly.events import (
     Retrying,
     SnapshotResolved,
     Stalled,
+    TaskFinished,
     Warned,
 )
 
@@ -27,6 +28,9 @@ class Clock:
 
     def __call__(self):
         return self.now
+
+
+FINISHED = TaskFinished(url="toy://a", output="a", files=3, bytes=100, skipped=1, seconds=1.0, sources={})
 
 
 def _resolved(files, size):
@@ -89,6 +93,22 @@ def test_a_complete_file_is_verifying_until_it_is_verified(bar):
     assert "verifying" not in bar(FileVerified(path="a", digest="sha256:0"))
     done = bar(FileFinished(path="a", output="a", bytes=100))
     assert "100 B of 100 B (100 %), 0 B/s, 1 of 1 file" in done
+
+
+def test_small_files_that_travelled_as_one_are_counted_once_while_they_are_cut_apart(bar):
+    together = "(3 small files)"
+    picture = bar(
+        _resolved(3, 100),
+        FileSkipped(path="c", bytes=20),
+        FileStarted(path=together, bytes=100, had=0, files=3),
+        BytesArrived(path=together, bytes=100, source="peer"),
+    )
+    assert together in picture
+    picture = bar(FileVerified(path=together, digest=None), FileFinished(path="a", output="a", bytes=30))
+    assert together not in picture
+    assert "2 of 3 files" in picture
+    picture = bar(FileFinished(path="b", output="b", bytes=50), FINISHED)
+    assert "100 B of 100 B (100 %), 0 B/s, 3 of 3 files" in picture
 
 
 def test_an_unknown_total_has_no_percentage(bar):

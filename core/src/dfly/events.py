@@ -54,12 +54,16 @@ class FileSkipped(Event):
 
 @attrs.frozen(kw_only=True)
 class FileStarted(Event):
-    """The first byte of `path` is being asked for. `had` bytes are left from an earlier run."""
+    """The first byte of `path` is being asked for. `had` bytes are left from an earlier run.
+
+    Where `files` is more than 1, so many travel as one that is called `path`, and each is finished under its own name.
+    """
 
     name = "file.started"
     path: str
     bytes: int | None
     had: int
+    files: int = 1
 
 
 @attrs.frozen(kw_only=True)

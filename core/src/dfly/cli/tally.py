@@ -19,16 +19,18 @@ from dfly.events import (
     Retrying,
     SnapshotResolved,
     Stalled,
+    TaskFinished,
 )
 
 
 @attrs.define
 class ActiveFile:
-    """A file on its way. `done` bytes of `size` are written; `note` says what it waits for, empty while bytes flow."""
+    """A file on its way, or `files` that travel as one. `done` bytes of `size` are written; `note` says what it waits for."""
 
     path: str
     size: int | None
     done: int
+    files: int = 1
     note: str = ""
     verified: bool = False
 
@@ -61,6 +63,8 @@ class Tally:
         self._active: dict[str, ActiveFile] = {}
         self._files = self._files_done = self._bytes = self._bytes_done = self._moved = self._retries = 0
         self._sized = True
+        # of what travelled as one and is being cut apart: each file counts as its own when it is finished
+        self._apart = 0
         self.unverified = 0
 
     def standing(self) -> Standing:
@@ -70,7 +74,7 @@ class Tally:
                 files=self._files,
                 files_done=self._files_done,
                 total=self._bytes if self._sized else None,
-                done=self._bytes_done + sum(file.done for file in self._active.values()),
+                done=self._bytes_done + self._apart + sum(file.done for file in self._active.values()),
                 moved=self._moved,
                 retries=self._retries,
                 active=tuple(attrs.evolve(file) for file in self._active.values()),
@@ -85,20 +89,17 @@ class Tally:
                 case SnapshotResolved():
                     self._files += event.files
                     self._bytes += event.bytes
-                case FileSkipped():
-                    self._files_done += 1
-                    self._bytes_done += event.bytes
+                case FileSkipped(path=path, bytes=count) | FileFinished(path=path, bytes=count):
+                    self._in_place(path, count)
                 case FileStarted(path=path):
                     # comes again where a file is fetched anew: what it had then counts no more
-                    self._active[path] = ActiveFile(path, event.bytes, event.had)
+                    self._active[path] = ActiveFile(path, event.bytes, event.had, event.files)
                     self._sized = self._sized and event.bytes is not None
                 case FileVerified(path=path):
                     self.unverified += event.digest is None
-                    self._note(path, "", verified=True)
-                case FileFinished(path=path):
-                    self._active.pop(path, None)
-                    self._files_done += 1
-                    self._bytes_done += event.bytes
+                    self._verified(path)
+                case TaskFinished():
+                    self._apart = 0
                 case Retrying(path=path):
                     self._retries += 1
                     self._note(path, f"trying again in {duration_text(event.after)}: {event.cause}")
@@ -115,11 +116,25 @@ class Tally:
             file.done = min(file.done, file.size)
         file.note = "verifying" if file.done == file.size and not file.verified else ""
 
-    def _note(self, path: str, note: str, *, verified: bool = False) -> None:
+    def _in_place(self, path: str, count: int) -> None:
+        if self._active.pop(path, None) is None:
+            self._apart = max(0, self._apart - count)
+        self._files_done += 1
+        self._bytes_done += count
+
+    def _verified(self, path: str) -> None:
+        file = self._active.get(path)
+        if file is None:
+            return
+        file.note, file.verified = "", True
+        if file.files > 1:
+            del self._active[path]
+            self._apart += file.done
+
+    def _note(self, path: str, note: str) -> None:
         file = self._active.get(path)
         if file is not None:
             file.note = note
-            file.verified = file.verified or verified
 
 
 class Speed:

@@ -71,6 +71,11 @@ class Arrival:
         return self.entry.path
 
     @property
+    def files(self) -> int:
+        """How many travel as this one blob, to be cut apart at the end."""
+        return 1
+
+    @property
     def small(self) -> bool:
         """Whether the blob is known to be a small one."""
         return self.entry.size is not None and self.entry.size <= SMALL
@@ -141,7 +146,7 @@ class Arrival:
 
     def _begin(self, gathering: Gathering) -> None:
         self._gathering = gathering
-        self.emit(FileStarted(path=self.label, bytes=self.entry.size, had=gathering.had))
+        self.emit(FileStarted(path=self.label, bytes=self.entry.size, had=gathering.had, files=self.files))
 
     def spans(self, *, whole: bool = False) -> Iterator[Span]:
         """The byte ranges still missing, in order. `whole` asks for one span from 0, for origins without ranges."""

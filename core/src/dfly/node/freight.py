@@ -33,7 +33,12 @@ class PackArrival(Arrival):
     @property
     def label(self) -> str:
         """What events call it."""
-        return f"({len(self.pack.entries)} small files)"
+        return f"({self.files} small files)"
+
+    @property
+    def files(self) -> int:
+        """All of the pack, wanted or not."""
+        return len(self.pack.entries)
 
     @property
     def expected(self) -> tuple[Digest, ...]:
