@@ -16,7 +16,13 @@ from tests.daemon.conftest import MIB, some_bytes, tree
 
 
 @pytest.fixture
-def repos(backend):
+def idle_disk(monkeypatch):
+    """No blob is on its way to the disk when room is made, which would then be passed over."""
+    monkeypatch.setattr(Cache, "_sync", lambda self, blob: None)
+
+
+@pytest.fixture
+def repos(backend, idle_disk):
     for n in range(4):
         backend.hub.commit(f"r{n}", {"model.bin": some_bytes(2 * MIB, n)})
 
@@ -149,7 +155,7 @@ def test_what_arrives_is_not_given_up_though_nobody_has_made_room_for_it(tmp_pat
         assert cache.give_up([pack]) == []
 
 
-def test_what_arrived_last_goes_last_though_it_is_not_whole(tmp_path, monkeypatch):
+def test_what_arrived_last_goes_last_though_it_is_not_whole(tmp_path, monkeypatch, idle_disk):
     monkeypatch.setattr("dfly.daemon.books.LENT", 0.0)
     with BlobStore(str(tmp_path / "data")) as store, contextlib.closing(Cache(store, limit=4 * MIB)) as cache:
         cache.put(blob_of(b"w"), bytes(2 * MIB), sources=())
