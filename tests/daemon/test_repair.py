@@ -113,4 +113,8 @@ def test_verify_is_for_the_daemons_own_user_on_its_socket(start, fetch):
         assert client.get("/v1/operator/snapshots").status_code == 403
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").json() == {"ready": True}
-    assert running.ask("/v1/operator/verify", blobs=["../../x"]).json() == {"right": 0, "mended": [], "lost": []}
+
+
+def test_a_blob_that_is_not_here_is_not_called_right(start):
+    said = start().ask("/v1/operator/verify", blobs=["../../x"])
+    assert (said.status_code, said.json()["error"]) == (404, "NotFound")

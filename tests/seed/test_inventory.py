@@ -17,7 +17,9 @@ from dfly.config import Network
 from dfly.plugins import Plugins
 from dfly.seed.operators.effective import effective
 from dfly.seed.operators.inventory import Inventory
+from dfly.seed.operators.shown import node_rows
 from dfly.seed.settings import SeedPeerConfig
+from dfly.seed.topology.members import Member
 from dfly.testing.swarm import small_swarm
 from dfly.wire import Ask, Hello, Report, Resolved, decode_message
 from tests.swarm_e2e.files import MIB, some_bytes
@@ -289,7 +291,15 @@ def test_verifying_finds_everything_right(desk):
     desk.fetch()
     found = desk.done("verify")
     assert found == {"right": len(desk.on_disk()), "mended": [], "lost": []}
-    assert desk.done("verify", blobs=["sha256-" + "0" * 64, "../../x"]) == {"right": 0, "mended": [], "lost": []}
+    assert desk.done("verify", blobs=[min(desk.on_disk())]) == {"right": 1, "mended": [], "lost": []}
+
+
+@pytest.mark.parametrize("blob", ["sha256-" + "0" * 64, "../../x"])
+def test_a_blob_that_is_not_here_is_not_called_right(desk, blob):
+    desk.fetch()
+    refused = desk.post("verify", blobs=[*sorted(desk.on_disk()), blob])
+    assert (refused.status_code, refused.json()["error"]) == (404, "NotFound")
+    assert blob in refused.json()["message"]
 
 
 def test_a_damaged_blob_is_mended_with_the_damaged_piece_only(desk, origin):
@@ -384,6 +394,17 @@ def test_peers_are_shown_in_the_order_of_the_ring_with_what_they_told(desk):
         (row,) = desk.get("status")["tasks"]
         assert (row["nodes"], row["in_ring"], row["done"], row["stalled"]) == (2, 2, 1, 1)
         assert row["received"]["peer"] == 7
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_a_node_that_has_everything_takes_nothing_any_more(done):
+    # it says something every eight seconds only, and what it took until then is no rate of now
+    member = Member(node="n1", addresses=(), location="", last_seen=5.0, done=done)
+    for second in range(6):
+        member.flow.seen(1000 * second, float(second))
+    scheduler = SimpleNamespace(clock=lambda: 7.0, members=["n1"], known=lambda: [member], neighbours=lambda _: ())
+    (row,) = node_rows(SimpleNamespace(scheduler=scheduler), sizes={})
+    assert (row["rate"] > 0) is not done
 
 
 def test_a_node_that_two_others_found_silent_is_shown_on_the_bench(desk):

@@ -20,7 +20,7 @@ from dfly.daemon.underway import UnderWay
 from dfly.errors import NotFound, SwarmError, UsageError
 from dfly.packs import Freight
 from dfly.seed.faces import OPERATOR
-from dfly.seed.operators.asked import flag, json_body, text, texts
+from dfly.seed.operators.asked import flag, json_body, known, text, texts
 from dfly.seed.operators.effective import effective
 from dfly.seed.operators.shown import snapshot_row
 from dfly.version import VERSION
@@ -73,7 +73,9 @@ class Inventory:
 
     async def verify(self, request: web.Request) -> web.Response:
         """POST verify, `{"blobs": [...]}` or nothing for all: reads them, mends what it can."""
-        found = await asyncio.to_thread(self.verifier.verify, texts(await json_body(request), "blobs"))
+        wanted = texts(await json_body(request), "blobs")
+        known(wanted or (), here=self.cache)
+        found = await asyncio.to_thread(self.verifier.verify, wanted)
         return web.json_response(attrs.asdict(found))
 
     async def status(self, _request: web.Request) -> web.Response:

@@ -1,10 +1,11 @@
-"""What an operator's request says: a small JSON object, each field of it checked. Everything here raises UsageError."""
+"""What an operator's request says: a small JSON object, each field of it checked. What is none raises UsageError."""
 
+from collections.abc import Container, Iterable
 from typing import Any
 
 from aiohttp import web
 
-from dfly.errors import UsageError
+from dfly.errors import NotFound, UsageError
 
 
 async def json_body(request: web.Request) -> dict[str, Any]:
@@ -26,6 +27,13 @@ def text(said: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"give {name} as a text")
     return value
+
+
+def known(blobs: Iterable[str], *, here: Container[str]) -> None:
+    """Raises NotFound where one of `blobs` is not among those that are `here`."""
+    for blob in blobs:
+        if blob not in here:
+            raise NotFound(f"there is no blob {blob} here", kind="blob", hint="dfctl ls --blobs shows which there are")
 
 
 def flag(said: dict[str, Any], name: str, *, default: bool) -> bool:

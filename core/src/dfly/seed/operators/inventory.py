@@ -24,7 +24,7 @@ from aiohttp import web
 
 from dfly.errors import NotFound, SwarmError, UsageError
 from dfly.seed.faces import OPERATOR
-from dfly.seed.operators.asked import flag, json_body, text, texts
+from dfly.seed.operators.asked import flag, json_body, known, text, texts
 from dfly.seed.operators.effective import effective
 from dfly.seed.operators.remembered import Memory, Remembered
 from dfly.seed.operators.shown import node_rows, remembered_row, task_row
@@ -201,6 +201,7 @@ class Inventory:
 
     def _verify(self, wanted: tuple[str, ...] | None) -> dict[str, Any]:
         here = sorted(self.tasks.mirror.held())
+        known(wanted or (), here=here)
         chosen = here if wanted is None else [blob for blob in here if blob in wanted]
         verdicts = {blob: self.tasks.mirror.verify(blob) for blob in chosen}
         by: dict[str, list[str]] = {"right": [], "mended": [], "lost": []}
