@@ -62,7 +62,11 @@ class BareEnvironment:
         python = self.command("python")
         if UV.is_dir():
             uv = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python)
-            run(*uv, "--constraint", ROOT / "constraints.txt", *wanted, PYTHONPATH=str(UV), UV_SYSTEM_CERTS="1")
+            command = (*uv, "--constraint", ROOT / "constraints.txt", *wanted)
+            env = {"PYTHONPATH": str(UV), "UV_SYSTEM_CERTS": "1"}
+            # make has fetched all of it: an index that is slow or away need not be asked
+            if _done((*command, "--offline"), ROOT, env).returncode:
+                run(*command, **env)
         else:
             run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", *wanted)
 
