@@ -2,8 +2,9 @@
 
 import os
 
-# read by huggingface_hub when it is imported
+# read by huggingface_hub when it is imported; a daemon on a busy machine may need more than its usual 10 s
 os.environ |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+os.environ |= {"HF_HUB_ETAG_TIMEOUT": "60", "HF_HUB_DOWNLOAD_TIMEOUT": "60"}
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

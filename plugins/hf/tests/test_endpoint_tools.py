@@ -26,7 +26,9 @@ def endpoint(hub: FixtureHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def run(*argv: str, endpoint: str, home: Path, **env: str) -> str:
-    env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", **env}
+    # it would ask the package index whether there is a newer one
+    quiet = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+    env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), **quiet, **env}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
