@@ -1,7 +1,7 @@
 """Whose credentials sign, for which region, and where requests go: as AWS's own tools decide it."""
 
+import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,28 +208,26 @@ def test_half_a_key_from_a_node_is_not_made_whole_by_the_seed_peers(aws: None) -
 
 
 class Metadata:
-    """An instance metadata service that takes connections and says nothing."""
+    """An instance metadata service that is connected to and says nothing: the kernel takes who comes, until we look."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self._listener.setblocking(False)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
-        self.taken: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._take, daemon=True)
-        self._thread.start()
+        self._taken: list[socket.socket] = []
 
-    def _take(self) -> None:
-        while True:
-            try:
-                self.taken.append(self._listener.accept()[0])
-            except OSError:
-                return
+    @property
+    def taken(self) -> list[socket.socket]:
+        """Every connection so far."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._taken.append(self._listener.accept()[0])
+        return self._taken
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
         for connection in self.taken:
             connection.close()
+        self._listener.close()
 
 
 @pytest.fixture
