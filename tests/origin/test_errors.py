@@ -10,7 +10,16 @@ from tests.origin.conftest import CERTIFICATE, CONTENT, rigged
 from dfly.errors import AccessDenied, OriginUnavailable, Unsupported, Untrusted
 
 
-def test_a_host_name_that_does_not_exist_says_so(rig, entry_of):
+def test_a_host_name_that_does_not_exist_says_so(rig, entry_of, monkeypatch):
+    real = socket.getaddrinfo
+
+    def nobody(host, *args, **given):
+        # no test asks a name server: one that is slow, or knows every name, would decide
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *args, **given)
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
     with pytest.raises(OriginUnavailable, match=r"nowhere.invalid.*cannot be resolved"):
         rig.read(entry_of("https://nowhere.invalid/m"))
 
