@@ -62,16 +62,12 @@ async def browsing(folder: Path, *, width: int = 1100, height: int = 500):
     )
     try:
         port = await _port(folder, process)
-        async with aiohttp.ClientSession() as http:
-            async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                targets = await answer.json()
-            url = next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")
-            async with http.ws_connect(url, max_msg_size=0) as socket:
-                page = Page(socket)
-                await page.tell("Page.enable")
-                await page.tell("Runtime.enable")
-                await page.tell("Log.enable")
-                yield page
+        async with aiohttp.ClientSession() as http, http.ws_connect(await _tab(http, port), max_msg_size=0) as socket:
+            page = Page(socket)
+            await page.tell("Page.enable")
+            await page.tell("Runtime.enable")
+            await page.tell("Log.enable")
+            yield page
     finally:
         process.kill()
         process.wait()
@@ -96,6 +92,18 @@ async def _port(folder: Path, process: subprocess.Popen) -> int:
             assert process.poll() is None, "the browser has ended"
             await asyncio.sleep(0.05)
     return int(told.read_text().split()[0])
+
+
+async def _tab(http: aiohttp.ClientSession, port: int) -> str:
+    """Where the first tab is spoken to; a browser that has just started may have none yet."""
+    async with asyncio.timeout(60):
+        while True:
+            async with http.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                targets = await answer.json()
+            for target in targets:
+                if target["type"] == "page":
+                    return target["webSocketDebuggerUrl"]
+            await asyncio.sleep(0.05)
 
 
 class Page:

@@ -73,8 +73,12 @@ def test_a_hostile_name_is_shown_and_does_nothing(tmp_path):
             assert await page.ask("document.querySelectorAll('img').length") == 0
             assert await page.ask("document.querySelectorAll('script').length") == 1
             # whatever got in all the same could not run
-            await page.ask("document.getElementById('totals').innerHTML = '<img src=x onerror=\"document.title=1\">'")
-            await page.until("document.querySelector('#totals img')?.complete")
+            await page.ask(
+                "new Promise((failed) => {"
+                " const totals = document.getElementById('totals');"
+                " totals.innerHTML = '<img src=x onerror=\"document.title=1\">';"
+                " totals.firstChild.addEventListener('error', () => failed(true)); })"
+            )
             assert await page.ask("document.title") == "dfly seed peer"
             assert any("Content Security Policy" in complaint for complaint in page.complaints)
 
