@@ -135,7 +135,8 @@ def test_a_parent_that_is_none_is_no_parent(seed_peer, spans, said):
     origin = Origin(FILES)
     with seed_peer(origin) as url:
         body = b'{"url": "memory://nobody"}'
-        answer = httpx.post(url + "/v1/snapshots", content=body, headers={"traceparent": said}, trust_env=False)
+        headers = {"traceparent": said}
+        answer = httpx.post(url + "/v1/snapshots", content=body, headers=headers, trust_env=False, timeout=60)
         assert answer.status_code in (400, 404)
     assert spans.one("dfly.seed.resolve").parent is None
 
@@ -237,8 +238,10 @@ def test_spans_go_where_the_usual_variables_say(tmp_path):
         )
         server.shutdown()
     assert done.stdout.startswith("0 ['opentelemetry']"), done.stderr
-    ((path, body),) = got
-    assert path == "/v1/traces"
+    # one that takes long sends what is over by then before it ends, too
+    paths, bodies = zip(*got, strict=True)
+    body = b"".join(bodies)
+    assert set(paths) == {"/v1/traces"}
     assert b"dfly.fetch" in body
     assert b"dfget" in body
     assert bytes.fromhex("0af7651916cd43dd8448eb211c80319c") in body
