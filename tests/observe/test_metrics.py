@@ -119,7 +119,7 @@ def test_a_node_daemon_tells_where_its_bytes_came_from(daemon, web, tmp_path):
     assert value(text, "dfly_task_duration_seconds_count") == 2
     assert value(text, "dfly_tasks") == 0
     assert "dfly_cache_limit_bytes" not in metrics(text)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=where.socket)) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=where.socket), timeout=60) as client:
         assert value(client.get("http://node/metrics").text, "dfly_sent_bytes_total", to="dfget") == 2 * SIZE
 
 

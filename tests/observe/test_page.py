@@ -145,7 +145,7 @@ def test_streams_end_when_the_seed_peer_stops(tmp_path):
     from dfly.seed.settings import SeedPeerConfig
 
     config = SeedPeerConfig(data_dir=str(tmp_path), listen=("127.0.0.1", 0))
-    with httpx.Client(trust_env=False, timeout=30) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         with SeedPeer(config, plugins=Plugins()).running() as url:
             stream = client.stream("GET", url + "/ui/events")
             lines = stream.__enter__().iter_lines()

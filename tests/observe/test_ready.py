@@ -94,7 +94,7 @@ def test_a_running_seed_peer_notices_that_its_disk_is_gone_and_back(tmp_path):
     with SeedPeer(SeedPeerConfig(data_dir=str(place), listen=("127.0.0.1", 0)), plugins=Plugins()).running() as url:
 
         def ready():
-            return httpx.get(url + "/readyz", trust_env=False)
+            return httpx.get(url + "/readyz", trust_env=False, timeout=60)
 
         assert ready().status_code == 200
         place.rename(aside)
@@ -113,7 +113,7 @@ def test_a_seed_peer_tells_on_its_metrics_address_that_it_starts(tmp_path):
     async def look():
         serving = peer.serving()
         entering = asyncio.ensure_future(serving.__aenter__())
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             while not entering.done():
                 await asyncio.sleep(0)
                 if peer.metrics_url:

@@ -103,7 +103,7 @@ class Swarm:
 
     def stats(self) -> dict[str, Any]:
         """What the seed peer tells of itself."""
-        found: dict[str, Any] = httpx.get(f"{self.url}/v1/stats", trust_env=False).json()
+        found: dict[str, Any] = httpx.get(f"{self.url}/v1/stats", trust_env=False, timeout=LONG_ENOUGH).json()
         return found
 
     def sent(self) -> int:
