@@ -21,6 +21,8 @@ from dfly_hf.testing import FixtureHub
 MIB = 1 << 20
 SEGMENT = Layout(1).segment_length
 REPO = "org/model"
+#: Seconds after which a test that waits has failed.
+LONG_ENOUGH = 60
 
 
 def content(size, salt=0):
@@ -68,7 +70,7 @@ class Daemon:
         self.process.stdout.close()
 
     def stats(self):
-        return httpx.get(self.url + "/v1/stats", trust_env=False).json()
+        return httpx.get(self.url + "/v1/stats", trust_env=False, timeout=LONG_ENOUGH).json()
 
     @property
     def log(self):
@@ -134,13 +136,13 @@ class Node:
     def warnings(self):
         return [event.message for event in self.events if isinstance(event, Warned)]
 
-    def until(self, holds, patience=30):
+    def until(self, holds, patience=LONG_ENOUGH):
         with self.changed:
             assert self.changed.wait_for(lambda: holds(self) or self.error, patience), self.events[-5:]
         if self.error:
             raise self.error
 
-    def done(self, patience=40):
+    def done(self, patience=LONG_ENOUGH):
         self.thread.join(patience)
         assert not self.thread.is_alive(), self.events[-5:]
         if self.error:
