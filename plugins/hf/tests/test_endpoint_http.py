@@ -257,14 +257,16 @@ def test_a_dfget_whose_endpoint_is_a_daemon_goes_to_the_hub_behind_it(
 def test_a_daemon_whose_endpoint_is_itself_does_not_go_round_in_a_circle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # an address of its own, where nobody takes the port meanwhile: other tests connect from 127.0.0.1
+    here = "127.66.0.1"
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((here, 0))
         port = free.getsockname()[1]
-    own = f"http://127.0.0.1:{port}/hf"
+    own = f"http://{here}:{port}/hf"
     monkeypatch.setenv("HF_ENDPOINT", own)
 
     with (
-        daemon(tmp_path / "node", listen=("127.0.0.1", port)),
+        daemon(tmp_path / "node", listen=(here, port)),
         Backends(Plugins(), network=Network(), patience=QUICK) as backends,
     ):
         backend_class = Plugins().backend("hf")
