@@ -175,7 +175,11 @@ def test_status_tells_what_an_errand_has_and_waits_for(start, tmp_path):
         assert (task["files"], task["bytes"]) == (4, DISTINCT)
         assert task["url"] == f"memory://model@{origin.hub.revisions('model')[0]}"
         assert task["idle"] <= task["seconds"]
+        (row,) = rows(running)
+        assert (row["url"], row["files"], row["complete"]) == (task["url"], 4, False)
         end()
+        (row,) = rows(running)
+        assert row["complete"]
         said = get(running, "status")
         assert said["tasks"] == []
         assert said["cache"]["blobs"] == 4

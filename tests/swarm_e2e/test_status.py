@@ -77,9 +77,14 @@ def daemon(cluster, plugins, folder):
         yield where.socket
 
 
+def borrowing(cluster, socket, name):
+    """A dfget that has everything from that daemon, on its way."""
+    return cluster.node(URL, name, joining={"seed_peers": ()}, lender=Daemon(socket))
+
+
 def borrow(cluster, socket, name):
-    """A dfget that has everything from that daemon."""
-    return cluster.node(URL, name, joining={"seed_peers": ()}, lender=Daemon(socket)).done()
+    """The same, to its end."""
+    return borrowing(cluster, socket, name).done()
 
 
 def agree(nodes, cluster, hub, *, segments):
@@ -186,6 +191,39 @@ def test_a_daemon_and_its_seed_peer_say_the_same_of_its_place(origin, swarm, tmp
         (row,) = dfctl("ls")["snapshots"]
         assert row["complete"]
         assert ask("status")["rings"] == 1
+
+
+def test_a_daemon_says_that_it_is_in_the_ring_while_its_bytes_come(origin, swarm, tmp_path, monkeypatch):
+    hub = origin(FILES)
+    hub.hold("model.bin", 2 * SEGMENT)
+    cluster = swarm(hub)
+    plugins = Plugins(extra=[hub.backend])
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(daemon(cluster, plugins, tmp_path / name)) for name in ("a", "b")]
+        nodes = [borrowing(cluster, socket, f"out-{number}") for number, socket in enumerate(sockets)]
+
+        def agreed():
+            mine = []
+            for socket in sockets:
+                monkeypatch.setenv("DFLY_SOCKET", socket)
+                mine += ask("peers")["tasks"]
+            theirs = [node for ring in ask("peers", at=cluster.url)["tasks"] for node in ring["nodes"]]
+            same = {place["node"] for place in mine} == {node["node"] for node in theirs}
+            met = len(mine) == 2 and all(place["neighbours"] for place in mine)
+            return mine if same and met and all(row["held"] == 3 for row in (*mine, *theirs)) else None
+
+        (task,) = ask("status", at=cluster.url)["tasks"]
+        for place in until(agreed, "a daemon brings a task and says that it is in no ring"):
+            assert (place["members"], place["seed_peer"], place["url"]) == (2, cluster.url, task["url"])
+        assert ask("status")["rings"] == 1
+        assert len(ask("peers", url=task["url"])["tasks"]) == 1
+        (row,) = dfctl("ls")["snapshots"]
+        assert (row["complete"], row["blobs"]) == (False, 3)
+        hub.let_go()
+        for node in nodes:
+            node.done()
+        (row,) = dfctl("ls")["snapshots"]
+        assert row["complete"]
 
 
 def test_what_is_removed_by_force_comes_back_from_a_daemon_and_not_from_the_hub(origin, swarm, tmp_path):

@@ -33,6 +33,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     session       the libtorrent session as several tasks see it
     held          a whole blob as others may have it
     offer         all that is here of a task as torrents, while somebody takes them
+    placed        a place in a ring as operators see it
     serving       a task's place in its ring once everything is here: others take it from this node
     places        all places that this node has, at most so many, and who it is there
     rounds        one task's way round its ring, for all errands that want something of it

@@ -23,6 +23,7 @@ from dfly.seed.faces import OPERATOR
 from dfly.seed.operators.asked import flag, json_body, known, text, texts
 from dfly.seed.operators.effective import effective
 from dfly.seed.operators.shown import snapshot_row
+from dfly.values import Snapshot
 from dfly.version import VERSION
 
 _log = structlog.get_logger(__name__)
@@ -52,8 +53,8 @@ class Inventory:
         router.add_get(OPERATOR + "config", self.configuration)
 
     async def snapshots(self, request: web.Request) -> web.Response:
-        """GET snapshots: what is remembered."""
-        rows = await asyncio.to_thread(self._rows, self.records.all(), blobs="blobs" in request.query)
+        """GET snapshots: what is remembered, and what is brought for the first time."""
+        rows = await asyncio.to_thread(self._all_rows, blobs="blobs" in request.query)
         return web.json_response({"snapshots": rows})
 
     async def pins(self, request: web.Request) -> web.Response:
@@ -98,15 +99,13 @@ class Inventory:
 
     async def peers(self, request: web.Request) -> web.Response:
         """GET peers: this node's place in each ring."""
-        url = request.query.get("url", "")
-        tasks = {record.task: record for record in self.records.all()}
-        wanted = {record.task for record in self._named(url)} if url else None
-        rows = []
-        for place in self.places():
-            task, record = place["task"], tasks.get(place["task"])
-            if wanted is None or task in wanted:
-                source = record.snapshot.source if record else ""
-                rows.append({**place, "task": task.partition("-")[0], "url": source})
+        url, places = request.query.get("url", ""), self.places()
+        if url and not (
+            places := [place for place in places if url in (place["url"], place["task"].partition("-")[0])]
+        ):
+            wanted = {record.task for record in self._named(url)}
+            places = [place for place in self.places() if place["task"] in wanted]
+        rows = [{**place, "task": place["task"].partition("-")[0]} for place in places]
         return web.json_response({"role": "node", "tasks": rows})
 
     async def configuration(self, _request: web.Request) -> web.Response:
@@ -126,17 +125,32 @@ class Inventory:
             raise NotFound(f"{url} is not in this cache", kind="snapshot", hint="dfctl ls shows what is")
         return found
 
+    def _all_rows(self, *, blobs: bool) -> list[dict[str, Any]]:
+        live, records, now = self.live.all(), self.records.all(), time.time()
+        known = {record.task for record in records}
+        # of several errands for one task the oldest
+        first = {progress.task: progress for progress in reversed(live) if progress.task not in known}
+        return self._rows(records, blobs=blobs) + [
+            {
+                **self._row(progress.snapshot, task, blobs=blobs),
+                "revisions": [],
+                "asked": [],
+                "pinned": False,
+                "imported": False,
+                "resolved": now - progress.row()["seconds"],
+                "used": now,
+            }
+            for task, progress in first.items()
+        ]
+
+    def _row(self, snapshot: Snapshot, task: str, *, blobs: bool) -> dict[str, Any]:
+        here = self.cache.__contains__
+        return snapshot_row(snapshot, Freight.of(snapshot, task=task), task=task, here=here, blobs=blobs)
+
     def _rows(self, records: list[Record], *, blobs: bool = False) -> list[dict[str, Any]]:
-        here = set(self.cache.blobs())
         return [
             {
-                **snapshot_row(
-                    record.snapshot,
-                    Freight.of(record.snapshot, task=record.task),
-                    task=record.task,
-                    here=here.__contains__,
-                    blobs=blobs,
-                ),
+                **self._row(record.snapshot, record.task, blobs=blobs),
                 "revisions": [],
                 "asked": [record.ask.url],
                 "pinned": record.pinned,

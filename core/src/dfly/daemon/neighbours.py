@@ -65,6 +65,14 @@ class Neighbours:
         """Take the places that this node had before, in the background."""
         self._keeper.start()
 
+    def rows(self) -> list[dict[str, Any]]:
+        """This node's place in each ring that it is in, bringing something or serving it, as JSON."""
+        with self._lock:
+            under_way = list(self._rounds.items())
+        bringing = {task: row for task, each in under_way if (row := each.row(self.places.node(task))) is not None}
+        serving = {row["task"]: row for row in self.places.rows()}
+        return list((bringing | serving).values())
+
     def moved(self) -> SwarmStats | None:
         """What all places have moved together; None before the first was taken."""
         return self._session.stats()

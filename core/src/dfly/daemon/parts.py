@@ -74,11 +74,11 @@ class Parts:
 
     def rings(self) -> int:
         """How many rings this node is in."""
-        return len(self.neighbours.places) if self.neighbours is not None else 0
+        return len(self.places())
 
     def places(self) -> list[dict[str, Any]]:
         """Its place in each of them, as JSON."""
-        return self.neighbours.places.rows() if self.neighbours is not None else []
+        return self.neighbours.rows() if self.neighbours is not None else []
 
     def moved(self) -> SwarmStats | None:
         """What the libtorrent session has moved; None without one."""

@@ -51,8 +51,8 @@ class Places:
     def rows(self) -> list[dict[str, Any]]:
         """Its place in each of them, as JSON."""
         with self._lock:
-            places = list(self._serving.items())
-        return [{"task": task, **serving.row()} for task, serving in places if serving.alive]
+            places = list(self._serving.values())
+        return [serving.row() for serving in places if serving.alive]
 
     def node(self, task: str) -> str:
         """Who it is in this task's ring, whether it brings something there or only serves."""

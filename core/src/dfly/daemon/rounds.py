@@ -11,10 +11,12 @@ the ring. An errand joins with a wish and leaves when that is fulfilled; what no
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from typing import Any
 
 import attrs
 
 from dfly.daemon.cache import Cache
+from dfly.daemon.placed import placed
 from dfly.daemon.stored import swarm_arrivals
 from dfly.errors import Cancelled, DflyError, SwarmError
 from dfly.events import Event, Listener
@@ -111,6 +113,14 @@ class Round:
         with self._changed:
             self._rolling = rolling
             rolling.also(self.arrivals)  # somebody may have come while it began
+
+    def row(self, node: str) -> dict[str, Any] | None:
+        """The place in the ring of this node, which is called `node` there, as JSON; None before it has one."""
+        rolling = self._rolling
+        if rolling is None:
+            return None
+        circle, (held, offered) = rolling.circle, rolling.counts()
+        return placed(node, seat=circle.seat, ring=circle.ring, held=held, offered=offered)
 
     def nothing_left(self) -> bool:
         """Whether all that was wanted is here. Then it is over."""

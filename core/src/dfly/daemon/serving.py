@@ -19,6 +19,7 @@ from dfly import wire
 from dfly.daemon.cache import Cache
 from dfly.daemon.held import Held
 from dfly.daemon.offer import Offer
+from dfly.daemon.placed import placed
 from dfly.daemon.session import Share
 from dfly.errors import AccessDenied, DflyError
 from dfly.layout import Layout
@@ -28,7 +29,6 @@ from dfly.node.outsiders import Outsiders
 from dfly.node.reporting import Reports
 from dfly.node.succession import Succession
 from dfly.swarm import StorageFailed
-from dfly.values import bare_url
 
 _log = structlog.get_logger(__name__)
 
@@ -101,16 +101,9 @@ class Serving:
         return set(self._held)
 
     def row(self) -> dict[str, Any]:
-        """The place as JSON: with whom, and how many segments it has, and offers to them now."""
-        ring = self._ring
-        return {
-            "node": self._reports.node,
-            "seed_peer": bare_url(self._seat.seed_peer.url),
-            "members": ring.members,
-            "neighbours": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in ring.neighbours],
-            "held": sum(held.layout.segments for held in tuple(self._held.values())),
-            "offered": len(self._offer),
-        }
+        """The place as JSON (`dfly.daemon.placed`)."""
+        held = sum(held.layout.segments for held in tuple(self._held.values()))
+        return placed(self._reports.node, seat=self._seat, ring=self._ring, held=held, offered=len(self._offer))
 
     def start(self) -> None:
         """Take the place in the ring."""

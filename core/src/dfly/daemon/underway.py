@@ -93,8 +93,11 @@ class UnderWay:
             with self._lock:
                 del self._all[id(progress)]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All of them as JSON, the oldest first."""
+    def all(self) -> list[Progress]:
+        """The oldest first."""
         with self._lock:
-            found = list(self._all.values())
-        return [progress.row() for progress in found]
+            return list(self._all.values())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All of them as JSON."""
+        return [progress.row() for progress in self.all()]

@@ -97,13 +97,14 @@ class Rolling:
         if grows or lazy:
             self._reports.want(arrivals)
         self._trust = Trust(swarm=swarm, reports=self._reports, emit=emit)
-        self._circle = Circle(swarm=swarm, trust=self._trust, seat=succession.seat)
+        #: Whom it deals with at present.
+        self.circle = Circle(swarm=swarm, trust=self._trust, seat=succession.seat)
         self._hearing = Hearing()
         window = Window(patience=patience / 5, latency=patience / 15)
         self._segments = Segments(
             flows=self._flows,
             swarm=swarm,
-            circle=self._circle,
+            circle=self.circle,
             reports=self._reports,
             workers=self._workers,
             window=window,
@@ -113,7 +114,7 @@ class Rolling:
             flows=self._flows,
             segments=self._segments,
             swarm=swarm,
-            circle=self._circle,
+            circle=self.circle,
             trust=self._trust,
             reports=self._reports,
             workers=self._workers,
@@ -130,11 +131,11 @@ class Rolling:
             readers=readers,
             unheard={} if grows else None,
         )
-        self._keeping = Keeping(flows=self._flows, segments=self._segments, circle=self._circle)
+        self._keeping = Keeping(flows=self._flows, segments=self._segments, circle=self.circle)
         self._heeding = Heeding(
             flows=self._flows,
             swarm=swarm,
-            circle=self._circle,
+            circle=self.circle,
             segments=self._segments,
             keeping=self._keeping,
             wanting=self._wanting,
@@ -199,15 +200,15 @@ class Rolling:
             self._report(done=True)
             while (
                 not self._heeding.released
-                and self._circle.ring.neighbours
+                and self.circle.ring.neighbours
                 and not self._hearing.away
                 and time.monotonic() < until
             ):
                 self._turn()
         # a seed peer that is gone needs no goodbye
         with contextlib.suppress(DflyError):
-            self._circle.seat.seed_peer.report(
-                self._circle.seat.task, self._reports.make(time.monotonic(), done=True, goodbye=True)
+            self.circle.seat.seed_peer.report(
+                self.circle.seat.task, self._reports.make(time.monotonic(), done=True, goodbye=True)
             )
         self._stream.leave()
 
@@ -228,7 +229,7 @@ class Rolling:
             self._looked = now
             self._help.look(now)
             self._outsiders.look()
-        if self._reports.due(now, members=self._circle.ring.members):
+        if self._reports.due(now, members=self.circle.ring.members):
             self._report(done=all(flow.arrival.settled for flow in self._flows.values()))
 
     def _handle(self, news: Any) -> None:
@@ -241,6 +242,12 @@ class Rolling:
     def _on_also(self, news: "_Also") -> None:
         for told in self._wanting.add(news.arrivals):
             self._handle(told)
+
+    def counts(self) -> tuple[int, int]:
+        """How many segments it has, and how many of those its neighbours can take now. From any thread."""
+        flows = tuple(self._flows.values())
+        held = sum(len(flow.held) for flow in flows)
+        return held, held - sum(len(flow.resting) for flow in flows)
 
     def known_segments(self) -> list[wire.Segment]:
         """Every segment that a seed peer has announced to this node. May be called from any thread."""
@@ -276,7 +283,7 @@ class Rolling:
 
         def send() -> bool:
             try:
-                self._circle.seat.seed_peer.report(self._circle.seat.task, told)
+                self.circle.seat.seed_peer.report(self.circle.seat.task, told)
             except DflyError:
                 return False  # it is told again with the next one
             return True
