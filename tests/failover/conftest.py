@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ class Daemon:
 
     def __init__(self, data, *, port=0, **env):
         self.data, self.env, self.port = data, env, port
-        self.process = None
+        self.process, self._place = None, None
 
     @property
     def url(self):
@@ -59,6 +60,8 @@ class Daemon:
     def await_start(self):
         line = self.process.stdout.readline()
         self.port = int(re.fullmatch(r"dfdaemon: seed peer at http://127.0.0.1:(\d+)\n", line)[1])
+        if self._place is not None:
+            self._place.close()
 
     def start(self):
         self.launch()
@@ -68,6 +71,16 @@ class Daemon:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        # bound, not listening: connections are refused, and nobody else is given the port until it is started again
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", self.port))
+
+    def end(self):
+        if self.process.poll() is None:
+            self.kill()
+        if self._place is not None:
+            self._place.close()
 
     def stats(self):
         return httpx.get(self.url + "/v1/stats", trust_env=False, timeout=LONG_ENOUGH).json()
@@ -94,8 +107,7 @@ def daemons(tmp_path):
 
     yield begin
     for each in made:
-        if each.process.poll() is None:
-            each.kill()
+        each.end()
 
 
 class Node:
