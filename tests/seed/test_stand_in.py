@@ -26,12 +26,16 @@ from .test_adoption import hashes_of, wait_for
 
 FILES = {"model.bin": content(SIZE), "config.json": b"{}", "tokenizer.json": b"[1]"}
 TOKEN = {"X-Dfly-Option-memory-token": "good"}
+#: Seconds that are never over.
+FOREVER = 3600.0
 
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch):
     monkeypatch.setattr(carrying_module, "AFTER_FIRST", 0.1)
     monkeypatch.setattr(carrying_module, "ORPHANED", 0.1)
+    # nodes here say nothing while they wait
+    monkeypatch.setattr(carrying_module, "ABANDONED", FOREVER)
 
 
 @attrs.define
@@ -102,16 +106,13 @@ def stand_in(tmp_path):
         yield begin
 
 
-#: Seconds that are never over: the source is left alone until a node has told what it holds.
-FOREVER = 3600.0
-
-
 def of_the_model(fetched):
     layout = Layout(SIZE)
     return {layout.segment_of(start) for path, start, _ in fetched if path == "model.bin"}
 
 
 def test_it_publishes_what_no_node_holds_and_leaves_the_rest_with_the_nodes(stand_in):
+    # the source is left alone until the node has told what it holds
     scene = stand_in(known=(0, 1), grace=FOREVER)
     scene.peer.ask(recursive=True)
     with scene.peer.stream(scene.resolved.task) as stream:
