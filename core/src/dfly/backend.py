@@ -291,7 +291,9 @@ def error_for_status(response: httpx.Response, *, what: str) -> SourceError | No
     url = bare_url(str(response.request.url))
     # x-request-id, or the same with a vendor's name in it
     request_id = next((value for name, value in response.headers.items() if name.endswith("request-id")), "")
-    said = f"{what}: {url} answered {status}" + (f" (request {request_id})" if request_id else "")
+    said = (
+        (f"{what}: " if what else "") + f"{url} answered {status}" + (f" (request {request_id})" if request_id else "")
+    )
     if status in (401, 403, 407):
         return AccessDenied(said, hint="check the credentials given for this source", url=url)
     if status in (404, 410):

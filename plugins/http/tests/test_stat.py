@@ -142,7 +142,7 @@ def test_a_refusal_is_told_by_its_type(code, error, origin, backend, content):
     with pytest.raises(error) as caught:
         backend.stat(url)
     if error is dfly.AccessDenied:
-        assert "--http-header" in caught.value.hint
+        assert "--header" in caught.value.hint
 
 
 def test_a_server_that_is_down_is_retried_and_then_unavailable(origin, backend, content):
@@ -179,11 +179,32 @@ def test_a_folder_is_not_a_file_and_cannot_be_listed(path, origin, backend):
         backend.list(origin.url_of(path))
 
 
-def test_an_index_page_without_a_slash_cannot_be_listed_either(origin, backend):
+@pytest.mark.parametrize("head", [200, 405])
+def test_a_folders_link_that_lacks_its_slash_is_not_a_file_either(head, origin, backend):
     origin.add("models/", b"<html>index</html>", content_type="text/html; charset=utf-8")
     url = origin.redirect("models", "/models/", code=301)
+    if head != 200:
+        origin.fault("models", faults.status(head), times=math.inf, when=lambda seen: seen.method == "HEAD")
+    with pytest.raises(dfly.NotAFile) as caught:
+        backend.stat(url)
+    assert (caught.value.url, caught.value.exit_code) == (url, 2)
+    assert "give the link of each file" in caught.value.hint
+    with pytest.raises(dfly.Unsupported, match="is a folder"):
+        backend.list(url)
+
+
+def test_a_page_that_may_be_an_index_cannot_be_listed(origin, backend):
+    url = origin.add("models", b"<html>index</html>", content_type="text/html; charset=utf-8")
     with pytest.raises(dfly.Unsupported, match="perhaps an index"):
         backend.list(url)
+
+
+def test_a_folder_that_shows_nothing_asks_for_no_credentials(origin, backend):
+    origin.fault("models/", faults.status(403), times=math.inf)
+    with pytest.raises(dfly.AccessDenied) as caught:
+        backend.stat(origin.url_of("models/"))
+    assert caught.value.message == f"{origin.url_of('models/')} answered 403"
+    assert "give the link of each file" in caught.value.hint
 
 
 def test_a_listing_of_a_file_is_that_file(origin, backend, content):

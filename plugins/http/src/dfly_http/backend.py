@@ -158,23 +158,29 @@ class HttpBackend(dfly.Backend):
 
     def _ask(self, link: Link) -> Facts:
         headers = {**self._headers_for(link), "accept-encoding": "identity"}
-        head = self.tools.client.head(link.address, headers=headers)
+        chain: list[httpx.Response] = []
+        head = self.tools.client.head(link.address, headers=headers, extensions={"dfly.on_response": chain.append})
         if head.status_code in (429, 502, 503, 504):
             _refuse(link.name, head, link)
         facts = Facts.of(head) if head.is_success else None
         # a length of nothing is what some servers give to every HEAD
         if facts is None or not facts.size:
-            facts = self._ask_for_a_byte(link, headers, facts)
+            facts = self._ask_for_a_byte(link, headers, facts, chain)
         else:
             _refuse_web_page(link.name, head)
+        _refuse_index(link, facts, chain[-1].request.url)
         return facts
 
-    def _ask_for_a_byte(self, link: Link, headers: Mapping[str, str], head: Facts | None) -> Facts:
+    def _ask_for_a_byte(
+        self, link: Link, headers: Mapping[str, str], head: Facts | None, chain: list[httpx.Response]
+    ) -> Facts:
+        def look(response: httpx.Response) -> None:
+            chain.append(response)
+            _stop_before_a_body(response)
+
         try:
             response = self.tools.client.get(
-                link.address,
-                headers={**headers, "range": "bytes=0-0"},
-                extensions={"dfly.on_response": _stop_before_a_body},
+                link.address, headers={**headers, "range": "bytes=0-0"}, extensions={"dfly.on_response": look}
             )
         except _EnoughSeen as seen:
             response = seen.response
@@ -224,15 +230,24 @@ def _refuse_web_page(name: str, response: httpx.Response) -> None:
         )
 
 
+def _refuse_index(link: Link, facts: Facts, answered: httpx.URL) -> None:
+    """A folder's link that lacks its last slash is redirected to the one that has it, where an index answers."""
+    if facts.web_page and not facts.name and answered.path.endswith("/"):
+        raise dfly.NotAFile(dfly.bare_url(link.public), hint=_NO_LISTINGS)
+
+
 def _refuse(name: str, response: httpx.Response, link: Link) -> None:
     """Raise what a status means. 416 passes: there it is the answer for an empty file."""
-    error = dfly.error_for_status(response, what=name or "link")
+    error = dfly.error_for_status(response, what=name)
     if error is None:
         return
     if isinstance(error, dfly.AccessDenied):
-        error.hint = (
-            "the link is signed and its time may be over: get a new one and run again, what has arrived is kept"
-            if link.signed
-            else "give credentials with --http-header 'Authorization: …' or https://user:password@host/…"
-        )
+        if link.signed:
+            error.hint = (
+                "the link is signed and its time may be over: get a new one and run again, what has arrived is kept"
+            )
+        elif link.folder and response.status_code == 403:
+            error.hint = _NO_LISTINGS
+        else:
+            error.hint = "give credentials with --header 'Authorization: …' or https://user:password@host/…"
     raise error

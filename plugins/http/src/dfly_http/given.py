@@ -26,7 +26,7 @@ def given_headers(lines: Iterable[dfly.Secret]) -> dict[str, str]:
         name, value = name.strip().lower(), value.strip()
         # what is not understood may be a bare token, so it is not repeated
         if not colon or not _NAME.fullmatch(name):
-            raise dfly.UsageError("a header for http:// has no name", hint="write --http-header 'Name: value'")
+            raise dfly.UsageError("a header for http:// has no name", hint="write --header 'Name: value'")
         if _OURS.fullmatch(name):
             raise dfly.UsageError(f"the header {name} is set by dfly itself", hint="leave it out")
         if not value.isascii() or not (value.isprintable() or not value):
