@@ -79,6 +79,13 @@ def test_a_stale_socket_is_replaced(start, fetch, tmp_path):
     assert fetch("memory://tiny", "out", recursive=True).files == 5
 
 
+def test_a_path_as_long_as_the_kernel_takes_is_one_for_the_socket(start, tmp_path):
+    folder = tmp_path / "run"
+    socket = folder / ("s" * (107 - len(f"{folder}/")))
+    assert start(socket=str(socket)).ask("/healthz").status_code == 200
+    assert [path.name for path in folder.iterdir()] == [socket.name]
+
+
 def test_what_is_no_socket_is_left_alone(start, tmp_path):
     (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "run/dfly.sock").write_text("mine")

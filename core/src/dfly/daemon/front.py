@@ -82,8 +82,8 @@ class Front:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._remove_stale()
-            # under a name of its own first, so that it is never there with another mode
-            hidden = f"{self.path}.{os.getpid()}"
+            # under another name first, so that it is never there with another mode; a short one: the kernel takes 107 bytes
+            hidden = os.path.join(os.path.dirname(self.path), f".{os.getpid()}")
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(hidden)
             listening.bind(hidden)
