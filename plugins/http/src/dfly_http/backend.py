@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableSequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -158,7 +158,7 @@ class HttpBackend(dfly.Backend):
 
     def _ask(self, link: Link) -> Facts:
         headers = {**self._headers_for(link), "accept-encoding": "identity"}
-        chain: list[httpx.Response] = []
+        chain: MutableSequence[httpx.Response] = []
         head = self.tools.client.head(link.address, headers=headers, extensions={"dfly.on_response": chain.append})
         if head.status_code in (429, 502, 503, 504):
             _refuse(link.name, head, link)
@@ -172,7 +172,7 @@ class HttpBackend(dfly.Backend):
         return facts
 
     def _ask_for_a_byte(
-        self, link: Link, headers: Mapping[str, str], head: Facts | None, chain: list[httpx.Response]
+        self, link: Link, headers: Mapping[str, str], head: Facts | None, chain: MutableSequence[httpx.Response]
     ) -> Facts:
         def look(response: httpx.Response) -> None:
             chain.append(response)
