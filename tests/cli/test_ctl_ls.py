@@ -35,9 +35,9 @@ def test_size_age_marks_and_names_are_in_columns(desk, capsys):
     ]
     desk.answers["snapshots"] = {"snapshots": rows}
     table = ran(capsys, "ls", "--seed-peer", desk.url).out.splitlines()
-    assert table[0].split() == ["SIZE", "FILES", "HERE", "AGE", "USED", "MARKS", "REVISION", "SOURCE"]
+    assert table[0].split() == ["ID", "SIZE", "FILES", "HERE", "AGE", "USED", "MARKS", "REVISION", "SOURCE"]
     first, second = table[1], table[2]
-    assert "90.9 MB" in first
+    assert first.startswith("00000000  90.9 MB ")
     assert first.count("2 h 1 min") == 2
     assert "pinned,imported,private  abc (main)" in first
     assert "1 of 2" in second

@@ -133,6 +133,15 @@ def test_what_was_lent_a_moment_ago_is_removed_only_by_force(start, fetch, data,
     assert tree(here / "out") == FILES
 
 
+def test_the_beginning_of_an_id_names_one_part_of_a_model(start, fetch):
+    running = start()
+    fetch("memory://tiny", "out", recursive=True)
+    fetch("memory://tiny", "some", recursive=True, include=["*.json"])
+    small = min(rows(running), key=lambda row: row["bytes"])["task"]
+    found = post(running, "pins", url=small[:8]).json()["snapshots"]
+    assert [row["task"] for row in found] == [row["task"] for row in rows(running) if row["pinned"]] == [small]
+
+
 def test_what_is_not_here_is_said_so(start):
     running = start()
     for path in ("remove", "pins"):

@@ -13,7 +13,9 @@ from dfly.cli.units import count_text, duration_text, size_text
 
 Blobs = Annotated[bool, typer.Option("--blobs", help="The blobs of each as well.")]
 
-_HEADINGS = (">SIZE", ">FILES", "HERE", ">AGE", ">USED", "MARKS", "REVISION", "SOURCE")
+#: Digits of an id: enough to name one of many.
+_DIGITS = 8
+_HEADINGS = ("ID", ">SIZE", ">FILES", "HERE", ">AGE", ">USED", "MARKS", "REVISION", "SOURCE")
 
 
 def ls(
@@ -44,6 +46,7 @@ def ls(
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     marks = [name for name in ("pinned", "imported") if row[name]] + ([] if row["public"] else ["private"])
     return (
+        row["task"][:_DIGITS],
         size_text(row["bytes"]),
         f"{row['files']:,}",
         "all" if row["complete"] else f"{row['here']:,} of {row['blobs']:,}",

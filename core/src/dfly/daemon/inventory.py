@@ -22,6 +22,7 @@ from dfly.packs import Freight
 from dfly.seed.faces import OPERATOR
 from dfly.seed.operators.asked import flag, json_body, known, text, texts
 from dfly.seed.operators.effective import effective
+from dfly.seed.operators.meant import meant
 from dfly.seed.operators.shown import snapshot_row
 from dfly.values import Snapshot
 from dfly.version import VERSION
@@ -116,11 +117,7 @@ class Inventory:
         self.cache.pin(self.records.pinned_blobs())
 
     def _named(self, url: str) -> list[Record]:
-        found = [
-            record
-            for record in self.records.all()
-            if url in (record.snapshot.source, record.ask.url, record.task.partition("-")[0])
-        ]
+        found = meant(url, self.records.all())
         if not found:
             raise NotFound(f"{url} is not in this cache", kind="snapshot", hint="dfctl ls shows what is")
         return found

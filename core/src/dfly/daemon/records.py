@@ -44,6 +44,11 @@ class Record:
         return self.resolved.snapshot
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The URLs that it goes by."""
+        return self.snapshot.source, self.ask.url
+
+    @property
     def kept(self) -> bool:
         """Forgotten after all others; the blobs of any stay while there is room."""
         return self.pinned

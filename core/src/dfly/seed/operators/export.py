@@ -20,6 +20,7 @@ from dfly.plugins import Plugins
 from dfly.seed.answers import no_more_words
 from dfly.seed.catalog import Opener
 from dfly.seed.faces import OPERATOR
+from dfly.seed.operators.meant import meant
 from dfly.seed.operators.remembered import Remembered
 from dfly.store import archive
 from dfly.store.blobs import Committed
@@ -91,8 +92,7 @@ class Export:
     def _chosen(self, name: str) -> Sequence[Remembered]:
         """What `name` means now: the whole of its source where that was ever asked for, else every part."""
         records = self.remembered()
-        found = [each for each in records if name in (each.task, each.task.partition("-")[0]) or name in each.names]
-        found = found or [record for record in records if self._is_another_name(name, record)]
+        found = meant(name, records) or [record for record in records if self._is_another_name(name, record)]
         if not found:
             raise NotFound(
                 f"{bare_url(name)} is not known here", kind="snapshot", hint="dfctl ls shows what is; fetch it first"

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from dfly.packs import Freight
+from dfly.seed.operators.meant import meant
 from dfly.store.notes import MOST, Notes
 from dfly.values import Snapshot, bare_url
 from dfly.wire import Ask, Resolved
@@ -109,12 +110,8 @@ class Memory:
         return self._notes.get(task)
 
     def named(self, name: str) -> list[Remembered]:
-        """Those that a task's id or its part before the seal, a source URL or one that was asked for means, the latest last."""
-        return [
-            found
-            for found in self._notes.all()
-            if name in (found.task, found.task.partition("-")[0]) or name in found.names
-        ]
+        """Those that `name` means (`meant`), the latest last. Raises UsageError where it is the beginning of several ids."""
+        return meant(name, self._notes.all())
 
     def note(
         self,
