@@ -46,27 +46,27 @@ def test_the_next_seed_peer_is_asked_where_one_is_missing(origin, swarm):
 
 
 @pytest.fixture
-def slow_model(hub):
-    """A model that comes slowly enough to do something in the middle."""
+def held_model(hub):
+    """A model of which a third is held back, so that there is a middle to do something in."""
     hub.repo("owner/model", FILES)
-    hub.limit_rate(2 * SEGMENT)
+    hub.hold("model.safetensors", 2 * SEGMENT + MIB)
     return hub
 
 
-def test_a_seed_peer_that_is_killed_in_the_middle_is_not_needed_any_more(slow_model, swarm, seed_process):
+def test_a_seed_peer_that_is_killed_in_the_middle_is_not_needed_any_more(held_model, swarm, seed_process):
     process, url = seed_process("--log-level", "error")
     cluster = swarm()
     node = cluster.node("hf://owner/model", joining={"seed_peers": (url,), **IMPATIENT})
     node.until("segment.finished", 2)
     process.kill()
-    slow_model.limit_rate(None)
+    held_model.let_go()
     node.done()
     assert tree(node.output) == FILES
     # the seed peer had asked for all of it at most, and what had come here was not asked for again
-    assert slow_model.records.bytes_sent() <= 2 * size_of(FILES) - SEGMENT
+    assert held_model.records.bytes_sent() <= 2 * size_of(FILES) - SEGMENT
 
 
-def test_a_seed_peer_that_is_killed_is_an_error_where_the_source_is_not_allowed(slow_model, swarm, seed_process):
+def test_a_seed_peer_that_is_killed_is_an_error_where_the_source_is_not_allowed(held_model, swarm, seed_process):
     process, url = seed_process("--log-level", "error")
     node = swarm().node("hf://owner/model", joining={"seed_peers": (url,), "back_to_source": False, **IMPATIENT})
     node.until("segment.finished", 2)
@@ -89,7 +89,7 @@ def test_a_seed_peer_that_freezes_is_not_waited_for(origin, swarm, hub, seed_pro
     assert tree(node.output) == FILES
 
 
-def test_a_killed_node_goes_on_where_it_was_and_gives_what_it_had(slow_model, start, seed_process, tmp_path):
+def test_a_killed_node_goes_on_where_it_was_and_gives_what_it_had(held_model, start, seed_process, tmp_path):
     _, url = seed_process("--log-level", "error")
     argv = ("hf://owner/model", "-O", tmp_path / "node", "-r", "--seed-peer", url, "--json")
     killed = start("dfget", *argv)
@@ -98,7 +98,7 @@ def test_a_killed_node_goes_on_where_it_was_and_gives_what_it_had(slow_model, st
     killed.kill()
     killed.wait()
     assert not (tmp_path / "node" / "model.safetensors").exists()
-    slow_model.limit_rate(None)
+    held_model.let_go()
     events = start("dfget", *argv).rest()
     assert events[-1]["event"] == "task.finished"
     assert tree(tmp_path / "node") == FILES
@@ -106,10 +106,10 @@ def test_a_killed_node_goes_on_where_it_was_and_gives_what_it_had(slow_model, st
     assert started["had"] >= 2 * SEGMENT
     arrived = sum(e["bytes"] for e in events if e["event"] == "bytes.arrived" and e["path"] == "model.safetensors")
     assert arrived + started["had"] == len(FILES["model.safetensors"])
-    assert slow_model.records.bytes_sent() == size_of(FILES)
+    assert held_model.records.bytes_sent() == size_of(FILES)
 
 
-def test_a_stopped_node_holds_up_nobody(slow_model, start, swarm, tmp_path):
+def test_a_stopped_node_holds_up_nobody(held_model, start, swarm, tmp_path):
     cluster = swarm()
     argv = ("hf://owner/model", "-O", tmp_path / "stopped", "-r", "--seed-peer", cluster.url, "--json")
     stopped = start("dfget", *argv)
@@ -118,14 +118,14 @@ def test_a_stopped_node_holds_up_nobody(slow_model, start, swarm, tmp_path):
     for node in others:
         node.until("segment.finished")
     stopped.send_signal(signal.SIGSTOP)
-    slow_model.limit_rate(None)
+    held_model.let_go()
     for node in others:
         assert node.done().sources.get("hub", 0) == 0
         assert tree(node.output) == FILES
     stopped.send_signal(signal.SIGCONT)
     assert stopped.rest()[-1]["event"] == "task.finished"
     assert tree(tmp_path / "stopped") == FILES
-    assert slow_model.records.bytes_sent() == size_of(FILES)
+    assert held_model.records.bytes_sent() == size_of(FILES)
 
 
 def test_ctrl_c_ends_a_node_and_the_next_run_goes_on(origin, swarm):
@@ -145,7 +145,7 @@ def test_ctrl_c_ends_a_node_and_the_next_run_goes_on(origin, swarm):
     assert [event.had for event in again.named("file.started")] == [2 * SEGMENT]
 
 
-def test_ctrl_c_exits_with_130(slow_model, start, swarm, tmp_path):
+def test_ctrl_c_exits_with_130(held_model, start, swarm, tmp_path):
     url = swarm().url
     node = start("dfget", "hf://owner/model", "-O", tmp_path / "node", "-r", "--seed-peer", url, "--json")
     node.until("segment.finished")
