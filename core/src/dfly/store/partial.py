@@ -4,15 +4,13 @@
     <directory>/journal    the segments that are there; a blob of one segment gets it only when it is closed
 
 What is journalled is never fetched twice, digests are computed while bytes arrive, and the file appears at its final
-path in one step. Reading order: `span` (who writes), `arrived` (what is there), `prefix` (digests), `journal`.
+path in one step. Reading order: `span` (who writes), `arrived` (what is there), `prefix` (digests), `resuming` (the journal).
 """
 
 import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Self
 
 from dfly.boot import boot_id
@@ -20,17 +18,17 @@ from dfly.errors import OutputError
 from dfly.layout import Layout
 from dfly.store.arrived import Arrived
 from dfly.store.directory import empty, link_over, remove_if_empty
-from dfly.store.journal import Header, Journal, Loose, Record
+from dfly.store.journal import Header
 from dfly.store.lock import Lock
 from dfly.store.prefix import Prefix
+from dfly.store.resuming import Resuming
 from dfly.store.span import PieceWriter, SpanWriter, StreamWriter, write_at
-from dfly.store.survivors import piece_hashes, survivors
+from dfly.store.survivors import piece_hashes
 
 #: A finished stretch pays for hashing at most this many times its length: it catches up, and no connection starves.
 _HASH_AHEAD = 4
 _ALL_KEPT = "all bytes have arrived and are kept for the next run"
 
-KeepJournal = Callable[..., Journal]
 OnSegment = Callable[[int, bytes], None]
 
 
@@ -53,9 +51,7 @@ class Partial:
         *,
         lock: Lock,
         size: int | None,
-        keep_journal: KeepJournal | None,
-        records: Sequence[Record],
-        loose: Sequence[Loose],
+        resuming: Resuming,
         algorithms: Sequence[str],
         hash_pieces: bool,
         on_segment: OnSegment,
@@ -67,21 +63,18 @@ class Partial:
         self.on_news: Callable[[], None] = _no_news
         self._directory = os.path.dirname(lock.path)
         self._lock = lock
-        self._keep_journal = keep_journal
+        self._resuming = resuming
         self._hash_pieces = hash_pieces
         self._on_segment = on_segment
         self._arrived = Arrived(Layout(size or 0))
         self._prefix = Prefix(fd=lock.fd, algorithms=algorithms, size=size)
-        self._journal: Journal | None = None
-        if keep_journal and (records or self.layout.segments > 1):
-            self._journal = keep_journal(records=records, loose=loose)
-        for record in records:
+        for record in resuming.records:
             self._arrived.add_segment(record.segment, record.pieces)
-        for piece in loose:
+        for piece in resuming.loose:
             if piece.sha1 or not hash_pieces:
                 self._arrived.add_piece(piece.piece, piece.sha1)
         self.had = self._arrived.piece_bytes
-        if not records and not loose:
+        if not resuming.records and not resuming.loose:
             self._start_over()
 
     @classmethod
@@ -108,23 +101,14 @@ class Partial:
         After a wait, look first whether the other process has brought the file to its final path.
         """
         lock = Lock(os.path.join(directory, "data"))
-        journal_path = os.path.join(directory, "journal")
-        keep_journal: KeepJournal | None = None
-        records: tuple[Record, ...] = ()
-        loose: tuple[Loose, ...] = ()
         try:
             lock.acquire(wait=wait, cancel=cancel)
-            if size is not None:
-                boot = boot or boot_id()
-                header = Header(blob=blob, size=size, validator=validator)
-                keep_journal = partial(Journal, journal_path, header, boot=boot)
-                records, loose = survivors(lock.fd, journal_path, header, boot)
+            header = None if size is None else Header(blob=blob, size=size, validator=validator)
+            journal = os.path.join(directory, "journal")
             return cls(
                 lock=lock,
                 size=size,
-                keep_journal=keep_journal,
-                records=records,
-                loose=loose,
+                resuming=Resuming(journal, fd=lock.fd, header=header, boot=boot or boot_id()),
                 algorithms=algorithms,
                 hash_pieces=hash_pieces,
                 on_segment=on_segment,
@@ -158,7 +142,7 @@ class Partial:
     @property
     def worth_keeping(self) -> bool:
         """Whether another run could go on with what is there; not with a part of a blob that has no journal."""
-        return bool(self.has) and (self.complete or self._journal is not None)
+        return bool(self.has) and (self.complete or self._resuming.begun)
 
     def has_piece(self, piece: int) -> bool:
         """Whether this piece is there."""
@@ -193,7 +177,7 @@ class Partial:
         Raises ValueError for any other range.
         """
         if stop is None:
-            if start or self._keep_journal:
+            if start or self._resuming.possible:
                 raise ValueError("only a blob of unknown size is one stream from its start")
             self.reset()
             return StreamWriter(write=self._stream, ended=self._ended)
@@ -256,8 +240,7 @@ class Partial:
         except OSError as error:
             raise OutputError.from_os(error, final, kept=_ALL_KEPT) from error
         # from here on a waiting process may make its own data and journal here; only ours may be removed
-        if self._journal:
-            self._journal.unlink()
+        self._resuming.remove()
         self._shut()
 
     def expose(self, final: str) -> None:
@@ -280,9 +263,8 @@ class Partial:
     def reset(self) -> None:
         """Forget all segments and digests and start over in the same place, as after a wrong digest."""
         with self._telling():
-            if self._journal:
-                self._journal.restart()
-            if not self._keep_journal:
+            self._resuming.restart()
+            if not self._resuming.possible:
                 self.size = None
             self._start_over()
             # last: nobody takes what was read of the one before for a part of this one
@@ -291,13 +273,13 @@ class Partial:
 
     def close(self) -> None:
         """Stop, keeping what another run can go on with. Harmless if done twice."""
-        if self.fd >= 0 and not self._keep_journal:
+        if self.fd >= 0 and not self._resuming.possible:
             self.discard()
         if self.fd < 0:
             return
         try:
-            if self.size and self._keep_journal and not self._journal and self.complete:
-                self._journal = self._keep_journal(records=[Record(0, self._arrived.segment_hashes(0))])
+            if self.size and self.complete:
+                self._resuming.add_whole(self._arrived.segment_hashes(0))
         except OSError as error:
             raise OutputError.from_os(error, self.path) from error
         finally:
@@ -319,18 +301,16 @@ class Partial:
             hashes = self._arrived.segment_hashes(segment)
             self._journalled(segment, hashes)
             self._on_segment(segment, hashes)
-        elif self._journal is not None:
+        else:
             with self._telling():
-                self._journal.append_piece(piece, sha1)
+                self._resuming.add_piece(piece, sha1)
         self._hash(self.layout.piece_length)
 
     def _journalled(self, segment: int, hashes: bytes) -> None:
-        if self._journal is None:
-            return
         with self._telling():
-            self._journal.append(segment, hashes, length=self.layout.segment_length)
+            self._resuming.add(segment, hashes, length=self.layout.segment_length)
             if not self._arrived.complete:  # else the next thing is the commit, which outlives a kill by itself
-                self._journal.sync_if_due(self.fd)
+                self._resuming.sync_if_due()
 
     def _hash(self, arrived: int) -> None:
         with self._telling():
@@ -350,8 +330,6 @@ class Partial:
             self._on_segment(segment, self.segment_hashes(segment) or b"")
 
     def _start_over(self) -> None:
-        if not self._journal:
-            Path(self._directory, "journal").unlink(missing_ok=True)
         # ext4 takes cutting to nothing for a rewrite, and flushes the whole file at its close
         if os.fstat(self.fd).st_size:
             os.ftruncate(self.fd, 0)
@@ -360,8 +338,7 @@ class Partial:
         self._prefix.restart()
 
     def _shut(self) -> None:
-        if self._journal:
-            self._journal.close()
+        self._resuming.close()
         with self._telling():
             self._lock.release()
         remove_if_empty(self._directory)
