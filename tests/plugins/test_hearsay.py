@@ -107,7 +107,8 @@ def fields_of(backend) -> dict:
 
 
 def test_what_is_told_are_the_same_options():
-    for there, here in zip(option_fields(Burrow), option_fields(told()["burrow"]), strict=True):
+    all_of_use = [field for field in option_fields(Burrow) if field.travels]
+    for there, here in zip(all_of_use, option_fields(told()["burrow"]), strict=True):
         assert attrs.evolve(there, env=()) == attrs.evolve(here, env=())
 
 
@@ -167,8 +168,13 @@ def test_what_is_set_travels_and_what_belongs_to_the_machine_does_not():
     env = {"BURROW_TOKEN": "t", "BURROW_OWN_KEY": "mine", "BURROW_DEPTH": "3"}
     settings = build_options(backend, {"header": ("A: 1", "B: 2")}, env)
     assert travelling(backend, settings) == {"burrow-token": "t", "burrow-header": ("A: 1", "B: 2")}
-    assert secret_options(backend) == {"burrow-token", "burrow-header", "burrow-own-key"}
+    assert secret_options(backend) == {"burrow-token", "burrow-header"}
     assert "mine" not in repr(settings)
+
+
+def test_what_would_stay_on_this_machine_and_be_of_no_use_there_is_no_flag(seed_peer, capfd):
+    assert run(["burrow://hole", "-r", "--burrow-own-key", "mine", "--seed-peer", seed_peer], plugins=Plugins()) == 2
+    assert "No such option: --burrow-own-key" in capfd.readouterr().err
 
 
 def test_the_flags_and_variables_of_a_plugin_that_is_not_here_work_through_the_swarm(

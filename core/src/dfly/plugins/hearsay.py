@@ -1,7 +1,7 @@
 """Backends known by hearsay: what a seed peer tells of a plugin that this machine has not (`GET /v1/plugins`).
 
 Its options are enough: a node then has the plugin's flags and variables, sends along what was given, and takes the bytes from
-the swarm. It cannot go to the source by itself.
+the swarm. It cannot go to the source by itself, so what must not travel is no use here, and is no flag.
 
 What a seed peer tells is a stranger's word. It makes a node read no variable but those named after the scheme that was typed,
 so that nobody gets another service's keys by calling their variables options. What may have been told by somebody on the way
@@ -81,6 +81,8 @@ def _backend(
 ) -> type[HearsayBackend] | None:
     fields = {}
     for row in options:
+        if isinstance(row, Mapping) and row.get("travels") is False:
+            continue
         made = _option(row, scheme, private=private)
         if made is None:
             return None
