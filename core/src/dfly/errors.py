@@ -56,6 +56,15 @@ class UsageError(DflyError):
     usual_hint = "dfget --help lists the flags"
 
 
+def plugin_of(scheme: str) -> str:
+    """The distribution that serves a scheme, if its author has followed the usual way to name it.
+
+    >>> plugin_of("gopher"), plugin_of("https")
+    ('dfly-plugin-gopher', 'dfly-plugin-http')
+    """
+    return f"dfly-plugin-{'http' if scheme == 'https' else scheme}"
+
+
 class UnknownScheme(UsageError):
     """No installed plugin serves this URL scheme."""
 
@@ -63,7 +72,7 @@ class UnknownScheme(UsageError):
         known = ", ".join(installed) or "none"
         super().__init__(
             f"no plugin for {scheme}:// is installed (installed: {known})",
-            hint=hint or f"pip install dfly-plugin-{scheme}",
+            hint=hint or f"pip install {plugin_of(scheme)}",
         )
         self.scheme = scheme
         self.installed = installed

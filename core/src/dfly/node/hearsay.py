@@ -7,7 +7,7 @@ import httpx
 
 from dfly.backend import Secret
 from dfly.config import Joining
-from dfly.errors import SwarmError, UnknownScheme
+from dfly.errors import SwarmError, UnknownScheme, plugin_of
 from dfly.plugins import Plugins
 from dfly.plugins.hearsay import HearsayBackend, told_backends
 
@@ -38,7 +38,7 @@ def acquainted(plugins: Plugins, urls: Iterable[str], joining: Joining, *, clien
         if missing <= found.keys():
             break
     for scheme in sorted(missing - found.keys()):
-        install = f"pip install dfly-plugin-{scheme}"
+        install = f"pip install {plugin_of(scheme)}"
         if last is not None:
             raise SwarmError(f"no plugin for {scheme}:// is installed, and {last.message}", hint=install)
         raise UnknownScheme(scheme, plugins.schemes(), hint=f"{install} here, or where the seed peer is")
