@@ -20,6 +20,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     eviction      which blobs to give up so that others fit: arithmetic
     books         how much each blob takes on the disk, and who needs it: from memory
     turns         one thread at a time for each blob on the disk
+    room          room for what is to arrive: how much is lacking, who is given up for it
     cache         the store with a quota: what is here, in use, altered; tells who waits for a blob
     packed        small files and their pack: what comes along with one, what is here already
     stored        arrivals that end in the cache, and what can be saved of a damaged blob

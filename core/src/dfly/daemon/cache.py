@@ -1,6 +1,6 @@
 """The blob store with a quota, and with a memory of what is in use: what the daemon keeps, gives up, and lends.
 
-Bytes are counted as the disk counts them (allocated blocks), an arriving blob as large as it will be. Room is made before a
+Bytes are counted as the disk counts them (allocated blocks), an arriving blob as large as it will be. `room` is made before a
 task's first byte; what is pinned, lent a moment ago, being brought or being served to somebody who is not done is never given up.
 """
 
@@ -10,16 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 import structlog
 
 from dfly.daemon.books import Books
-from dfly.daemon.eviction import choose
+from dfly.daemon.room import Room
 from dfly.daemon.turns import Turns
 from dfly.errors import DflyError, OutputError
-from dfly.output.preflight import readable
 from dfly.output.receipt import record
 from dfly.store.blobs import BlobStore, Committed
 from dfly.store.partial import OnSegment, Partial
@@ -28,8 +27,6 @@ _log = structlog.get_logger(__name__)
 
 #: Seconds after which what is left of a task that nobody came back for is of no use.
 STALE = 7 * 86400.0
-#: Bytes of a file system that are left to others.
-_SPARE = 1 << 20
 
 
 class Cache:
@@ -44,6 +41,14 @@ class Cache:
         self._changed = threading.Condition(self._lock)
         self._books = Books(clock=clock)
         self._turns = Turns(self._changed)
+        self._room = Room(
+            store=store,
+            limit=limit,
+            books=self._books,
+            turns=self._turns,
+            changed=self._changed,
+            give_up=self.remove,
+        )
         #: Told of each blob that is no longer here: given up, or put aside.
         self.on_gone: list[Callable[[str], None]] = []
         self._syncing = ThreadPoolExecutor(1, thread_name_prefix="dfly-sync")
@@ -199,23 +204,12 @@ class Cache:
             with self._lock:
                 self._books.end(held)
 
-    @contextmanager
-    def room_for(self, sizes: Mapping[str, int]) -> Iterator[None]:
+    def room_for(self, sizes: Mapping[str, int]) -> AbstractContextManager[None]:
         """Room for blobs that are to arrive, of so many bytes each, for as long as they do.
 
         Raises OutputError where there is none, before anything was given up in vain.
         """
-        who = object()
-        with self._lock:
-            self._make_room(sizes)
-            self._books.expect(sizes, who=who)
-        try:
-            yield
-        finally:
-            with self._lock:
-                for blob in sizes:
-                    if self._books.expect_no_more(blob, who=who):
-                        self._note_bytes(blob)
+        return self._room.taken(sizes)
 
     def pin(self, blobs: Iterable[str]) -> None:
         """These, and only these, are never given up."""
@@ -231,51 +225,8 @@ class Cache:
         """Let the disk catch up."""
         self._syncing.shutdown(wait=True, cancel_futures=True)
 
-    def _make_room(self, sizes: Mapping[str, int]) -> None:
-        while True:
-            new = sum(size - min(size, self._books.counted(blob)) for blob, size in sizes.items())
-            excess = 0 if self._limit is None else self.used_bytes + new - self._limit
-            unwritten = sum(max(0, size - self._written(blob)) for blob, size in self._books.expected.items())
-            free = self._free() - _SPARE - unwritten
-            excess = max(excess, new - free)
-            kept = [each for each in self._books.kept(but=sizes) if self._store.arriving(each.blob) is None]
-            freed = self._freed_by(choose(kept, excess=excess))
-            if excess > freed:
-                self._refuse(new, excess - freed, free=free)
-            chosen = choose((each for each in kept if each.blob not in self._turns), excess=excess)
-            if excess <= self._freed_by(chosen):
-                break
-            self._changed.wait()  # one that the disk is busy with has to go
-        for blob in chosen:
-            _log.info("blob.evicted", blob=blob, bytes=self._books.bytes(blob))
-            self.remove(blob)
-
     def _busy(self, blob: str, *, lent: bool = True) -> bool:
         return self._books.busy(blob, lent=lent) or self._store.arriving(blob) is not None
-
-    def _written(self, blob: str) -> int:
-        # of thousands of small files that are to come, next to none is on the disk
-        return self._books.bytes(blob) if self._store.arriving(blob) is None else self._allocated(blob)
-
-    def _freed_by(self, blobs: Iterable[str]) -> int:
-        return sum(self._books.bytes(blob) for blob in blobs)
-
-    def _refuse(self, new: int, lacking: int, *, free: int) -> None:
-        where = self._store.directory
-        if self._limit is not None and self.used_bytes + new - self._limit >= lacking > new - free:
-            raise OutputError(
-                f"the cache in {where} is full: {readable(new)} are needed, {readable(self._limit)} may be kept, "
-                "and all that is there is in use or pinned",
-                hint="raise --cache-size of dfdaemon, unpin something, or go without it (--no-daemon)",
-            )
-        raise OutputError(
-            f"the disk is full: {readable(new)} are needed in {where} and {readable(max(free, 0))} are free",
-            hint=f"free {readable(lacking)} more, or go without the daemon's cache (--no-daemon)",
-        )
-
-    def _free(self) -> int:
-        system = os.statvfs(self._store.directory)
-        return system.f_bavail * system.f_frsize
 
     # What the books are told
 
