@@ -53,7 +53,7 @@ def page() -> str:
 def _program(name: str, command: Any) -> str:
     lines = [f"## {name}", "", *_flags(command)]
     for sub, found in sorted(getattr(command, "commands", {}).items()):
-        arguments = " ".join(p.metavar or p.name.upper() for p in found.params if p.param_type_name == "argument")
+        arguments = " ".join(_argument(p) for p in found.params if p.param_type_name == "argument")
         lines += [f"### {name} {sub} {arguments}".rstrip(), "", _text(found.help or ""), "", *_flags(found)]
     return "\n".join(lines)
 
@@ -69,6 +69,12 @@ def _flags(command: Any) -> list[str]:
     for panel, rows in panels.items():
         lines += [f"**{panel}**", "", "| flag | value | environment | |", "| --- | --- | --- | --- |", *rows, ""]
     return lines
+
+
+def _argument(parameter: Any) -> str:
+    """As in the usage of its command: in brackets what may be left out, with dots what may be several."""
+    name = (parameter.metavar or parameter.name.upper()) + "..." * (parameter.nargs == -1)
+    return name if parameter.required else f"[{name}]"
 
 
 def _flag(parameter: Any) -> str:

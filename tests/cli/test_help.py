@@ -14,6 +14,8 @@ from dfly.cli.dfget import dfget as command
 from dfly.cli.manual import EXIT_CODES
 from dfly.cli.options import declared_flags
 from dfly.plugins import Plugins
+from dfly.seed.peer import SeedPeer
+from dfly.seed.settings import SeedPeerConfig
 
 
 def _codes_in_the_tree(kind=errors.DflyError):
@@ -95,6 +97,26 @@ def test_dfctl_plugins_lists_usable_and_broken_ones(toy, tmp_path, monkeypatch, 
     text = capsys.readouterr().out
     assert "--toy-header, --header" in text
     assert re.search(r"bad:// +dfly-plugin-bad cannot be used: ImportError: no wheel", text)
+
+
+def test_dfctl_plugins_shows_those_of_a_seed_peer_as_its_own(tmp_path, capsys):
+    assert dfctl.run(["plugins", "--json"], plugins=Plugins()) == 0
+    here = json.loads(capsys.readouterr().out)["plugins"]
+    config = SeedPeerConfig(data_dir=str(tmp_path / "seed"), listen=("127.0.0.1", 0))
+    none = Plugins(entry_points=metadata.EntryPoints())
+    with SeedPeer(config, plugins=Plugins()).running() as url:
+        capsys.readouterr()
+        assert dfctl.run(["plugins", "--json", "--seed-peer", url], plugins=none) == 0
+        assert json.loads(capsys.readouterr().out) == {"plugins": here, "broken": []}
+        assert dfctl.run(["plugins", "--seed-peer", url], plugins=none) == 0
+        assert "--http-header, --header" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["ls", "verify", "peers", "export", "import", "torrent", "pin", "rm", "preheat"])
+def test_dfctls_help_has_brackets_only_where_something_may_be_left_out(capsys, name):
+    assert dfctl.run([name, "--help"], plugins=Plugins()) == 0
+    usage = next(line for line in capsys.readouterr().out.splitlines() if "Usage:" in line)
+    assert not re.search(r"\[\[|\.\.\.[\]}]", usage), usage
 
 
 def test_dfctl_without_plugins_says_how_to_get_one(capsys):

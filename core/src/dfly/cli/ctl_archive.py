@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 Snapshots = Annotated[
     list[str],
     typer.Argument(
-        metavar="SNAPSHOT...", help="Source URLs that were fetched, or tasks of dfctl ls.", show_default=False
+        metavar="URL|SNAPSHOT", help="Source URLs that were fetched, or ids of dfctl ls.", show_default=False
     ),
 ]
 Output = Annotated[

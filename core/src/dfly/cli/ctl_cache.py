@@ -11,9 +11,14 @@ from dfly.cli.units import count_text, printable
 from dfly.errors import IntegrityError
 
 Blobs = Annotated[
-    list[str], typer.Argument(metavar="[BLOB]...", help="Blob ids; all where none is given.", show_default=False)
+    list[str], typer.Argument(metavar="BLOB", help="Blob ids; all where none is given.", show_default=False)
 ]
-Url = Annotated[str, typer.Argument(metavar="URL", help="The source URL that was fetched.", show_default=False)]
+Url = Annotated[
+    str,
+    typer.Argument(
+        metavar="URL|SNAPSHOT", help="A URL that it was asked for by, its source, or its id.", show_default=False
+    ),
+]
 
 
 def verify(

@@ -10,7 +10,7 @@ from dfly.cli.columns import table
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk, written
 from dfly.cli.units import count_text, duration_text, printable, rate_text, size_text
 
-Url = Annotated[str | None, typer.Argument(metavar="[URL]", help="Only the ring of this one.", show_default=False)]
+Url = Annotated[str | None, typer.Argument(metavar="URL", help="Only the ring of this one.", show_default=False)]
 
 
 def peers(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk
+from dfly.cli.desk import CaFile, Json, TokenFile, at_desk
 from dfly.cli.flags import checked
 from dfly.cli.units import count_text, printable, size_text
 from dfly.errors import OutputError, UsageError
@@ -20,6 +20,12 @@ Url = Annotated[
         metavar="URL|SNAPSHOT",
         help="What the seed peer was asked for, or the pinned URL or id of what it has.",
         show_default=False,
+    ),
+]
+SeedPeer = Annotated[
+    str | None,
+    typer.Option(
+        "--seed-peer", metavar="URL", parser=checked(seed_peer_url), help="The seed peer that has it, and tracks it."
     ),
 ]
 Output = Annotated[
@@ -46,7 +52,7 @@ _DAY = 86400
 
 def torrent(
     url: Url,
-    seed_peer: SeedPeerUrl = None,
+    seed_peer: SeedPeer = None,
     output: Output = Path(),
     public_url: PublicUrl = None,
     days: Days = 7,

@@ -77,6 +77,11 @@ class Desk:
     url: str
     what: str
 
+    def plugins(self) -> Any:
+        """What a seed peer tells its nodes of its plugins."""
+        with self.stream("GET", "plugins", below="/v1/") as response:
+            return json.loads(response.read())
+
     def get(self, path: str, **query: str) -> Any:
         """The JSON at an operator's path ("snapshots"). Raises what the other side raised."""
         return self._answer("GET", path, params=query)
@@ -93,14 +98,14 @@ class Desk:
                     yield json.loads(line)
 
     @contextmanager
-    def stream(self, method: str, path: str, **more: Any) -> "Iterator[httpx.Response]":
+    def stream(self, method: str, path: str, *, below: str = OPERATOR, **more: Any) -> "Iterator[httpx.Response]":
         """An open answer, whose status was good."""
         import httpx
 
         from dfly.node.control import revive
 
         try:
-            with self.client.stream(method, f"{self.url}{OPERATOR}{path}", **more) as response:
+            with self.client.stream(method, f"{self.url}{below}{path}", **more) as response:
                 if response.status_code >= 400:
                     try:
                         said = json.loads(response.read())
