@@ -62,6 +62,13 @@ class Running:
             time.sleep(0.05)
         raise AssertionError(f"node{number}: {self.events(number)[-5:]} {self.process(number).tail()}")
 
+    def hold(self) -> None:
+        """Let the hub keep the second half of the file back until `let_go`: nobody can be done before."""
+        self.hub.hold(commands.BLOB, self.blob.stat().st_size // 2)
+
+    def let_go(self) -> None:
+        self.hub.let_go()
+
     def wait_held(self, number: int, count: int) -> None:
         """A node has so many segments."""
         deadline = time.monotonic() + PATIENCE

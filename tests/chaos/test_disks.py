@@ -23,10 +23,12 @@ def test_a_node_whose_disk_fills_up_fails_clearly_and_the_others_do_not(
 ) -> None:
     disk = small_disk(SIZE + 4 * MIB)
     swarm = running(3, size=SIZE, rate=RATE)
+    swarm.hold()
     for number in range(3):
         swarm.start(number, output=disk / "blob" if number == 1 else None)
     swarm.wait_held(1, 1)
     fill(disk / "filler")
+    swarm.let_go()
     assert swarm.process(1).wait(60) == 11
     assert "free some space" in swarm.process(1).tail()
     assert not (disk / "blob").exists()
@@ -57,7 +59,7 @@ def test_a_seed_peer_whose_disk_is_full_says_so_in_its_log_and_to_its_nodes(
     swarm = running(1, size=SIZE, rate=20e6)
     (seed,) = swarm.cluster.seeds
     swarm.started[seed.name].kill()
-    swarm.started[seed.name].wait(10)
+    swarm.started[seed.name].wait(60)
     swarm.start_seed(seed, data=disk / "data")
     swarm.start(0, flags=("--no-back-to-source",))
     assert swarm.process(0).wait(60) not in (0, None)

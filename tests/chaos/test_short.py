@@ -13,6 +13,7 @@ CHEAP = tuple(kind for kind in KINDS if kind not in ("seed kill", "seed flip", "
 
 
 @pytest.mark.netns
+@pytest.mark.timeout(300)
 def test_after_six_faults_every_node_has_the_hubs_bytes_and_the_hub_was_asked_once(tmp_path: Path) -> None:
     case = Case(nodes=8, size=32 * MIB, nic=60 * MBIT, origin=24 * MBIT, faults=6, kinds=CHEAP)
     said: list[str] = []
