@@ -27,7 +27,7 @@ from dfly.swarm import (
     piece_hash,
 )
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @attrs.frozen

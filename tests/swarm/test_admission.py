@@ -23,6 +23,7 @@ def test_a_stranger_is_not_let_in(nodes: Callable[..., Node]) -> None:
     friend.wait_segment(blob, 0)
     assert SegmentReadable(key) not in stranger.drain()
     assert stranger.swarm.stats().torrents[key].downloaded == 0
+    holder.wait_kind(PeerConnected)
     assert {e.address[0] for e in holder.drain() if isinstance(e, PeerConnected)} == {friend.host}
     holder.swarm.allow([stranger.host])
     stranger.wait_segment(blob, 0)

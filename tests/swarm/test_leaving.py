@@ -59,14 +59,14 @@ def test_a_torrent_that_never_says_that_it_has_stopped_goes_in_the_end() -> None
     assert list(leaving.gone()) == [handle]
 
 
-def arriving(nodes: Callable[..., Node]) -> tuple[Node, Node, SegmentKey]:
-    """Two nodes, one of which has a part of a segment that the other sends slowly."""
+def arriving(nodes: Callable[..., Node], *, rate: int) -> tuple[Node, Node, SegmentKey]:
+    """Two nodes, one of which has a part of a segment that the other sends at so many bytes/s."""
     blob = blob_of(MIB)
-    holder, node = nodes(upload_limit=MIB // 2), nodes()
+    holder, node = nodes(upload_limit=rate), nodes()
     holder.hold(blob)
     holder.add(blob, 0, have=True)
     key = node.add(blob, 0, peers=[holder.address])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while node.swarm.traffic(key).downloaded == 0:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -75,7 +75,7 @@ def arriving(nodes: Callable[..., Node]) -> tuple[Node, Node, SegmentKey]:
 
 def test_one_that_has_left_may_come_again_at_once(nodes: Callable[..., Node]) -> None:
     blob = blob_of(MIB)
-    holder, node, key = arriving(nodes)
+    holder, node, key = arriving(nodes, rate=MIB // 2)
     node.swarm.remove(key)
     assert key not in node.swarm
     assert node.swarm.keys() == []
@@ -86,7 +86,7 @@ def test_one_that_has_left_may_come_again_at_once(nodes: Callable[..., Node]) ->
 
 
 def test_a_session_closes_in_the_middle(nodes: Callable[..., Node]) -> None:
-    _, node, key = arriving(nodes)
+    _, node, key = arriving(nodes, rate=MIB // 32)
     started = time.monotonic()
     node.swarm.close()
     assert time.monotonic() - started >= QUIET
