@@ -57,6 +57,16 @@ def test_what_is_no_url_is_a_usage_error_that_shows_the_form(url, site):
     assert "gopher" in caught.value.hint or isinstance(caught.value, UnknownScheme)
 
 
+BROUGHT = """
+import dfly
+class Gopher(dfly.Backend):
+    {}
+    stat = list = None
+@dfly.hookimpl
+def dfly_backends(): return [Gopher]
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -66,10 +76,26 @@ def test_what_is_no_url_is_a_usage_error_that_shows_the_form(url, site):
         ("import sys; sys.exit('wrong machine')", "SystemExit: wrong machine"),
         ("import dfly\n@dfly.hookimpl\ndef dfly_backends(): raise OSError('no burrow')", "OSError: no burrow"),
         ("import dfly\n@dfly.hookimpl\ndef dfly_backends(): return [int]", "not a subclass of dfly.Backend"),
+        (BROUGHT.format("schemes = ('gopher')"), "Gopher.schemes is 'gopher', which is not a tuple"),
+        (
+            BROUGHT.format("schemes = ('gopher',); options = dict"),
+            "Gopher.options is <class 'dict'>, which is not an attrs",
+        ),
         ("import dfly\n@dfly.hookimpl\ndef dfly_backends(): return []", "brings no backend with 'gopher'"),
         ("", "brings no backend with 'gopher'"),
     ],
-    ids=["missing-import", "raises", "syntax", "exits", "hook-raises", "not-a-backend", "empty-hook", "no-hook"],
+    ids=[
+        "missing-import",
+        "raises",
+        "syntax",
+        "exits",
+        "hook-raises",
+        "not-a-backend",
+        "one-word",
+        "no-attrs",
+        "empty-hook",
+        "no-hook",
+    ],
 )
 def test_a_broken_plugin_is_reported_by_distribution_and_harms_no_other(source, reason, site):
     site.install("dfly-plugin-gopher", schemes=("gopher",), source=source)

@@ -191,6 +191,11 @@ class Plugins:
 def _checked(backend: object) -> type[Backend]:
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise TypeError(f"dfly_backends() returned {backend!r}, which is not a subclass of dfly.Backend")
+    if isinstance(backend.schemes, str):
+        raise TypeError(f"{backend.__qualname__}.schemes is {backend.schemes!r}, which is not a tuple")
+    # the help of all commands is made of every plugin's options
+    if not attrs.has(backend.options):
+        raise TypeError(f"{backend.__qualname__}.options is {backend.options!r}, which is not an attrs class")
     return backend
 
 
