@@ -6,7 +6,7 @@ import pytest
 
 import dfly
 from dfly import errors
-from dfly.cli.output import summary
+from dfly.cli.output import plan_text, summary
 from dfly.cli.tally import Tally
 from dfly.events import FileVerified, SnapshotResolved
 
@@ -52,6 +52,24 @@ def test_a_dry_run_lists_on_standard_output(dfget):
         "       ? B  b/\ufffd[31mred  (already there)",
         "2 files, 2.00 MB and 1 of unknown size; 1 to fetch (2.00 MB), the rest is there",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "present", "total"),
+    [
+        ([2000], False, "1 file, 2.00 kB to fetch"),
+        ([0], False, "1 file, 0 B to fetch"),
+        ([2000, 1], True, "2 files, 2.00 kB: already there, nothing to fetch"),
+        ([None], False, "1 file of unknown size to fetch"),
+        ([None, None], False, "2 files of unknown size to fetch"),
+        ([None, 2000], True, "2 files, 2.00 kB and 1 of unknown size: already there, nothing to fetch"),
+        ([], False, "no files, nothing to fetch"),
+    ],
+)
+def test_the_total_of_a_dry_run_says_what_there_is_to_do(toy, sizes, present, total):
+    plan = tuple(toy.Planned(path=f"{n}", output=f"{n}", size=size, present=present) for n, size in enumerate(sizes))
+    report = toy.Report(url="toy://a", output="a", files=2, bytes=0, skipped=0, seconds=0, sources={}, plan=plan)
+    assert plan_text(report).splitlines()[-1] == total
 
 
 def test_json_is_one_event_per_line_and_nothing_else(dfget):

@@ -60,13 +60,23 @@ def test_a_second_ctrl_c_ends_at_once(started):
     assert process.wait() == 130
 
 
-def test_a_cancelled_task_is_an_error_event(started):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_cancelled_task_is_an_error_event_with_the_code_that_the_process_ends_with(started, number, code):
     process = started("toy://until-cancelled", "--json")
     assert b"file.started" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, _ = process.communicate()
     assert b'"type":"Cancelled"' in out.splitlines()[-1]
-    assert b'"exit_code":130' in out.splitlines()[-1]
+    assert f'"exit_code":{code}'.encode() in out.splitlines()[-1]
+    assert process.returncode == code
+
+
+def test_a_stopped_pipe_is_not_told_that_it_goes_on(started):
+    process = started("toy://until-cancelled", "-O", "-")
+    _ready(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert err.decode().splitlines()[1:] == ["dfget: stopping; once more to stop at once", "dfget: cancelled"]
 
 
 @pytest.mark.parametrize("argv", [["toy://chatty", "--json"], ["toy://pipe", "-O", "-"]], ids=["events", "bytes"])

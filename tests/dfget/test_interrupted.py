@@ -75,7 +75,7 @@ def test_a_signal_keeps_what_has_arrived_and_the_next_run_goes_on(hub, repo, dfg
     process = dfget.start(*ARGV)
     events = stop_after(process, "segment.finished", 2, how)
     assert process.returncode == code
-    assert (events[-1]["event"], events[-1]["exit_code"]) == ("error", 130)
+    assert (events[-1]["event"], events[-1]["exit_code"]) == ("error", code)
     assert "again to go on" in events[-1]["message"]
     kept = journalled(here)
     assert len(kept) >= 2 * len(LAYOUT.segment_pieces(0))

@@ -13,11 +13,14 @@ _SHOW_CURSOR = b"\x1b[?25h"
 class Interruption:
     """While entered, SIGINT and SIGTERM set `cancel`. `exit_code` is what the shell expects after such a signal.
 
+    `keeping` says that what has arrived is kept.
+
     A handler, not KeyboardInterrupt: that would break out of whatever line runs, within a journal entry for example.
     """
 
-    def __init__(self, cancel: threading.Event) -> None:
+    def __init__(self, cancel: threading.Event, *, keeping: bool = True) -> None:
         self._cancel = cancel
+        self._keeping = b" and keeping what has arrived" if keeping else b""
         self._before: dict[int, object] = {}
         self.signal: int | None = None
 
@@ -45,7 +48,7 @@ class Interruption:
             os._exit(128 + number)
         self.signal = number
         self._cancel.set()
-        _say(b"\ndfget: stopping and keeping what has arrived; once more to stop at once\n")
+        _say(b"\ndfget: stopping" + self._keeping + b"; once more to stop at once\n")
 
 
 def _say(text: bytes) -> None:

@@ -96,16 +96,23 @@ def plan_text(report: "Report") -> str:
     for planned in report.plan:
         size = "? B" if planned.size is None else size_text(planned.size)
         lines.append(f"{size:>10}  {planned.output}" + ("  (already there)" if planned.present else ""))
-    missing = _missing(report)
-    total = f"{count_text(len(report.plan), 'file')}, {size_text(_bytes(report.plan))}"
-    unknown = sum(planned.size is None for planned in report.plan)
-    if unknown:
-        total += f" and {unknown} of unknown size"
-    if len(missing) == len(report.plan):
-        lines.append(f"{total} to fetch")
-    else:
-        lines.append(f"{total}; {len(missing):,} to fetch ({size_text(_bytes(missing))}), the rest is there")
+    lines.append(_total(report))
     return printable("\n".join(lines))
+
+
+def _total(report: "Report") -> str:
+    missing = _missing(report)
+    total = count_text(len(report.plan), "file")
+    unknown = sum(planned.size is None for planned in report.plan)
+    if unknown and unknown == len(report.plan):
+        total += " of unknown size"
+    else:
+        total += f", {size_text(_bytes(report.plan))}" + (f" and {unknown} of unknown size" if unknown else "")
+    if not missing:
+        return f"{total}: already there, nothing to fetch" if report.plan else "no files, nothing to fetch"
+    if len(missing) == len(report.plan):
+        return f"{total} to fetch"
+    return f"{total}; {len(missing):,} to fetch ({size_text(_bytes(missing))}), the rest is there"
 
 
 def summary(report: "Report", standing: Standing, *, unverified: int) -> str:

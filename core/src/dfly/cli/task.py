@@ -40,13 +40,14 @@ class Screen:
         json_lines = JsonLines(sys.stdout, on_closed=cancel.set) if self.json else None
         failures = Failures(program=self.program, stream=sys.stderr, emit=json_lines, debug=self.debug)
         try:
-            with Interruption(cancel) as interruption, self._progress(tally) as progress:
+            with Interruption(cancel, keeping=not self.payload) as interruption, self._progress(tally) as progress:
                 report = task(_all(tally, progress, json_lines), cancel)
         except Cancelled as error:
             if json_lines is not None and json_lines.broken is not None:
                 return failures.unheard(json_lines.broken)
-            failures.tell(error)
-            return interruption.exit_code
+            # a pipe has taken what came and cannot go on with it
+            said = "cancelled" if self.payload else error.message
+            return failures.say(type(error).__name__, said, exit_code=interruption.exit_code)
         except Exception as error:  # noqa: BLE001 - the one place where every failure ends
             return failures.tell(error)
         try:
