@@ -1,4 +1,4 @@
-"""One task's topology: who is whose neighbour, and through whom each segment enters the ring.
+"""One task's topology: who is whose neighbour, and (in `entries`) through whom each segment enters the ring.
 
 Pure logic: every call changes what is known and returns what to tell whom, in order. No sockets, no threads, no waiting; time is
 what `clock` says. A ring, because in it nobody competes: each byte enters and leaves a node once, at 0.97 of what plain TCP
@@ -15,13 +15,14 @@ import attrs
 from dfly.seed.topology.chords import Chords
 from dfly.seed.topology.complaints import Complaints, Outcome
 from dfly.seed.topology.duties import Duties
-from dfly.seed.topology.holdings import Holdings, mask_of, segments_of
-from dfly.seed.topology.members import SILENT, Member, keeping_up
+from dfly.seed.topology.entries import Entries
+from dfly.seed.topology.holdings import mask_of
+from dfly.seed.topology.members import SILENT, Member
 from dfly.seed.topology.needed import Needed
 from dfly.seed.topology.ring import Ring
 from dfly.seed.topology.telling import Outbox, Telling
 from dfly.seed.watching.counts import believable
-from dfly.wire import Address, Doubted, EntryDuty, Report
+from dfly.wire import Address, Doubted, Report
 
 #: Seconds for which a node whose stream broke keeps its place.
 GRACE = 2.0
@@ -45,21 +46,24 @@ class Scheduler:
     clock: Callable[[], float]
     task: str = ""
     pick: random.Random = attrs.field(factory=random.Random)
-    duties: Duties = attrs.field(factory=Duties)
     _members: dict[str, Member] = attrs.field(factory=dict)
     _ring: Ring = attrs.field(factory=Ring)
     _chords: Chords = attrs.field(factory=Chords)
-    _holdings: Holdings = attrs.field(factory=Holdings)
     _needed: Needed = attrs.field(factory=Needed)
     _complaints: Complaints = attrs.field(init=False)
     _telling: Telling = attrs.field(init=False)
-    _published: dict[str, dict[int, int]] = attrs.field(factory=dict)
-    _able: list[Member] | None = None
+    _entries: Entries = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         members, ring, chords = self._members, self._ring, self._chords
         self._complaints = Complaints(members=members, ring=ring, chords=chords, clock=self.clock)
         self._telling = Telling(members=members, ring=ring, chords=chords, needed=self._needed)
+        self._entries = Entries(members=members, clock=self.clock)
+
+    @property
+    def duties(self) -> Duties:
+        """Which node brings which segment into the ring."""
+        return self._entries.duties
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ class Scheduler:
 
     def held(self, blob: str) -> int:
         """The segments of a blob that somebody in the ring holds, as a mask."""
-        return self._holdings.held(blob)
+        return self._entries.held(blob)
 
     def holders(self, blob: str, index: int, *, most: int) -> tuple[Address, ...]:
         """Where nodes that hold a segment can be dialled: some of them, by chance."""
@@ -125,7 +129,7 @@ class Scheduler:
         if member.goodbye:  # it may have been told to throw it all away meanwhile, and tells what it has
             member.goodbye, member.done, member.held, member.count = False, False, {}, 0
         moved = member.addresses != addresses
-        self._able = None
+        self._entries.ask_anew()
         member.connected, member.lost, member.last_seen, member.released = True, None, now, False
         member.addresses, member.location, member.control = addresses, location, control
         member.over, member.near = set(), None
@@ -134,18 +138,18 @@ class Scheduler:
         concerned = self._seat(member) | {node}
         if moved:
             concerned |= {*self._ring.neighbours(node), *self._chords.of(node)}
-        return self._give_duties(self._telling.ring_lines(concerned))
+        return self._entries.give(self._telling.ring_lines(concerned))
 
     def leave(self, node: str, *, goodbye: bool = False) -> Outbox:
         """A node's stream has ended. After a goodbye its place closes at once, else after the grace."""
         member = self.member(node)
         if member is None:
             return {}
-        self._able = None
+        self._entries.ask_anew()
         member.connected, member.lost = False, None if goodbye else self.clock()
         member.goodbye = goodbye
         self.duties.release(node)
-        return self._give_duties(self._telling.ring_lines(self._unseat(member)) if goodbye else {})
+        return self._entries.give(self._telling.ring_lines(self._unseat(member)) if goodbye else {})
 
     def report(self, node: str, report: Report) -> Outbox:
         """What a node told: what it holds, whether it is done or goes."""
@@ -170,7 +174,7 @@ class Scheduler:
         self._telling.needs_around(outbox, node, whole | accepted | declined)
         if member.done:
             self._telling.release(outbox, {node, *self._ring.neighbours(node)})
-        return self._give_duties(outbox)
+        return self._entries.give(outbox)
 
     def hold(self, node: str, held: Mapping[str, Iterable[int]]) -> Outbox:
         """A node holds segments that an earlier seed peer published."""
@@ -180,16 +184,11 @@ class Scheduler:
         member.last_seen = self.clock()
         outbox = self._telling.ring_lines(self._seat(member)) if member.connected else {}
         self._telling.needs_around(outbox, node, self._hold_all(member, held))
-        return self._give_duties(outbox)
+        return self._entries.give(outbox)
 
     def publish(self, blob: str, index: int, size: int) -> Outbox:
         """A segment of `size` bytes can be had from the web seed."""
-        self._published.setdefault(blob, {})[index] = size
-        if self._holdings.held(blob) >> index & 1:
-            return {}
-        self.duties.need((blob, index), size)
-        member = self.duties.assign_live((blob, index), self._those_able(), self.clock())
-        return {member.node: [EntryDuty(blob=blob, index=index)]} if member else {}
+        return self._entries.publish(blob, index, size)
 
     def complete(self, blob: str, segments: int) -> Outbox:
         """All `segments` of a blob are here: who holds them as well, and has nobody near who lacks one, need not serve it."""
@@ -201,26 +200,24 @@ class Scheduler:
     def retire(self, blob: str) -> Outbox:
         """A blob was withdrawn: nobody has it, nobody is to bring it in."""
         self._needed.withdrawn(blob)
-        for index in self._published.pop(blob, ()):
-            self.duties.drop((blob, index))
-        self._holdings.forget(blob)
+        self._entries.retire(blob)
         for member in self._members.values():
             member.count -= member.held.pop(blob, 0).bit_count()
             member.done = False
         outbox: Outbox = {}
         # whoever has its files by now has no reason to fetch them again, and perhaps the right bytes
         self._telling.needs(outbox, (m.node for m in self._members.values() if blob in m.over), {blob})
-        return self._give_duties(outbox)
+        return self._entries.give(outbox)
 
     def served(self, node: str, blob: str, index: int, count: int) -> Outbox:
         """The web seed has sent a node `count` bytes of a segment; 0 where it begins to."""
         self.duties.served(node, (blob, index), count, self.clock())
-        return self._give_duties({}) if count else {}
+        return self._entries.give({}) if count else {}
 
     def tick(self) -> Outbox:
         """Time has passed; to be called a few times a second."""
         now = self.clock()
-        self._able = None
+        self._entries.ask_anew()
         self.duties.tick(now)
         concerned: set[str] = set()
         for member in list(self._members.values()):
@@ -231,12 +228,9 @@ class Scheduler:
                 self.duties.release(member.node)
                 concerned |= self._unseat(member) | {member.node}
         outbox = self._telling.ring_lines(concerned | self._name_stand_ins())
-        for (blob, index), member in self.duties.assign_overdue(self._those_able(), now):
-            outbox.setdefault(member.node, []).append(EntryDuty(blob=blob, index=index))
-        # whoever let a segment wait is not able any more
-        self._able = None
+        self._entries.give_overdue(outbox)
         self._forget_the_oldest()
-        return self._give_duties(outbox)
+        return self._entries.give(outbox)
 
     def chords(self, node: str, blob: str, index: int) -> tuple[tuple[Address, ...], Outbox]:
         """Far members for a node that sees no progress on a segment: those that hold it, else any. Both sides are told."""
@@ -295,33 +289,32 @@ class Scheduler:
         if outcome.out is not None:
             self.duties.release(outcome.out.node)
             concerned |= self._unseat(outcome.out)
-        return self._give_duties(self._telling.ring_lines(concerned))
+        return self._entries.give(self._telling.ring_lines(concerned))
 
     def _seat(self, member: Member) -> set[str]:
         """Give a member its place, and let what it holds count. Returns the nodes concerned."""
         if member.expelled or member.benched_until > self.clock():
             return set()
         if not member.seated:
-            self._able, member.seated = None, True
+            self._entries.ask_anew()
+            member.seated = True
             for blob, mask in member.held.items():
-                self._count_in(blob, mask)
+                self._entries.come(blob, mask)
         return self._ring.add(member.node, member.location)
 
     def _unseat(self, member: Member) -> set[str]:
         """Close the place of a member; what only it held must be brought in again. Returns the nodes concerned."""
         if not member.seated:
             return set()
-        self._able, member.seated = None, False
+        self._entries.ask_anew()
+        member.seated = False
         for blob, mask in member.held.items():
-            published = self._published.get(blob, {})
-            for index in segments_of(self._holdings.remove(blob, mask)):
-                if index in published:
-                    self.duties.need((blob, index), published[index])
+            self._entries.gone(blob, mask)
         return self._ring.remove(member.node) | self._chords.clear(member.node)
 
     def _name_stand_ins(self) -> set[str]:
         """Choose those who may take our place. Returns the nodes concerned: all, or none."""
-        able = nsmallest(_STAND_INS, (m for m in self._those_able() if m.control), key=lambda m: m.rank)
+        able = nsmallest(_STAND_INS, (m for m in self._entries.able() if m.control), key=lambda m: m.rank)
         chosen = tuple(m.control for m in able if m.control)
         if chosen == self._telling.stand_ins:
             return set()
@@ -346,20 +339,7 @@ class Scheduler:
             member.held[blob] = had | fresh
             member.count += fresh.bit_count()
             if member.seated:
-                self._count_in(blob, fresh)
-
-    def _count_in(self, blob: str, mask: int) -> None:
-        now = self.clock()
-        for index in segments_of(mask & ~self._holdings.held(blob)):
-            self.duties.held((blob, index), now)
-        self._holdings.add(blob, mask)
-
-    def _those_able(self) -> list[Member]:
-        if self._able is None:
-            everything = sum(len(segments) for segments in self._published.values())
-            seated = [m for m in self._members.values() if m.connected and m.seated]
-            self._able = keeping_up(seated, now=self.clock(), everything=everything)
-        return self._able
+                self._entries.come(blob, fresh)
 
     def _average_given(self) -> int:
         given = [m.given for m in self._members.values() if m.seated]
@@ -371,14 +351,6 @@ class Scheduler:
             del self._members[node]
             self._ring.forget(node)
             self._complaints.forget(node)
-
-    def _give_duties(self, outbox: Outbox) -> Outbox:
-        # who is able is a question to all: a thousand that come or go at once must not each ask it for nothing
-        if not self.duties.room:
-            return outbox
-        for (blob, index), member in self.duties.assign_waiting(self._those_able(), self.clock()):
-            outbox.setdefault(member.node, []).append(EntryDuty(blob=blob, index=index))
-        return outbox
 
 
 def _rank(task: str, node: str) -> bytes:
