@@ -27,16 +27,16 @@ def build(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
 
 @pytest.fixture
 def connect() -> Iterator[Connect]:
-    """Makes a TCP connection from one host to another; both ends are this process's, and wait 20 s at most."""
+    """Makes a TCP connection from one host to another; both ends are this process's, and wait 60 s at most."""
     with ExitStack() as stack:
 
         def make(client: Host, server: Host) -> tuple[socket.socket, socket.socket]:
             listener = stack.enter_context(server.call(partial(socket.create_server, (server.address, 0))))
             address = listener.getsockname()
-            near = stack.enter_context(client.call(partial(socket.create_connection, address, timeout=20)))
-            listener.settimeout(20)
+            near = stack.enter_context(client.call(partial(socket.create_connection, address, timeout=60)))
+            listener.settimeout(60)
             far = stack.enter_context(listener.accept()[0])
-            far.settimeout(20)
+            far.settimeout(60)
             return near, far
 
         yield make

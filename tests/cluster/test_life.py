@@ -40,7 +40,7 @@ def someone_else_s_cluster(root: Path) -> tuple["subprocess.Popen[str]", int]:
 
 def has_ended(pidfd: int) -> bool:
     try:
-        return bool(select.select([pidfd], [], [], 20)[0])
+        return bool(select.select([pidfd], [], [], 60)[0])
     finally:
         os.close(pidfd)
 
@@ -86,7 +86,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     with run:
         assert len(left_by(run.pid)) == 4
         run.send_signal(signal.SIGINT)
-        run.wait(20)
+        run.wait(60)
     assert left_by(run.pid) == []
     assert has_ended(pidfd)
 
@@ -99,7 +99,7 @@ def test_what_a_killed_run_left_is_swept_and_a_living_one_is_not_touched(tmp_pat
         netns.sweep()
         assert len(left_by(run.pid)) == 4
         run.kill()
-        run.wait(20)
+        run.wait(60)
     netns.sweep()
     assert left_by(run.pid) == []
     assert has_ended(pidfd)
