@@ -169,6 +169,7 @@ def seating(plugins, stack, joining: Joining | None = None) -> Seating:
     backends = stack.enter_context(Backends(plugins, network=Network(), patience=Patience(tries=1)))
     return Seating(
         joining=joining or Joining(),
+        client=backends.clients.data,
         backends=backends,
         plugins=plugins,
         network=Network(),

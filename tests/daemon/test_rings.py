@@ -77,6 +77,25 @@ def test_a_task_comes_by_the_seed_peer(seed, node, here, hub):
     assert again.sources == {"cache": DISTINCT}
 
 
+def test_a_proxy_that_the_environment_names_is_not_for_seed_peers(seed, node, here, hub, monkeypatch):
+    url, _ = seed()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    report = node("a", url)("memory://tiny", "out", recursive=True)
+    assert tree(here / "out") == FILES
+    assert report.sources == {"seed-peer": DISTINCT}
+
+
+def test_what_a_seed_peer_is_asked_is_no_request_to_a_hub(seed, node, here):
+    url, _ = seed()
+    fetch = node("a", url)
+    fetch("memory://tiny", "out", recursive=True)
+    told = fetch.running.ask("/metrics").text.splitlines()
+    asked = [line for line in told if line.startswith("dfly_hub_request_duration_seconds_count{")]
+    assert [line.split()[-1] for line in asked] == ["0.0", "0.0"]
+
+
 def test_a_dry_run_and_what_is_in_place_make_no_seed_peer_fetch(seed, node, here, hub):
     url, _ = seed()
     fetch = node("a", url)

@@ -138,7 +138,7 @@ class Admissions:
 
     def _plugins_for(self, url: str) -> Plugins:
         """Those of this machine and, for a scheme that they lack, what a seed peer tells of its own."""
-        return acquainted(self._plugins, [url], self._joining, client=self._backends.clients.data)
+        return acquainted(self._plugins, [url], self._joining, client=self._seating.client)
 
     def _ask(self, ask: Ask, given: Given, stop: threading.Event, *, stranger: bool) -> Admitted:
         backend_class = self._plugins_for(ask.url).backend_for(ask.url)

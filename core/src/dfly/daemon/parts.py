@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from dfly.backend import Secret
-from dfly.config import Joining
 from dfly.daemon.admission import Admissions, Caller
 from dfly.daemon.cache import Cache
 from dfly.daemon.claims import Claims
@@ -33,6 +32,7 @@ from dfly.daemon.standing_by import StandingBy
 from dfly.daemon.visit import Visit
 from dfly.node.control import SeedPeer
 from dfly.node.readers import Readers
+from dfly.node.sources import control_client
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.seed.watching.metrics import Requests
@@ -41,6 +41,8 @@ from dfly.swarm import SwarmStats
 from dfly.tracing import Traces
 
 if TYPE_CHECKING:
+    import httpx
+
     from dfly.daemon.neighbours import Neighbours, Rejoin
     from dfly.swarm import Swarm, SwarmEvent
 
@@ -104,7 +106,8 @@ def built(config: NodeConfig, *, plugins: Plugins, traces: Traces, closing: thre
                 on_answer=requests.answered,
             )
         )
-        seating = _seating(config, config.joining, plugins=plugins, backends=backends)
+        control = stack.enter_context(control_client(backends, config.network, config.patience, config.joining))
+        seating = _seating(config, plugins=plugins, backends=backends, client=control)
         reopening = Reopening(seating=seating, closing=closing)
         means = Means(
             cache=cache,
@@ -139,7 +142,7 @@ def built(config: NodeConfig, *, plugins: Plugins, traces: Traces, closing: thre
                 )
             )
             means = attrs.evolve(means, by_swarm=neighbours.bring)
-            stack.enter_context(_standing_by(config, plugins=plugins, backends=backends, means=means))
+            stack.enter_context(_standing_by(config, seating=seating, means=means))
         yield Parts(
             config=config,
             closing=closing,
@@ -187,11 +190,10 @@ def _neighbours(
 
 
 @contextmanager
-def _standing_by(config: NodeConfig, *, plugins: Plugins, backends: Backends, means: Means) -> Iterator[None]:
+def _standing_by(config: NodeConfig, *, seating: Seating, means: Means) -> Iterator[None]:
     """There for what seed peers send this node for: that comes by them, or not at all."""
     joining = attrs.evolve(config.joining, back_to_source=False)
     token = Secret(joining.cluster_token) if joining.cluster_token else None
-    client, insecure = backends.clients.data, joining.insecure
 
     def pin(task: str) -> None:
         means.records.change(task, pinned=True)
@@ -199,12 +201,12 @@ def _standing_by(config: NodeConfig, *, plugins: Plugins, backends: Backends, me
 
     standing = StandingBy(
         seed_peers=[
-            SeedPeer(url=url.rstrip("/"), client=client, cluster_token=token, insecure=insecure)
+            SeedPeer(url=url.rstrip("/"), client=seating.client, cluster_token=token, insecure=joining.insecure)
             for url in joining.seed_peers
         ],
         node=node_name(config.data_dir),
         location=joining.location,
-        admissions=Admissions(seating=_seating(config, joining, plugins=plugins, backends=backends), uid=os.geteuid()),
+        admissions=Admissions(seating=attrs.evolve(seating, joining=joining), uid=os.geteuid()),
         means=attrs.evolve(means, back_to_source=False),
         settings=config.fetch,
         uid=os.geteuid(),
@@ -215,9 +217,10 @@ def _standing_by(config: NodeConfig, *, plugins: Plugins, backends: Backends, me
         yield
 
 
-def _seating(config: NodeConfig, joining: Joining, *, plugins: Plugins, backends: Backends) -> Seating:
+def _seating(config: NodeConfig, *, plugins: Plugins, backends: Backends, client: "httpx.Client") -> Seating:
     return Seating(
-        joining=joining,
+        joining=config.joining,
+        client=client,
         backends=backends,
         plugins=plugins,
         network=config.network,

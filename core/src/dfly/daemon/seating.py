@@ -15,14 +15,17 @@ from dfly.values import Snapshot
 from dfly.wire import Ask
 
 if TYPE_CHECKING:
+    import httpx
+
     from dfly.node.joining import Joined
 
 
 @attrs.frozen(kw_only=True)
 class Seating:
-    """At the seed peers that `joining` names; the rest is for whoever has to stand in for one."""
+    """At the seed peers that `joining` names, asked by `client`; the rest is for whoever has to stand in for one."""
 
     joining: Joining
+    client: "httpx.Client"
     backends: Backends
     plugins: Plugins
     network: Network
@@ -59,7 +62,7 @@ class Seating:
             ask,
             travelling(backend_class, options),
             self.joining,
-            client=self.backends.clients.data,
+            client=self.client,
             source=source,
             secret=secret_options(backend_class),
             stop=stop,
