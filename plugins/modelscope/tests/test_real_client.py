@@ -201,6 +201,22 @@ def test_the_command_downloads_from_the_endpoint_of_the_environment(hub: Fixture
     assert "modelscope_hub/" in hub.calls("resolve")[0].user_agent
 
 
+def test_a_private_model_of_a_hub_that_is_a_process_opens_to_a_token(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "model" / name).write_bytes(FILES[name])
+    serve = [sys.executable, "-m", "dfly_modelscope.testing", "--root", str(tmp_path / "model"), "--repo", "owner/name"]
+    serve += ["--private", "--token", "ms-x", "--cdn-name", "localhost", "--with-parent"]
+    with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        client = HubApi(HubConfig(endpoint=process.stdout.readline().strip(), token="ms-x", config_dir=tmp_path / "ms"))
+        client.download_repo("owner/name", "model", local_dir=tmp_path / "got")
+        process.stdin.close()
+        assert process.wait() == 0
+    assert files_of(tmp_path / "got") == files_of(tmp_path / "model")
+
+
 def test_the_client_was_the_real_one() -> None:
     for module in (modelscope_hub, inspect.getmodule(snapshot_download)):
         assert module is not None

@@ -12,6 +12,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = hub_parser("dfly_modelscope.testing", "ModelScope on loopback.")
     add = parser.add_argument
     add("--part-status", type=int, default=200, choices=(200, 206), help="the status of a part of a file")
+    add("--cdn-name", metavar="NAME", help="what links call this machine: a client's cookie follows a name to any port")
     options = parser.parse_args(argv)
     hub = FixtureHub(
         prefix=options.prefix,
@@ -20,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         part_status=options.part_status,
         host=options.host,
         port=options.port,
+        cdn_name=options.cdn_name,
     )
     return serve_folders(hub, options, partial(hub.repo, private=options.private))
 
