@@ -5,6 +5,8 @@ import os
 import pytest
 from tests.dfget.files import MIB, some_bytes, tree
 
+from dfly.testing import faults
+
 FILES = {"config.json": b"{}", "model.bin": some_bytes(2 * MIB), "empty": b""}
 
 
@@ -130,6 +132,18 @@ def test_a_web_file_that_nothing_pins_is_fetched_each_time(web, fetch, here):
     web.add("a.bin", newer, etag="")
     assert fetch(link).skipped == 0
     assert tree(here) == {"a.bin": newer}
+    (warning,) = fetch.named("warning")
+    assert warning.message.startswith("a.bin is there, but the origin does not tell whether it has changed")
+
+
+def test_a_web_file_of_unknown_size_that_is_there_is_told_with_its_size(web, fetch):
+    link = web.add("a.bin", FILES["model.bin"])
+    web.fault("a.bin", faults.no_range(), faults.chunked(), times=99)
+    assert fetch(link).skipped == 0
+    again = fetch(link)
+    assert (again.skipped, again.bytes) == (1, len(FILES["model.bin"]))
+    assert fetch.named("file.skipped")[0].bytes == len(FILES["model.bin"])
+    assert fetch.named("warning") == []
 
 
 def test_a_web_file_that_nothing_but_a_demanded_digest_pins_is_not_fetched_twice(web, fetch):

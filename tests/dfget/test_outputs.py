@@ -232,6 +232,7 @@ def test_several_sources_go_into_one_folder(hub, fetch, here, web):
     report = fetch(["hf://o/r/config.json", link], "out")
     assert tree(here) == {"out/config.json": b"{}", "out/away.bin": b"from the web"}
     assert (report.files, report.bytes, report.skipped) == (2, 2 + 12, 0)
+    assert report.output == "out/"
     again = fetch(["hf://o/r/config.json", link], "out")
     assert (again.files, again.bytes, again.skipped, again.sources) == (2, 2 + 12, 2, {})
 
@@ -247,6 +248,13 @@ def test_several_sources_that_want_one_name_are_refused_before_the_first_byte(hu
             fetch(urls, "out", recursive=recursive)
     assert tree(here) == {}
     assert hub.calls("resolve") == []
+
+
+def test_one_file_by_two_of_its_links_is_fetched_once(hub, fetch, here):
+    hub.repo("o/r", FILES)
+    report = fetch(["hf://o/r/config.json", "hf://o/r@main/config.json"], "out")
+    assert (report.files, report.skipped, report.sources) == (2, 1, {"hub": 2})
+    assert tree(here) == {"out/config.json": b"{}"}
 
 
 def test_two_links_to_one_name_are_named_without_their_queries(fetch, here, web):

@@ -148,7 +148,7 @@ def fetch(
         if where == "-" and stdout is not None:
             return tasks[0].stream(stdout)
         reports = [task.dry_run() if dry_run else task.run() for task in tasks]
-        return reports[0] if len(reports) == 1 else _joined(reports)
+        return reports[0] if len(reports) == 1 else _joined(reports, where=where)
 
 
 def _alone(source: "SourceUrl", wanted: "Wanted", expected: Callable[[Snapshot], Snapshot]) -> Snapshot:
@@ -187,24 +187,24 @@ def _demanded(digest: str | None, *, recursive: bool) -> Digest | None:
 
 
 def _refuse_rivals(targets: Sequence[Target]) -> None:
-    """One source's files never share a place; those of several may."""
+    """One source's files never share a place; those of several may, which is harmless where it is the same file."""
     seen: dict[str, Target] = {}
     for target in targets:
         rival = seen.setdefault(os.path.abspath(target.path), target)
-        if rival is not target:
+        if rival.entry != target.entry:
             raise UsageError(
                 f"{target.path} would be both {bare_url(rival.entry.url)} and {bare_url(target.entry.url)}",
                 hint="fetch them one after the other, each with its own -O",
             )
 
 
-def _joined(reports: Sequence[Report]) -> Report:
+def _joined(reports: Sequence[Report], *, where: str | None) -> Report:
     sources: Counter[str] = Counter()
     for report in reports:
         sources.update(report.sources)
     return Report(
         url=" ".join(r.url for r in reports),
-        output=" ".join(r.output for r in reports),
+        output=where or " ".join(r.output for r in reports),
         files=sum(r.files for r in reports),
         bytes=sum(r.bytes for r in reports),
         skipped=sum(r.skipped for r in reports),

@@ -4,6 +4,7 @@ Who brings the bytes is decided here and nowhere else: the swarm where a seed pe
 is none or where the swarm gave up and back-to-source is allowed.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from dfly.origin.pauses import Pauses
 from dfly.output.place import clean, partial_directory, place, remove_all
 from dfly.output.plan import Target
 from dfly.output.preflight import preflight
+from dfly.output.receipt import entry_key
 from dfly.values import Digest, Entry, Snapshot
 
 if TYPE_CHECKING:
@@ -264,7 +266,10 @@ class Task:
     def _there(self, target: Target) -> bool:
         there = already_there(target)
         if there:
-            self.tally(FileSkipped(path=target.entry.path, bytes=target.entry.size or 0))
+            self.tally(FileSkipped(path=target.entry.path, bytes=_size_of(target)))
+        elif os.path.isfile(target.path) and not (self.demanded or entry_key(target.entry)):
+            what = "the origin does not tell whether it has changed; fetching it again, --digest would tell"
+            self.tally(Warned(message=f"{target.path} is there, but {what}"))
         return there
 
     def _place_empty(self, target: Target, root: str) -> None:
@@ -285,8 +290,18 @@ class Task:
             url=self.snapshot.source,
             output=self.outputs.name(self.targets),
             files=len(listed),
-            bytes=sum(placed.get(target.path, target.entry.size or 0) for target, _ in listed),
+            bytes=sum(placed[target.path] if target.path in placed else _size_of(target) for target, _ in listed),
             skipped=self.tally.skipped,
             seconds=round(time.monotonic() - began, 3),
             sources=dict(self.tally.sources),
         )
+
+
+def _size_of(target: Target) -> int:
+    """The file's size in bytes; what lies there, where the origin tells none."""
+    if target.entry.size is not None:
+        return target.entry.size
+    try:
+        return os.stat(target.path, follow_symlinks=False).st_size
+    except OSError:
+        return 0
