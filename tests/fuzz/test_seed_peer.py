@@ -94,7 +94,7 @@ def send(target, request, *, ends=False):
 
     `ends`: nothing more follows, and the seed peer is told so; one that is working takes that for a node that is gone.
     """
-    with socket.create_connection(target.address, timeout=10) as sock:
+    with socket.create_connection(target.address, timeout=60) as sock:
         with contextlib.suppress(ConnectionError):
             sock.sendall(request)
             if ends:
@@ -230,7 +230,7 @@ def test_afterwards_it_is_well_and_serves_a_task_as_ever(target, tmp_path):
         plugins=target.plugins,
         joining=joining,
         patience=Patience(tries=2, first_delay=0.0, longest_delay=0.0),
-        timeout=20,
+        timeout=60,
     )
     got = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / "out").iterdir() if p.is_file()}
     assert got == {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}

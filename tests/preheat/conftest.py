@@ -144,7 +144,7 @@ def node(plugins, tmp_path):
         yield make
 
 
-def until(what, seconds=40.0):
+def until(what, seconds=60.0):
     """Wait for a condition, which is what the test is about if it never comes."""
     deadline = time.monotonic() + seconds
     while not (found := what()):

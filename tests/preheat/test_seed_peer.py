@@ -94,7 +94,7 @@ def test_what_is_pinned_is_remembered_as_pinned(seed, dfctl, tmp_path):
 def test_time_that_is_up_is_said_and_the_fetch_goes_on(seed, dfctl, origin, plugins, here):
     origin.hold(FIRST, 1 << 20)
     peer = seed()
-    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--timeout", "1s", "--json")
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url, "--timeout", "3s", "--json")
     assert (done.code, done.seed_peer["state"]) == (13, "late")
     origin.let_go()
     get(peer, here / "out", plugins)

@@ -103,7 +103,8 @@ def test_a_seed_peer_is_reached_past_the_environments_proxy(seed, get, monkeypat
 
 def test_a_proxy_that_is_given_is_used_for_the_seed_peer_too(seed, get):
     peer = seed()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and listens to nobody
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(SwarmError, match="cannot be reached"):
-        get("memory://tiny", peer.url, peer.backend, network=Network(proxy=nobody))
+        with pytest.raises(SwarmError, match="cannot be reached"):
+            get("memory://tiny", peer.url, peer.backend, network=Network(proxy=nobody))

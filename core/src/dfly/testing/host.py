@@ -59,7 +59,7 @@ class Host:
         self.processes.append(process)
         return process
 
-    def run(self, argv: Sequence[str], *, timeout: float = 30.0) -> str:
+    def run(self, argv: Sequence[str], *, timeout: float = 60.0) -> str:
         """What a command prints. Raises `subprocess.CalledProcessError` (with stderr) or `TimeoutExpired`."""
         process = self.popen(argv, out=self.directory / f"{len(self.processes)}.out")
         try:
@@ -71,7 +71,7 @@ class Host:
             raise subprocess.CalledProcessError(code, process.argv, output, process.tail())
         return output
 
-    def python(self, code: str, *args: str, timeout: float = 30.0) -> str:
+    def python(self, code: str, *args: str, timeout: float = 60.0) -> str:
         """What a few lines of Python print here."""
         return self.run([sys.executable, "-c", code, *args], timeout=timeout)
 
@@ -79,7 +79,7 @@ class Host:
         """Run `function` of this process with this host's network (in a thread of its own)."""
         return netns.call(self.netns, function)
 
-    def get(self, url: str, *, timeout: float = 10.0) -> bytes:
+    def get(self, url: str, *, timeout: float = 60.0) -> bytes:
         """The body of an HTTP GET made from this host."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -89,7 +89,7 @@ class Host:
 
         return self.call(read)
 
-    def wait_until_listening(self, port: int, *, process: Process | None = None, timeout: float = 30.0) -> None:
+    def wait_until_listening(self, port: int, *, process: Process | None = None, timeout: float = 60.0) -> None:
         """Return once TCP `port` is listened on. Raises `TimeoutError`, or `RuntimeError` where `process` ended."""
         deadline = time.monotonic() + timeout
         while not self._sockets(port, _LISTEN):
