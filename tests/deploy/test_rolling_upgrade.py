@@ -6,7 +6,7 @@ import pytest
 
 from dfly import wire
 from dfly.errors import SwarmError
-from dfly.node.control import revive
+from dfly.node.revival import revive
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
 from dfly.testing.swarm import small_swarm, tree

@@ -13,7 +13,8 @@ from dfly import wire
 from dfly.daemon.protocol import ProtocolError, _parsed, event_from, field
 from dfly.daemon.records import Record
 from dfly.errors import Cancelled, DflyError, UsageError
-from dfly.node.control import SeedPeer, revive
+from dfly.node.control import SeedPeer
+from dfly.node.revival import revive
 from dfly.seed.joining import Join
 from dfly.seed.operators.remembered import Remembered
 from dfly.seed.options import caller_options

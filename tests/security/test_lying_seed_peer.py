@@ -12,8 +12,8 @@ import dfly
 from dfly.backend import Secret, option
 from dfly.config import Joining
 from dfly.errors import Cancelled, DflyError, OutputError, SwarmError, UnsafePath
-from dfly.node.control import revive
 from dfly.node.fetch import fetch
+from dfly.node.revival import revive
 from dfly.plugins import Plugins
 from dfly.testing.memory import memory_backend
 from dfly.values import LAYOUT_VERSION, Digest, Entry, Snapshot

@@ -133,7 +133,7 @@ def _as_json(urls: Sequence[str], found: Sequence[Any]) -> str:
 
 def _raise_first(urls: Sequence[str], found: Sequence[Any]) -> None:
     """Say which of several seed peers have not taken it; the exit code is that of the first."""
-    from dfly.node.control import revive
+    from dfly.node.revival import revive
 
     wrong = [(bare_url(url), said) for url, said in zip(urls, found, strict=True) if isinstance(said, DflyError)]
     if wrong:

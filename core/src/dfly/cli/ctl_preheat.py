@@ -241,7 +241,7 @@ def _as_json(found: list[dict[str, Any]]) -> str:
 
 def _raise_first(found: list[dict[str, Any]]) -> None:
     """Say what failed, all of it; the exit code is that of the first."""
-    from dfly.node.control import revive
+    from dfly.node.revival import revive
 
     wrong: list[tuple[str, dict[str, Any]]] = []
     for one in found:

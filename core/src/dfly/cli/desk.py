@@ -102,7 +102,7 @@ class Desk:
         """An open answer, whose status was good."""
         import httpx
 
-        from dfly.node.control import revive
+        from dfly.node.revival import revive
 
         try:
             with self.client.stream(method, f"{self.url}{below}{path}", **more) as response:

@@ -13,8 +13,8 @@ from dfly.daemon.finding import find
 from dfly.daemon.protocol import VERSION, Channel, Line, event_from, field
 from dfly.errors import Cancelled, DflyError, OriginUnavailable, RateLimited
 from dfly.events import Event, Listener
-from dfly.node.control import revive
 from dfly.node.lending import Given, LenderLost, Lent
+from dfly.node.revival import revive
 from dfly.values import Entry, Snapshot
 from dfly.wire import Ask, snapshot_from_json
 

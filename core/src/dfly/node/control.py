@@ -6,7 +6,6 @@ wait, to take the next seed peer, or to go back to the source.
 
 import contextlib
 import hashlib
-import inspect
 import ipaddress
 import json
 import socket
@@ -18,17 +17,15 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-from dfly import errors, tracing, wire
+from dfly import tracing, wire
 from dfly.backend import Backend, Secret, option_fields
 from dfly.errors import DflyError, SwarmError, UsageError
+from dfly.node.revival import revive
 from dfly.values import bare_url
 from dfly.wire.errands import ErrandReport, decode_errand
 
 #: Backend options by name ("gopher-token"); a repeated one's values are a tuple.
 Options = Mapping[str, str | tuple[str, ...]]
-
-#: What an error says of itself where the seed peer did not.
-_UNTOLD = {"url": "", "kind": "file", "path": "", "algorithm": "", "expected": "", "actual": ""}
 
 
 @attrs.frozen(kw_only=True)
@@ -274,22 +271,6 @@ def option_headers(options: Options) -> Iterator[tuple[str, str]]:
 def secret_options(backend: type[Backend]) -> frozenset[str]:
     """The names, as in `travelling`, of the options that nobody on the way may read."""
     return frozenset(field.flag.removeprefix("--") for field in option_fields(backend) if field.secret)
-
-
-def revive(name: str, message: str, hint: str, fields: Mapping[str, Any] | None = None) -> DflyError:
-    """The error that a seed peer named, as if it had been raised here; `fields` are its own ones, as far as they were told."""
-    kind = getattr(errors, name, SwarmError)
-    # Cancelled is what this machine's user did, never what a seed peer says
-    if not (isinstance(kind, type) and issubclass(kind, DflyError)) or issubclass(kind, errors.Cancelled):
-        kind = SwarmError
-    error: DflyError = kind.__new__(kind, message)
-    DflyError.__init__(error, message, hint=hint)
-    told = fields or {}
-    for field in inspect.signature(kind).parameters:
-        if field not in ("message", "hint"):
-            value = told.get(field, _UNTOLD.get(field))
-            setattr(error, field, tuple(value) if isinstance(value, list) else value)
-    return error
 
 
 def _carried(ask: wire.Ask) -> bytes:

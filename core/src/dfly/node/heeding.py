@@ -15,13 +15,13 @@ from dfly import wire
 from dfly.errors import AccessDenied
 from dfly.events import Listener, Warned
 from dfly.node.circle import Circle
-from dfly.node.control import revive
 from dfly.node.flow import Flow
 from dfly.node.helping import Hearing
 from dfly.node.keeping import Keeping
 from dfly.node.listening import Alone, Moved, StreamLost
 from dfly.node.outsiders import Outsiders
 from dfly.node.reporting import Reports
+from dfly.node.revival import revive
 from dfly.node.segments import Segments
 from dfly.node.wanting import Wanting
 from dfly.node.workers import Workers

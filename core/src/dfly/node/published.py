@@ -21,7 +21,8 @@ import httpx
 from dfly import wire
 from dfly.errors import Cancelled, DflyError, NotFound, SwarmError
 from dfly.layout import Layout
-from dfly.node.control import SeedPeer, Whereabouts, revive
+from dfly.node.control import SeedPeer, Whereabouts
+from dfly.node.revival import revive
 from dfly.packs import entry_blob
 from dfly.values import Entry
 from dfly.wire import Resolved
