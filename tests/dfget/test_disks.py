@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_and_leaves_nothing_unknown(web,
     with pytest.raises(OutputError, match="the disk is full") as error:
         fetch(link, f"{small_disk}/")
     assert error.value.exit_code == 11
-    assert "free some space" in error.value.hint
+    assert error.value.hint == "free some space and run the same command again"
     assert tree(small_disk) == {}
 
 

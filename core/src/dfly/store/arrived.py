@@ -31,11 +31,6 @@ class Arrived:
         return min(self._prefix_pieces * self.layout.piece_length, self.layout.size)
 
     @property
-    def segment_bytes(self) -> int:
-        """Bytes of all complete segments."""
-        return sum(stop - start for start, stop in map(self.layout.segment_range, self._complete_segments()))
-
-    @property
     def piece_bytes(self) -> int:
         """Bytes of all pieces that are there."""
         ranges = (self.layout.piece_range(piece) for piece, there in enumerate(self._have) if there)
@@ -103,9 +98,6 @@ class Arrived:
         """The SHA-1s of a segment's pieces joined; empty unless all are known."""
         hashes = [self._hashes.get(piece, b"") for piece in self.layout.segment_pieces(segment)]
         return b"".join(hashes) if all(hashes) else b""
-
-    def _complete_segments(self) -> list[int]:
-        return [segment for segment, pieces in enumerate(self._missing) if not pieces]
 
     def _add(self, piece: int, sha1: bytes) -> None:
         segment = piece // PIECES_PER_SEGMENT

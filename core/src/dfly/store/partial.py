@@ -348,5 +348,5 @@ class Partial:
         try:
             yield
         except OSError as error:
-            kept = f"{self._arrived.segment_bytes} bytes have arrived and are kept for the next run"
+            kept = f"{self.has} bytes have arrived and are kept for the next run" if self.worth_keeping else ""
             raise OutputError.from_os(error, self.path, kept=kept) from error
