@@ -112,6 +112,10 @@ def test_of_a_daemon_it_shows_errands_and_what_they_wait_for(desk, capsys):
     out = ran(capsys, "status", "--seed-peer", desk.url).out
     assert "cache: 2 blobs, 10.0 MB of 1.00 GB; in 1 ring\n" in out
     assert "9.00 MB of 32.0 MB in 3 files, 3.00 MB/s, 4.0 s so far; 9.00 MB from peer\n" in out
+    assert "received" not in out
+    desk.answers["status"] = {**NODE, "received": {"seed-peer": 5, "hub": 0, "peer": 9_000_000}, "sent": {"peer": 7}}
+    out = ran(capsys, "status", "--seed-peer", desk.url).out
+    assert "\nreceived: 9.00 MB from peer, 5 B from seed-peer\nsent: 7 B to peer\n" in out
     assert "last byte 2.5 s ago, 1 stall, waiting: no peer has sent a byte\n" in out
 
 

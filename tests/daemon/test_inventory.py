@@ -193,6 +193,7 @@ def test_status_tells_what_an_errand_has_and_waits_for(start, tmp_path):
         assert said["tasks"] == []
         assert said["cache"]["blobs"] == 4
         assert (said["role"], said["rings"], said["seed_peers"]) == ("node", 0, [])
+        assert (said["received"], said["sent"]) == ({"hub": DISTINCT}, {"peer": 0, "dfget": DISTINCT})
 
 
 def test_an_errands_rate_is_that_of_the_last_seconds_and_a_byte_ends_a_stall():

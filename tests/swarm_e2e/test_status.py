@@ -188,6 +188,12 @@ def test_a_daemon_and_its_seed_peer_say_the_same_of_its_place(origin, swarm, tmp
         (task,) = ask("status", at=cluster.url)["tasks"]
         assert received(task) == dict(told)
         assert told.total() == 2 * SIZE
+        said = []
+        for socket in sockets:
+            monkeypatch.setenv("DFLY_SOCKET", socket)
+            said.append(ask("status"))
+        assert sum((Counter(each["received"]) for each in said), Counter()) == told
+        assert sum(each["sent"]["dfget"] for each in said) == 2 * SIZE
         (row,) = dfctl("ls")["snapshots"]
         assert row["complete"]
         assert ask("status")["rings"] == 1

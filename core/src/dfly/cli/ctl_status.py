@@ -68,6 +68,12 @@ def _seed_peer(said: Mapping[str, Any], rings: Mapping[str, Any]) -> str:
     return "".join(lines)
 
 
+def _moved(counts: Mapping[str, int], *, to: bool) -> str:
+    """Bytes since the start, by who sent or got them; "" where none moved. An older daemon does not tell them."""
+    word = "to" if to else "from"
+    return ", ".join(f"{size_text(count)} {word} {who}" for who, count in sorted(counts.items()) if count)
+
+
 def _node(said: Mapping[str, Any]) -> str:
     cache = said["cache"]
     limit = f" of {size_text(cache['limit'])}" if cache["limit"] is not None else ""
@@ -75,6 +81,11 @@ def _node(said: Mapping[str, Any]) -> str:
         f"cache: {count_text(cache['blobs'], 'blob')}, {size_text(cache['bytes'])}{limit}; "
         f"in {count_text(said['rings'], 'ring')}\n",
         f"seed peers: {printable(' '.join(said['seed_peers'])) or 'none'}\n",
+        *(
+            f"{did}: {moved}\n"
+            for did in ("received", "sent")
+            if (moved := _moved(said.get(did, {}), to=did == "sent"))
+        ),
     ]
     for task in said["tasks"]:
         got = ", ".join(f"{size_text(count)} from {source}" for source, count in task["received"].items())

@@ -13,6 +13,7 @@ import attrs
 import structlog
 from aiohttp import web
 
+from dfly.daemon.activity import Activity
 from dfly.daemon.cache import Cache, Stock
 from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
@@ -32,12 +33,17 @@ _log = structlog.get_logger(__name__)
 
 @attrs.define(kw_only=True, eq=False)
 class Inventory:
-    """A Face. `places` gives a row for each ring that this node is in, `config` is the attrs value of settings."""
+    """A Face. `places` gives a row for each ring that this node is in, `config` is the attrs value of settings.
+
+    `activity` is what errands have done so far, `uploaded` gives how many bytes went to other nodes.
+    """
 
     cache: Cache
     records: Records
     verifier: Verifier
     live: UnderWay
+    activity: Activity
+    uploaded: Callable[[], int]
     places: Callable[[], list[dict[str, Any]]]
     seed_peers: tuple[str, ...]
     config: Any
@@ -81,8 +87,8 @@ class Inventory:
         return web.json_response(attrs.asdict(found))
 
     async def status(self, _request: web.Request) -> web.Response:
-        """GET status: the errands under way, and the cache."""
-        stock = await asyncio.to_thread(Stock.of, self.cache)
+        """GET status: the errands under way, the cache, and what came from where since the start."""
+        stock, uploaded = await asyncio.to_thread(lambda: (Stock.of(self.cache), self.uploaded()))
         places = self.places()
         return web.json_response(
             {
@@ -93,6 +99,8 @@ class Inventory:
                 "seconds": round(time.monotonic() - self.started, 3),
                 "cache": attrs.asdict(stock),
                 "seed_peers": list(self.seed_peers),
+                "received": dict(self.activity.received),
+                "sent": {"peer": uploaded, "dfget": self.activity.lent},
                 "rings": len(places),
                 "tasks": self.live.rows(),
             }

@@ -82,6 +82,11 @@ class Parts:
         """Its place in each of them, as JSON."""
         return self.neighbours.rows() if self.neighbours is not None else []
 
+    def uploaded(self) -> int:
+        """How many bytes have gone to other nodes."""
+        moved = self.moved()
+        return moved.uploaded if moved else 0
+
     def moved(self) -> SwarmStats | None:
         """What the libtorrent session has moved; None without one."""
         return self.neighbours.moved() if self.neighbours is not None else None

@@ -160,6 +160,8 @@ class NodeDaemon:
             records=parts.records,
             verifier=parts.verifier,
             live=parts.means.live,
+            activity=parts.means.activity,
+            uploaded=parts.uploaded,
             places=parts.places,
             seed_peers=self.config.joining.seed_peers,
             config=self.config,
