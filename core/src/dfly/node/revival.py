@@ -16,7 +16,7 @@ _UNTOLD = {"url": "", "kind": "file", "path": "", "algorithm": "", "expected": "
 
 
 def revive(name: str, message: str, hint: str, fields: Mapping[str, Any] | None = None) -> DflyError:
-    """The error that another process named, as if it had been raised here; `fields` are its own ones, as far as they were told."""
+    """The error that another process named, as if raised here; `fields` are its own ones, as far as they were told."""
     kind = getattr(errors, name, SwarmError)
     # Cancelled is what this machine's user did, never what a seed peer says
     if not (isinstance(kind, type) and issubclass(kind, DflyError)) or issubclass(kind, errors.Cancelled):
