@@ -195,6 +195,12 @@ def test_a_hub_that_is_down_is_a_line_and_a_count(lines):
     ]
 
 
+def test_no_time_until_the_next_try_is_at_once(lines):
+    assert lines((0, Retrying(path="a", cause="connection lost", after=0.01)), every=math.inf) == [
+        "dfget: a: connection lost; trying again at once"
+    ]
+
+
 def test_warnings_and_stalls_are_said_at_once_and_clean(lines):
     text = lines((0, Warned(message="odd\x07 hub")), (0, Stalled(path="a\r", seconds=60, cause="the hub")))
     assert text == ["dfget: warning: odd\ufffd hub", "dfget: a\ufffd: nothing for 1 min, waiting for the hub"]

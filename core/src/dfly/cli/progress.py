@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dfly.cli.streams import say
 from dfly.cli.tally import ActiveFile, Speed, Standing, Tally
-from dfly.cli.units import count_text, duration_text, printable, rate_text, size_text
+from dfly.cli.units import after_text, count_text, duration_text, printable, rate_text, size_text
 from dfly.events import Event, Listener, Retrying, Stalled, Warned
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Lines:
             case Warned(message=message):
                 self._say(f"warning: {message}")
             case Retrying():
-                self._trouble(now, f"{event.path}: {event.cause}; trying again in {duration_text(event.after)}")
+                self._trouble(now, f"{event.path}: {event.cause}; trying again {after_text(event.after)}")
             case Stalled():
                 waited = duration_text(event.seconds)
                 self._trouble(now, f"{event.path}: nothing for {waited}, waiting for {event.cause}")

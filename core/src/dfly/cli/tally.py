@@ -8,7 +8,7 @@ from collections import deque
 
 import attrs
 
-from dfly.cli.units import duration_text
+from dfly.cli.units import after_text, duration_text
 from dfly.events import (
     BytesArrived,
     Event,
@@ -102,7 +102,7 @@ class Tally:
                     self._apart = 0
                 case Retrying(path=path):
                     self._retries += 1
-                    self._note(path, f"trying again in {duration_text(event.after)}: {event.cause}")
+                    self._note(path, f"trying again {after_text(event.after)}: {event.cause}")
                 case Stalled(path=path):
                     self._note(path, f"nothing for {duration_text(event.seconds)}, waiting for {event.cause}")
 

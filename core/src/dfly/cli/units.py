@@ -79,6 +79,11 @@ def duration_text(seconds: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def after_text(seconds: float) -> str:
+    """When something happens: `at once`, `in 1.2 s`."""
+    return "at once" if seconds < 0.05 else f"in {duration_text(seconds)}"
+
+
 def count_text(number: int, noun: str) -> str:
     """`1 file`, `2,000 files`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
