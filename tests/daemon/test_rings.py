@@ -13,6 +13,7 @@ from dfly.errors import OutputError, SwarmError
 from dfly.layout import Layout
 from dfly.seed.peer import SeedPeer
 from dfly.seed.settings import SeedPeerConfig
+from dfly.seed.tasks import Tasks
 from tests.daemon.conftest import FILES, QUICK, Borrowing, some_bytes, tree, until
 
 DISTINCT = sum(map(len, set(FILES.values())))
@@ -195,7 +196,9 @@ def test_a_cold_node_beside_a_warm_one_takes_nothing_from_the_hub(seed, node, he
     assert report.sources["peer"] > 0
 
 
-def test_not_even_where_the_seed_peer_has_lost_everything(seed, node, here, hub):
+def test_not_even_where_the_seed_peer_has_lost_everything(seed, node, here, hub, monkeypatch):
+    # it leaves the hub alone until a node has told what it holds
+    monkeypatch.setitem(Tasks.__init__.__kwdefaults__, "held_back", 3600.0)
     url, stop = seed()
     warm = node("warm", url)
     warm("memory://tiny", "out", recursive=True)
