@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from dfly import errors
 from dfly.backend import Backend, Secret, option
 from dfly.errors import AccessDenied, DflyError, IntegrityError, NotFound, RateLimited, SwarmError, UsageError
-from dfly.node.control import SeedPeer, Whereabouts, in_order, secret_options, travelling
+from dfly.node.control import SeedPeer, Whereabouts, in_order
 from dfly.node.revival import revive
+from dfly.node.travelling import secret_options, travelling
 from dfly.seed.answers import refuse
 from dfly.values import Snapshot
 from dfly.wire import Ask, Heartbeat, Report, Resolved, WireError

@@ -11,8 +11,8 @@ import dfly
 from dfly.backend import Secret, build_options, option_fields
 from dfly.cli.dfget import run
 from dfly.config import Joining, Patience
-from dfly.node.control import secret_options, travelling
 from dfly.node.hearsay import acquainted
+from dfly.node.travelling import secret_options, travelling
 from dfly.plugins import Plugins
 from dfly.plugins.hearsay import told_backends
 from dfly.seed.options import schema

@@ -290,7 +290,7 @@ def test_a_stand_in_is_sent_no_secret(liar, hub):
 
 
 def test_an_option_that_must_not_travel_stays_here():
-    from dfly.node.control import travelling
+    from dfly.node.travelling import travelling
 
     @attrs.frozen
     class Options:

@@ -9,7 +9,8 @@ from tests.security.conftest import CANARY, FILES
 from dfly.backend import Secret, option_fields
 from dfly.config import Network
 from dfly.errors import SwarmError, UsageError
-from dfly.node.control import SeedPeer, secret_options
+from dfly.node.control import SeedPeer
+from dfly.node.travelling import secret_options
 from dfly.testing.memory import memory_backend
 from dfly.wire import Ask, Report
 

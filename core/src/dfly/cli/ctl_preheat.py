@@ -217,7 +217,8 @@ class _Order:
 
 def _headers(url: str, options: Options, plugins: Plugins, seed_peers: Sequence[str]) -> list[tuple[str, str]]:
     """The options for one source, as dfget would send them. Raises UsageError where a secret could be read on the way."""
-    from dfly.node.control import is_private, option_headers, secret_options, travelling
+    from dfly.node.control import is_private
+    from dfly.node.travelling import option_headers, secret_options, travelling
 
     backend_class = plugins.backend_for(url)
     given = options.get(backend_class.prefix or backend_class.schemes[0], {})

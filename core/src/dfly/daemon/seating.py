@@ -8,7 +8,7 @@ import attrs
 
 from dfly.backend import Backend
 from dfly.config import Fetch, Joining, Network, Patience
-from dfly.node.control import secret_options, travelling
+from dfly.node.travelling import secret_options, travelling
 from dfly.origin.backends import Backends
 from dfly.plugins import Plugins
 from dfly.values import Snapshot

@@ -5,7 +5,7 @@ fetch ─▶ task ─┬─▶ direct    from the origin, with this process's ow
 arrival, gather, proof       one blob on its way: where its bytes gather, verification, the atomic last step
 freight                      which blobs travel through the swarm; small files are cut out of their pack
 control, listening, reporting, succession, reserve      speaking with a seed peer, and with who takes its place
-revival                      the errors that others tell of, raised here
+travelling, revival          which options go along to a seed peer; the errors that others tell of, raised here
 
 Nothing here draws or parses: what happens comes out as `dfly.events`.
 """

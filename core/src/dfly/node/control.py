@@ -18,14 +18,12 @@ import attrs
 import httpx
 
 from dfly import tracing, wire
-from dfly.backend import Backend, Secret, option_fields
+from dfly.backend import Secret
 from dfly.errors import DflyError, SwarmError, UsageError
 from dfly.node.revival import revive
+from dfly.node.travelling import Options, option_headers
 from dfly.values import bare_url
 from dfly.wire.errands import ErrandReport, decode_errand
-
-#: Backend options by name ("gopher-token"); a repeated one's values are a tuple.
-Options = Mapping[str, str | tuple[str, ...]]
 
 
 @attrs.frozen(kw_only=True)
@@ -240,37 +238,6 @@ def _cut(response: httpx.Response) -> None:
 def in_order(urls: Sequence[str], repository: str) -> list[str]:
     """The seed peers in the order in which this repository's nodes use them: the same on every node."""
     return sorted(urls, key=lambda url: hashlib.sha256(f"{url}\0{repository}".encode()).digest())
-
-
-def travelling(backend: type[Backend], settings: Any) -> dict[str, str | tuple[str, ...]]:
-    """The options that may go to a seed peer, by option name ("gopher-token"), secrets revealed: for request headers only."""
-    found: dict[str, str | tuple[str, ...]] = {}
-    for field in option_fields(backend):
-        value = getattr(settings, field.field)
-        if not field.travels or not value or value == field.default:
-            continue
-        name = field.flag.removeprefix("--")
-        if isinstance(value, tuple | list):
-            found[name] = tuple(map(_revealed, value))
-        elif isinstance(value, str | Secret):
-            found[name] = _revealed(value)
-    return found
-
-
-def _revealed(value: Any) -> str:
-    return value.reveal() if isinstance(value, Secret) else str(value)
-
-
-def option_headers(options: Options) -> Iterator[tuple[str, str]]:
-    """How options travel."""
-    for name, given in options.items():
-        for value in (given,) if isinstance(given, str) else given:
-            yield wire.OPTION_HEADER + name, value
-
-
-def secret_options(backend: type[Backend]) -> frozenset[str]:
-    """The names, as in `travelling`, of the options that nobody on the way may read."""
-    return frozenset(field.flag.removeprefix("--") for field in option_fields(backend) if field.secret)
 
 
 def _carried(ask: wire.Ask) -> bytes:

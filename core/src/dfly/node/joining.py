@@ -18,13 +18,14 @@ from dfly import wire
 from dfly.config import Joining, Network
 from dfly.events import Listener
 from dfly.node.arrival import Arrival
-from dfly.node.control import Options, SeedPeer, Whereabouts
+from dfly.node.control import SeedPeer, Whereabouts
 from dfly.node.freight import swarm_arrivals
 from dfly.node.readers import Readers
 from dfly.node.reserve import Reserve, Source
 from dfly.node.rolling import Rolling
 from dfly.node.seats import candidates, take_seat
 from dfly.node.succession import Seat, Succession
+from dfly.node.travelling import Options
 from dfly.origin.client import authorities
 from dfly.output.place import waiting_place
 from dfly.output.plan import Target

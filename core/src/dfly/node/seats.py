@@ -18,8 +18,9 @@ from dfly import tracing
 from dfly.backend import Secret
 from dfly.config import Joining
 from dfly.errors import Cancelled, SwarmError
-from dfly.node.control import Options, SeedPeer, in_order
+from dfly.node.control import SeedPeer, in_order
 from dfly.node.succession import Seat
+from dfly.node.travelling import Options
 from dfly.wire import Ask
 
 T = TypeVar("T")

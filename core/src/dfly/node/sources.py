@@ -193,7 +193,7 @@ class SourceUrl:
                     hint="name one with --seed-peer (DFLY_SEED_PEERS), or leave out --no-back-to-source",
                 )
             return None
-        from dfly.node.control import secret_options, travelling
+        from dfly.node.travelling import secret_options, travelling
 
         options = travelling(self.backend_class, self.settings)
         try:

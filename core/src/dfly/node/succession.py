@@ -17,7 +17,8 @@ import structlog
 
 from dfly import wire
 from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
-from dfly.node.control import Options, SeedPeer, nobody_listens
+from dfly.node.control import SeedPeer, nobody_listens
+from dfly.node.travelling import Options
 
 _log = structlog.get_logger(__name__)
 
