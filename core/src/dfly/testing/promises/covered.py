@@ -62,9 +62,11 @@ class CoveredPromises:
 
 def _covered(backend: Backend, url: str, snapshot: Snapshot, *, names: Collection[str] = ()) -> Snapshot | None:
     with _nobody_there(httpx.Client, type(backend.tools.client)) as asked:
-        found = tree_only(backend.covers, url, snapshot, names=names)
-    promise(not asked, "covers", f"covers({url}) asked {', '.join(asked)}", do="tell it from url and snapshot alone")
-    return found
+        try:
+            return tree_only(backend.covers, url, snapshot, names=names)
+        finally:  # whatever it has made of it that nobody was there
+            said = f"covers({url}) asked {', '.join(asked)}"
+            promise(not asked, "covers", said, do="tell it from url and snapshot alone")
 
 
 @contextmanager
