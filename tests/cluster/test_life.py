@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,25 @@ def test_what_a_killed_run_left_is_swept_and_a_living_one_is_not_touched(tmp_pat
     assert left_by(run.pid) == []
     assert has_ended(pidfd)
     assert len(left_by(os.getpid())) == 4
+
+
+@pytest.mark.netns
+def test_a_process_that_enters_while_its_namespace_is_removed_is_killed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name, late, batch = netns.new_prefix() + "late", [], netns.batch
+    batch("ip", [f"netns add {name}"])
+
+    def entered_first(*given: Any, **more: Any) -> None:
+        late.append(subprocess.Popen(["ip", "netns", "exec", name, *SLEEP], stdout=subprocess.PIPE))
+        assert late[0].stdout.readline() == b"up\n"
+        batch(*given, **more)
+
+    monkeypatch.setattr(netns, "batch", entered_first)
+    netns.remove([name])
+    assert left_by(os.getpid()) == []
+    with late[0]:
+        assert late[0].wait(60) == -signal.SIGKILL
 
 
 def test_without_root_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

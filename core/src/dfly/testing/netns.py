@@ -89,20 +89,34 @@ def _enter(netns: str) -> None:
 
 def remove(names: Iterable[str]) -> None:
     """Kill what still runs inside these namespaces, then delete them. Names that do not exist are no error."""
-    present = [name for name in names if (NAMES / name).exists()]
-    for pid in _inhabitants(present):
+    with contextlib.ExitStack() as stack:
+        # as long as they are open, no new namespace has the number of one of these
+        present = {name: fd for name in names if (fd := _opened(name, stack)) is not None}
+        inodes = {os.fstat(fd).st_ino for fd in present.values()}
+        if present:
+            _kill_inhabitants(inodes)
+            batch("ip", [f"netns del {name}" for name in present], force=True)
+            # a process that was only just started may have entered meanwhile; without a name nobody does any more
+            _kill_inhabitants(inodes)
+
+
+def _opened(name: str, stack: contextlib.ExitStack) -> int | None:
+    try:
+        fd = os.open(NAMES / name, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _kill_inhabitants(inodes: set[int]) -> None:
+    for pid in _inhabitants(inodes):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    if present:
-        batch("ip", [f"netns del {name}" for name in present], force=True)
 
 
-def _inhabitants(names: Iterable[str]) -> list[int]:
+def _inhabitants(inodes: set[int]) -> list[int]:
     """Processes inside the namespaces. One pass over /proc, where `ip netns pids` would make one for each name."""
-    inodes = set()
-    for name in names:
-        with contextlib.suppress(OSError):
-            inodes.add((NAMES / name).stat().st_ino)
     found = []
     for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdecimal()):
         with contextlib.suppress(OSError):
