@@ -231,7 +231,7 @@ class Backend(ABC):
 
     def put(self, path: os.PathLike[str], url: str) -> None:  # noqa: ARG002 - the contract's words
         """Upload one local file."""
-        raise Unsupported(f"{self.schemes[0]}:// cannot be written to", url=bare_url(url))
+        raise Unsupported(f"{self.schemes[0]}:// cannot be written to", hint="its plugin only reads", url=bare_url(url))
 
     def public(self, entry: Entry) -> bool:  # noqa: ARG002 - for those who know
         """Whether anybody may read `entry`, which `stat` has told: True only where that is known. Asks nobody."""

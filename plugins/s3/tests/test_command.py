@@ -150,4 +150,4 @@ def test_dfctl_put_says_what_cannot_be_stored(store: StrangeStore, run: Run, tmp
     read_only = run("dfctl", "put", "a.bin", "hf://owner/repo/a.bin", **env)
     assert [each.code for each in (nowhere, missing, folder, read_only)] == [4, 11, 11, 9]
     assert "there is no bucket s3://no-such-bucket" in nowhere.err
-    assert "cannot be written to" in read_only.err
+    assert "hf:// cannot be written to\nits plugin only reads" in read_only.err
