@@ -176,6 +176,8 @@ def test_config_is_one_setting_a_line(desk, capsys):
     settings = {
         "data_dir": "/d",
         "fetch": {"concurrency": 8, "limit_rate": None},
+        "listen": ["127.0.0.1", 65001],
+        "metrics_listen": ["::", 65003],
         "users": [0, 7],
         "advertise": [],
         "insecure": False,
@@ -187,6 +189,8 @@ def test_config_is_one_setting_a_line(desk, capsys):
         ["data_dir", "/d"],
         ["fetch.concurrency", "8"],
         ["fetch.limit_rate", "-"],
+        ["listen", "127.0.0.1:65001"],
+        ["metrics_listen", "[::]:65003"],
         ["users", "0 7"],
         ["advertise", "none"],
         ["insecure", "no"],

@@ -25,9 +25,16 @@ def _lines(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _lines(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and list(map(type, value)) == [str, int]:
+            yield prefix + name, _address(*value)
         elif isinstance(value, list):
             yield prefix + name, " ".join(map(str, value)) or "none"
         elif isinstance(value, bool):
             yield prefix + name, "yes" if value else "no"
         else:
             yield prefix + name, "-" if value in (None, "") else str(value)
+
+
+def _address(host: str, port: int) -> str:
+    """As --listen takes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
