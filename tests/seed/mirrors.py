@@ -8,6 +8,9 @@ from dfly.seed.publication import BlobState
 
 
 class HandMirror:
+    #: Nothing is here before it is wanted.
+    store = ()
+
     def __init__(self, root, listener, *, publish_all=False):
         self.root, self.listener, self.publish_all = root, listener, publish_all
         self.data, self.known, self.wants, self.closed = {}, {}, [], False

@@ -254,6 +254,14 @@ def test_a_missing_repository_is_the_hubs_not_found(peer):
     assert (answer.status_code, answer.json()["error"], answer.json()["kind"]) == (404, "NotFound", "repository")
 
 
+def test_what_comes_as_soon_as_it_is_wanted_is_counted_as_missing_before(start):
+    peer = start(publish_all=True)
+    blobs = Freight.of(peer.resolve().snapshot, task="").sizes()
+    told = peer.client.get("/metrics").text
+    assert f'dfly_cache_requests_total{{result="miss"}} {len(blobs)}.0' in told
+    assert 'dfly_cache_requests_total{result="hit"} 0.0' in told
+
+
 def test_the_schema_has_every_plugins_options(peer):
     plugins = {row["prefix"]: row for row in peer.client.get("/v1/plugins").json()["plugins"]}
     options = {o["field"]: o for o in plugins["memory"]["options"]}

@@ -110,12 +110,13 @@ class Tasks:
         found = self._tasks.get(task)
         if found is None:
             # in threads: a large repository has a million rows, and the mirror asks its disk
-            freight, answer = await asyncio.to_thread(_prepare, task, snapshot)
+            freight, answer, here = await asyncio.to_thread(self._prepare, task, snapshot)
             found = self._tasks.get(task) or self._begin(
                 task,
                 snapshot,
                 freight,
                 answer,
+                here=here,
                 wait=self._held_back if carried else FALLEN_BACK if fallback else None,
                 lazy=lazy,
             )
@@ -137,7 +138,6 @@ class Tasks:
                 # what happened since then has been told already, or will be: it makes no difference in which order
                 found.begun.set()
                 for blob, state in zip(blobs, states, strict=True):
-                    self.counts.lookups["hit" if state.complete else "miss"] += 1
                     found.begin_with(blob, state)
         for blob, error in unfit.items():
             found.blob_failed(blob, error)
@@ -180,10 +180,27 @@ class Tasks:
         if due is not None and backend is not None:
             self.mirror.want(due, backend, task=task, held_back=held_back)
 
+    def _prepare(self, task: str, snapshot: Snapshot) -> tuple[Freight, bytes, int]:
+        """What a new task is made of: its freight, the answer to all who ask, and how many blobs of it are here by now."""
+        answer = Resolved(task=task, snapshot=snapshot).encode()
+        own = b'"seal":"","ticket":""}'
+        assert answer.endswith(own)
+        freight = Freight.of(snapshot, task=task)
+        return freight, answer.removesuffix(own), sum(blob in self.mirror.store for blob in freight.sizes())
+
     def _begin(
-        self, task: str, snapshot: Snapshot, freight: Freight, answer: bytes, *, wait: float | None, lazy: bool
+        self,
+        task: str,
+        snapshot: Snapshot,
+        freight: Freight,
+        answer: bytes,
+        *,
+        here: int,
+        wait: float | None,
+        lazy: bool,
     ) -> Task:
         blobs = frozenset(freight.sizes())
+        self.counts.lookups.update(hit=here, miss=len(blobs) - here)
         found = Task(
             id=task,
             source=snapshot.source,
@@ -311,13 +328,6 @@ class _FromThreads:
 
     def _tell(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
         self._tasks.from_thread(self._tasks.news, what, blob, say)
-
-
-def _prepare(task: str, snapshot: Snapshot) -> tuple[Freight, bytes]:
-    answer = Resolved(task=task, snapshot=snapshot).encode()
-    own = b'"seal":"","ticket":""}'
-    assert answer.endswith(own)
-    return Freight.of(snapshot, task=task), answer.removesuffix(own)
 
 
 def _less(freight: Freight, unfit: Mapping[str, DflyError]) -> Freight:
