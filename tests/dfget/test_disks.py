@@ -53,6 +53,18 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(hub, dfget, small_di
     assert tree(small_disk) == {}
 
 
+def test_what_several_sources_need_together_is_known_before_the_first_byte(web, fetch, small_disk):
+    links = [web.add(f"{name}.bin", some_bytes(MIB + 500_000)) for name in "ab"]
+    with pytest.raises(OutputError, match="are needed in"):
+        fetch(links, f"{small_disk}/")
+    assert {seen.method for seen in web.requests} == {"HEAD"}
+    fetch(links[:1], f"{small_disk}/")
+    with pytest.raises(OutputError, match="are needed in"):
+        fetch(links, f"{small_disk}/")
+    assert set(tree(small_disk)) == {"a.bin"}
+    assert fetch([links[0], web.add("c.bin", b"x")], f"{small_disk}/").skipped == 1
+
+
 def test_what_is_there_already_needs_no_space(hub, fetch, small_disk):
     hub.repo("o/r", {"a.bin": some_bytes(MIB, seed=1), "b.bin": some_bytes(MIB - 99_999, seed=2)})
     fetch("hf://o/r", small_disk, recursive=True, include=["a.bin"])

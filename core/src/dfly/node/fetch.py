@@ -14,6 +14,7 @@ from typing import BinaryIO
 from dfly.config import Fetch, Joining, Network, Patience, network_from
 from dfly.errors import UsageError
 from dfly.events import Listener, Retrying, ignore
+from dfly.node.arrival import Arrival
 from dfly.node.hearsay import acquainted
 from dfly.node.lending import Lender
 from dfly.node.lent import Link
@@ -23,6 +24,7 @@ from dfly.node.tally import Planned, Report, Tally
 from dfly.node.task import Task
 from dfly.origin.backends import Backends
 from dfly.output.plan import Target
+from dfly.output.preflight import preflight
 from dfly.plugins import Plugins
 from dfly.store.hashing import supported
 from dfly.tracing import NO_TRACES, TaskSpans, Traces, within
@@ -147,6 +149,8 @@ def fetch(
             _refuse_rivals(planned)
         if where == "-" and stdout is not None:
             return tasks[0].stream(stdout)
+        if len(tasks) > 1 and not dry_run:
+            _refuse_full(tasks)
         reports = [task.dry_run() if dry_run else task.run() for task in tasks]
         return reports[0] if len(reports) == 1 else _joined(reports, where=where)
 
@@ -196,6 +200,20 @@ def _refuse_rivals(targets: Sequence[Target]) -> None:
                 f"{target.path} would be both {bare_url(rival.entry.url)} and {bare_url(target.entry.url)}",
                 hint="fetch them one after the other, each with its own -O",
             )
+
+
+def _refuse_full(tasks: Sequence[Task]) -> None:
+    """Each task looks for room when its turn comes, the last one after the bytes of all others: look at them together.
+
+    Counted is what has nothing at its place; no file is read.
+    """
+    needed = 0
+    for task in tasks:
+        absent = [target for target in task.targets if not os.path.lexists(target.path)]
+        root = task.outputs.root(task.targets)
+        if task.loan is None or task.link != "hard":
+            needed += sum(arrival.bytes_missing() for arrival in Arrival.each(absent, root=root, emit=ignore))
+        preflight([target.path for target in absent], root=root, needed=needed)
 
 
 def _joined(reports: Sequence[Report], *, where: str | None) -> Report:

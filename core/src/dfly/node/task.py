@@ -266,7 +266,7 @@ class Task:
     def _there(self, target: Target) -> bool:
         there = already_there(target)
         if there:
-            self.tally(FileSkipped(path=target.entry.path, bytes=_size_of(target)))
+            self.tally(FileSkipped(path=target.entry.path, bytes=target.size))
         elif os.path.isfile(target.path) and not (self.demanded or entry_key(target.entry)):
             what = "the origin does not tell whether it has changed; fetching it again, --digest would tell"
             self.tally(Warned(message=f"{target.path} is there, but {what}"))
@@ -290,18 +290,8 @@ class Task:
             url=self.snapshot.source,
             output=self.outputs.name(self.targets),
             files=len(listed),
-            bytes=sum(placed[target.path] if target.path in placed else _size_of(target) for target, _ in listed),
+            bytes=sum(placed.get(target.path, target.size) for target, _ in listed),
             skipped=self.tally.skipped,
             seconds=round(time.monotonic() - began, 3),
             sources=dict(self.tally.sources),
         )
-
-
-def _size_of(target: Target) -> int:
-    """The file's size in bytes; what lies there, where the origin tells none."""
-    if target.entry.size is not None:
-        return target.entry.size
-    try:
-        return os.stat(target.path, follow_symlinks=False).st_size
-    except OSError:
-        return 0

@@ -18,6 +18,16 @@ class Target:
     path: str
     demanded: Digest | None = None
 
+    @property
+    def size(self) -> int:
+        """In bytes; that of what lies there, where the origin tells none."""
+        if self.entry.size is not None:
+            return self.entry.size
+        try:
+            return os.stat(self.path, follow_symlinks=False).st_size
+        except OSError:
+            return 0
+
 
 def plan(snapshot: Snapshot, output: str | None, *, recursive: bool) -> list[Target]:
     """One target per entry, in the snapshot's order.
