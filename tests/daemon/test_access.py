@@ -545,7 +545,8 @@ def test_what_came_file_by_file_is_noted_for_the_next_daemon(tmp_path):
         assert records.get(task).brought == {str(entry.blob) for entry in (mine[0], mine[2])}
 
 
-def test_a_record_that_grows_is_not_written_with_each_file(tmp_path):
+def test_a_record_that_grows_is_not_written_with_each_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("dfly.store.notes.PAUSE", 3600.0)
     (mine, *_), folder = entries_of("mine"), tmp_path / "snapshots"
     with contextlib.closing(Records(str(folder))) as records:
         came(records, [mine], of="mine")
