@@ -12,8 +12,9 @@ import pytest
 
 from dfly import Entry, Snapshot
 from dfly.config import Fetch
+from dfly.daemon.bringing import Wanted
 from dfly.daemon.cache import Cache
-from dfly.daemon.reading import Reading, Wanted
+from dfly.daemon.reading import Reading
 from dfly.daemon.reads import Reads
 from dfly.errors import AccessDenied, Changed, DflyError, NotFound, OriginUnavailable
 from dfly.facade import Content
@@ -55,10 +56,10 @@ class Arriving:
         self._cache.commit(self.blob, sources=())
         self.fd, self.ended = self._cache.lend(self.blob), True
 
-    def join(self, reading: Reading) -> None:
+    def join(self, changed: asyncio.Event) -> None:
         """See `Bringing`."""
 
-    def leave(self, reading: Reading) -> None:
+    def leave(self, changed: asyncio.Event) -> None:
         """See `Bringing`."""
 
     def close(self) -> None:

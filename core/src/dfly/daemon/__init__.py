@@ -46,6 +46,7 @@ Modules, each importing only those above it (and `node`, `seed`, `store`, `swarm
     standing_by   errands that seed peers send this node on, before anybody here asks
     repair        looks whether blobs are still what they were, and mends them with errands of its own
     visit         one connection of a dfget
+    bringing      one blob, brought for everybody who reads it meanwhile
     reading       one file, read while it arrives
     passing       requests that a hub's facade passes on to the hub
     reads         what facades are offered: sources resolved, files read

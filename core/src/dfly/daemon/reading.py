@@ -6,179 +6,25 @@
 
 A piece that is there has been held against the seed peer's hash; one that comes from the source itself is what the source
 sent, and only the whole file's digest proves it. So a download (`Content.proven`) gets its last byte when that is known.
-
-An errand in a thread of its own brings the blob; those who read the same file with the same rights share it. When nobody
-has read for a moment it ends, and what has arrived is kept.
 """
 
 import asyncio
 import contextlib
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 
-import attrs
-import structlog
-
-from dfly.config import Fetch
-from dfly.daemon.admission import Admitted
+from dfly.daemon.bringing import Bringing, Wanted
 from dfly.daemon.cache import Cache
-from dfly.daemon.errand import Errand, Means
 from dfly.errors import Cancelled, Changed, DflyError, OriginUnavailable, OutputError
-from dfly.events import BytesArrived, Event, FileStarted
-from dfly.facade import Content
 from dfly.layout import MIB
 from dfly.node.readers import Readers
-from dfly.packs import entry_blob
-from dfly.store.blobs import Committed
 from dfly.store.partial import Partial
 
-_log = structlog.get_logger(__name__)
-
-#: Seconds for which an errand goes on when its last reader has left: a client that reads in stretches comes again.
-LINGER = 3.0
 #: Bytes that are brought before others for a reader in the middle of a file.
 AHEAD = 32 * MIB
 #: Seconds between looks that nothing has asked for.
 _LOOK = 1.0
-
-
-@attrs.frozen(kw_only=True)
-class Wanted:
-    """The entry with this number of what a caller was admitted to, and the content that it asks for."""
-
-    admitted: Admitted
-    number: int
-    content: Content
-
-    @property
-    def blob(self) -> str:
-        """The content's id."""
-        return entry_blob(self.content.entry, self.admitted.snapshot, task=self.admitted.resolved.task)
-
-
-class Bringing:
-    """The errand for a blob, and who reads it. All but the errand itself runs in the event loop.
-
-    `over` is told when it has come to its end, with or without success.
-    """
-
-    def __init__(
-        self,
-        wanted: Wanted,
-        *,
-        means: Means,
-        settings: Fetch,
-        loop: asyncio.AbstractEventLoop,
-        over: Callable[["Bringing"], None],
-    ) -> None:
-        self.wanted = wanted
-        self.error: BaseException | None = None
-        self.ended = False
-        #: Whether this errand, and nobody else's, fills the file; and the last partial that it filled.
-        self.filling = False
-        self.partial: Partial | None = None
-        #: Of the whole blob, once that is here; -1 before.
-        self.fd = -1
-        self.sources: dict[str, int] = {}
-        self._means, self._loop, self._over = means, loop, over
-        self._stop = threading.Event()
-        self._readers: set[Reading] = set()
-        self._leaving: asyncio.TimerHandle | None = None
-        self._thread = threading.Thread(target=self._run, name="dfly-reading", daemon=True)
-        self._errand = Errand(
-            wanted.admitted, means=means, settings=settings, tell=self._tell, lend=self._lent, stop=self._stop
-        )
-
-    def start(self) -> None:
-        """Begin, in a thread, unless it has begun."""
-        if self._thread.ident is None:
-            self._thread.start()
-
-    def join(self, reading: "Reading") -> None:
-        """Somebody reads."""
-        self._readers.add(reading)
-        if self._leaving is not None:
-            self._leaving.cancel()
-            self._leaving = None
-
-    def leave(self, reading: "Reading") -> None:
-        """Somebody reads no more."""
-        self._readers.discard(reading)
-        if self._readers:
-            return
-        if self.ended:
-            self._let_go()
-        elif self._leaving is None:
-            self._leaving = self._loop.call_later(LINGER, self.end)
-
-    @property
-    def ending(self) -> bool:
-        """Whether it is over, or will be soon: whoever comes now needs another."""
-        return self.ended or self._stop.is_set()
-
-    def end(self) -> None:
-        """Stop, whoever reads."""
-        self._stop.set()
-
-    def wait(self) -> None:
-        """Until it has come to its end. Blocks."""
-        self._thread.join()
-
-    def _run(self) -> None:
-        error: BaseException | None = None
-        try:
-            self._errand.run([self.wanted.number])
-        except BaseException as failed:  # noqa: BLE001 - it is raised where it is waited for
-            error = failed
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(self._finish, error)
-
-    def _finish(self, error: BaseException | None) -> None:
-        self.error, self.ended = error, True
-        if self._leaving is not None:
-            self._leaving.cancel()
-        self._log_outcome()
-        self._over(self)
-        self._wake()
-        if not self._readers:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def _log_outcome(self) -> None:
-        error, entry = self.error, self.wanted.content.entry
-        if error is not None and not isinstance(error, DflyError):
-            _log.error("reading.broke", path=entry.path, exc_info=error)
-        outcome = "done" if error is None else type(error).__name__
-        _log.info("endpoint task", outcome=outcome, url=entry.url, bytes=entry.size, **self.sources)
-
-    # In the errand's threads
-
-    def _tell(self, event: Event) -> None:
-        if isinstance(event, BytesArrived):
-            name = event.source.replace("-", "_")
-            self.sources[name] = self.sources.get(name, 0) + event.bytes
-        elif isinstance(event, FileStarted) and (arriving := self._means.cache.arriving(self.wanted.blob)) is not None:
-            self.partial, self.filling, arriving.on_news = arriving, True, self.news
-        self.news()
-
-    def _lent(self, numbers: Sequence[int], held: Committed) -> None:  # noqa: ARG002 - the signature of Lend
-        self.fd = self._means.cache.lend(held.blob)
-        self.news()
-
-    def news(self) -> None:
-        """Something has changed. From any thread."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        for reading in self._readers:
-            reading.changed.set()
 
 
 class Reading:
@@ -187,6 +33,7 @@ class Reading:
     def __init__(self, wanted: Wanted, *, cache: Cache, readers: Readers, pool: Executor) -> None:
         self.wanted = wanted
         self._readers = readers
+        #: Set whenever more can be read, perhaps.
         self.changed = asyncio.Event()
         #: The open file, -1 before there is one.
         self.fd = -1
@@ -208,7 +55,7 @@ class Reading:
         """Take what arrives."""
         self._wait_for(self.wanted.content.start)
         self._bringing = bringing
-        bringing.join(self)
+        bringing.join(self.changed)
 
     async def until(self, at: int, *, gone: Callable[[], bool]) -> int:
         """How far the bytes from `at` on can be sent now: beyond `at`, which may take a while.
@@ -241,7 +88,7 @@ class Reading:
         """Read no more."""
         self._readers.leave(self, self.wanted.blob)
         if self._bringing is not None:
-            self._bringing.leave(self)
+            self._bringing.leave(self.changed)
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -24,10 +24,11 @@ import httpx
 
 from dfly.config import Fetch
 from dfly.daemon.admission import Admissions, Admitted, Caller, Declined
+from dfly.daemon.bringing import Bringing, Wanted
 from dfly.daemon.errand import Means
 from dfly.daemon.names import Names
 from dfly.daemon.passing import pass_on
-from dfly.daemon.reading import Bringing, Reading, Wanted
+from dfly.daemon.reading import Reading
 from dfly.daemon.records import Record
 from dfly.errors import AccessDenied, NotFound, OriginUnavailable, RateLimited, SwarmError, UsageError
 from dfly.facade import Answer, Asked, Content, Options
