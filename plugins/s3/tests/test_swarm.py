@@ -118,7 +118,9 @@ def test_a_private_bucket_is_not_opened_to_a_node_by_the_seed_peers_keys_at_a_st
     put(server, bucket, SMALL)
     chosen = server.url.replace("127.0.0.1", "localhost")
     node = swarm.node(f"s3://{bucket}", options={"s3": {"endpoint": chosen}}, joining={"back_to_source": False})
-    assert isinstance(node.error(), dfly.AccessDenied)
+    error = node.error()
+    assert isinstance(error, dfly.AccessDenied)
+    assert "give --s3-access-key-id and --s3-secret-access-key" in error.hint
 
 
 def test_a_node_that_was_killed_goes_on_and_the_store_sends_nothing_twice(

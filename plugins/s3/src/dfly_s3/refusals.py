@@ -143,11 +143,18 @@ def _known(
     return None
 
 
+_UNSIGNED = (
+    "leave out --s3-anonymous; a seed peer or daemon keeps its own keys from an endpoint that you choose: "
+    "give --s3-access-key-id and --s3-secret-access-key with it"
+)
+
+
 def _denied(about: S3Url, account: Account, *, requester_pays: bool) -> AccessDenied:
+    if account.anonymous:
+        return AccessDenied(f"{about} is not public, and was asked for without credentials", hint=_UNSIGNED)
     if not account.source:
-        how = "asked without credentials (--s3-anonymous)" if account.anonymous else "no credentials were found"
-        hint = "" if account.anonymous else f"looked at {account.looked_at}"
-        return AccessDenied(f"{about} is not public, and {how}", hint=hint or "leave out --s3-anonymous")
+        how = f"looked at {account.looked_at}"
+        return AccessDenied(f"{about} is not public, and no credentials were found", hint=how)
     hint = "check what these credentials may read; without s3:ListBucket a missing object looks like this too"
     if not requester_pays:
         hint += "; a requester-pays bucket wants --s3-requester-pays 1"
