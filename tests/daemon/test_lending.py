@@ -37,6 +37,25 @@ def test_the_events_are_those_of_an_embedded_task(start, fetch):
     assert borrowed == sorted({(event.name, getattr(event, "path", "")) for event in fetch.events})
 
 
+def test_what_happens_is_told_by_one_thread_at_a_time(start, fetch, monkeypatch):
+    start()
+    before, telling, at_once = Visit._tell, threading.Lock(), []
+
+    def tell(self, event):
+        if not telling.acquire(blocking=False):
+            at_once.append(event)
+            return
+        try:
+            threading.Event().wait(0.005)
+            before(self, event)
+        finally:
+            telling.release()
+
+    monkeypatch.setattr(Visit, "_tell", tell)
+    fetch("memory://tiny", "out", recursive=True)
+    assert at_once == []
+
+
 def test_a_second_output_costs_the_hub_nothing(start, fetch, here, hub):
     start()
     fetch("memory://tiny", "out", recursive=True)

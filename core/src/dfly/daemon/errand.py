@@ -28,7 +28,7 @@ from dfly.daemon.records import Records
 from dfly.daemon.stored import direct_arrivals
 from dfly.daemon.underway import Progress, UnderWay
 from dfly.errors import Cancelled, OutputError, SwarmError
-from dfly.events import BytesArrived, FileStarted, FileVerified, Listener, Warned
+from dfly.events import BytesArrived, Event, FileStarted, FileVerified, Listener, Warned
 from dfly.node.direct import fetch_directly
 from dfly.node.readers import Readers
 from dfly.origin.pauses import Pauses
@@ -80,14 +80,14 @@ class Means:
 
 
 class Errand:
-    """Runs once. `tell` and `lend` are called one at a time, `lend` by the thread that calls `run`."""
+    """Runs once. `tell` is called by one thread at a time, whichever that is, and `lend` by the one that calls `run`."""
 
     def __init__(
         self, admitted: Admitted, *, means: Means, settings: Fetch, tell: Listener, lend: Lend, stop: threading.Event
     ) -> None:
         self._admitted, self._means, self._settings = admitted, means, settings
         self._progress = Progress(task=admitted.resolved.task, snapshot=admitted.snapshot)
-        self._tell = means.activity.before(self._progress.before(tell))
+        self._tell = means.activity.before(self._progress.before(_one_at_a_time(tell)))
         self._lend, self._stop = lend, stop
         self._ready: SimpleQueue[str | BaseException | None] = SimpleQueue()
         self._moved: set[str] = set()
@@ -236,3 +236,14 @@ class Errand:
 
     def _entry_of(self, number: int) -> Entry:
         return self._admitted.snapshot.entries[number]
+
+
+def _one_at_a_time(tell: Listener) -> Listener:
+    """Events come from every thread that brings something; `tell` hears them in turn."""
+    telling = threading.Lock()
+
+    def told(event: Event) -> None:
+        with telling:
+            tell(event)
+
+    return told
