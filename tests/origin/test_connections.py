@@ -26,7 +26,10 @@ class Scripted:
 
     def _run(self):
         for script in self._scripts:
-            connection, _ = self._listener.accept()
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # closed before we came to it
             # whoever hangs up on us may do so in the middle
             with connection, suppress(ConnectionError):
                 self._serve(connection, script)
