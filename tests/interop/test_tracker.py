@@ -13,7 +13,7 @@ from dfly.seed.grants import Grant
 from dfly.seed.keys import Keys
 from dfly.seed.stock.passes import Pass
 from dfly.seed.stock.tracker import Announce
-from tests.interop.conftest import FILES, announce, peers
+from tests.interop.conftest import FILES, announce, peers, until
 
 ELSEWHERE = "10.9.8.7"
 
@@ -43,7 +43,7 @@ def test_a_node_is_named_where_it_listens_once_it_has_let_the_client_in(site):
     here = site()
     here.node()
     torrent = here.torrents()["model.bin"]
-    here.await_nodes(torrent)
+    until(lambda: peers(announce(torrent)))
     answer = announce(torrent)
     ((host, port),) = peers(answer)
     assert (host, answer[b"complete"]) == ("127.0.0.1", 1)
