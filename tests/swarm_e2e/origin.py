@@ -48,7 +48,8 @@ class Origin:
         self._lies[path] += times
 
     def ask(self, what) -> None:
-        self.asked[what] += 1
+        with self._changed:
+            self.asked[what] += 1
         if self.away:
             raise OriginUnavailable("the origin is away")
 
