@@ -127,7 +127,19 @@ def test_dfctl_without_plugins_says_how_to_get_one(capsys):
 
 def test_dfctl_reports_usage_errors_like_dfget(capsys):
     assert dfctl.run(["plugin"], plugins=Plugins()) == 2
-    assert re.match(r"dfctl: No such command 'plugin'.*'plugins'", capsys.readouterr().err)
+    said = capsys.readouterr().err
+    assert re.match(r"dfctl: No such command 'plugin'.*'plugins'", said)
+    assert said.endswith("\ndfctl --help lists the commands\n")
+    for argv in (["ls", "--nope"], ["pin"], ["torrent", "x", "--days", "none"]):
+        assert dfctl.run(argv, plugins=Plugins()) == 2
+        assert capsys.readouterr().err.endswith(f"\ndfctl {argv[0]} --help lists the flags\n")
+
+
+def test_dfctls_help_says_what_its_exit_codes_mean(capsys):
+    assert dfctl.run(["--help"], plugins=Plugins()) == 0
+    shown = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for name in ("UsageError", "NotFound", "AccessDenied", "SwarmError"):
+        assert re.search(rf"\b{getattr(errors, name).exit_code} [a-z]", shown.partition("Exit codes")[2]), name
 
 
 def test_the_installed_commands_tell_their_version(installed):
