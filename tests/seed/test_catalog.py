@@ -161,8 +161,9 @@ def test_another_token_is_tried_on_the_hub_before_it_gets_anything():
     world = World(tokens=["good", "also"])
     first = world.resolve(given=GOOD)
     assert world.resolve(given=ALSO).task == first.task
-    with pytest.raises(AccessDenied):
+    with pytest.raises(AccessDenied) as denied:
         world.resolve(given=BAD)
+    assert denied.value.hint == "check --memory-token"
     with pytest.raises(AccessDenied):
         world.resolve()
     tried = [("authorize", token) for token in ("good", "also", "bad", "")]  # a listing that is shown opens nothing yet

@@ -25,7 +25,7 @@ from dfly.seed.access import Access
 from dfly.seed.flights import Flights
 from dfly.seed.guests import Guest
 from dfly.seed.keys import Keys
-from dfly.seed.options import CallerOptions, Given, caller_options
+from dfly.seed.options import CallerOptions, Given, caller_options, not_open
 from dfly.seed.seals import ClusterSeals, Content, content_of
 from dfly.values import Snapshot, bare_url
 from dfly.wire import Ask, Resolved
@@ -252,11 +252,7 @@ class Catalog:
             return
         if not allowed:
             known.admitted.pop(caller.secrets, None)
-            raise AccessDenied(
-                f"{bare_url(key[1])} is not open to these credentials",
-                hint="check the token given for this source",
-                url=bare_url(key[1]),
-            )
+            raise not_open(key[1], key[0])
         if len(known.admitted) >= _MOST_ADMITTED:
             del known.admitted[next(iter(known.admitted))]
         known.admitted[caller.secrets] = self.clock()

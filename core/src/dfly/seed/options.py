@@ -12,8 +12,9 @@ from typing import Any
 import attrs
 
 from dfly.backend import Backend, OptionField, Secret, build_options, option_fields
-from dfly.errors import UsageError
+from dfly.errors import AccessDenied, UsageError
 from dfly.plugins import Plugins
+from dfly.values import bare_url
 
 #: Header values by option name ("gopher-token").
 Given = Mapping[str, tuple[str, ...]]
@@ -59,6 +60,16 @@ def caller_options(backend: type[Backend], given: Given, env: Mapping[str, str] 
         content=tuple((n, repr(getattr(settings, n))) for n, spec in fields.items() if not spec.secret),
         secrets=_fingerprint({name: values for name, values in said.items() if fields[name].secret}),
         endpoints=tuple(value for n in endpoints for value in said[n]),
+    )
+
+
+def not_open(url: str, backend: type[Backend]) -> AccessDenied:
+    """What a caller is told who may not read what others may, by the flags that would have opened it."""
+    keys = [spec.flag for spec in option_fields(backend) if spec.secret and spec.travels]
+    return AccessDenied(
+        f"{bare_url(url)} is not open to these credentials",
+        hint=f"check {', '.join(keys)}" if keys else "ask who runs the seed peer",
+        url=bare_url(url),
     )
 
 

@@ -23,7 +23,7 @@ import structlog
 
 from dfly.backend import Backend, Secret
 from dfly.config import Fetch, Network, Patience
-from dfly.errors import AccessDenied, DflyError, NotFound, SwarmError
+from dfly.errors import DflyError, NotFound, SwarmError
 from dfly.origin.backends import Backends
 from dfly.packs import Freight
 from dfly.plugins import Plugins
@@ -32,7 +32,7 @@ from dfly.seed.app import App
 from dfly.seed.catalog import ADMITTED, Selected
 from dfly.seed.keys import Keys
 from dfly.seed.mirror import Mirror
-from dfly.seed.options import Given, caller_options
+from dfly.seed.options import Given, caller_options, not_open
 from dfly.seed.running import in_thread, listening
 from dfly.seed.seals import RememberedSeals
 from dfly.seed.tasks import Tasks
@@ -205,8 +205,7 @@ class OneTask:
         if admitted is not None and self.clock() - admitted < ADMITTED:
             return
         if not self.backends.get(backend_class, caller.settings).authorize(snapshot):
-            bare = bare_url(snapshot.source)
-            raise AccessDenied(f"{bare} is not open to these credentials", hint="check the token for it", url=bare)
+            raise not_open(snapshot.source, backend_class)
         self._admitted[caller.secrets] = self.clock()
 
 
