@@ -175,12 +175,10 @@ def held(start, tmp_path, at):
 
 def test_status_tells_what_an_errand_has_and_waits_for(start, tmp_path):
     with held(start, tmp_path, 2 * MIB) as (running, origin, end):
-        until(
-            lambda: (t := get(running, "status")["tasks"]) and t[0]["arrived"] == origin.total > 2 * MIB,
-            "it stood elsewhere",
-        )
+        until(lambda: (t := get(running, "status")["tasks"]) and t[0]["arrived"] == DISTINCT - MIB, "it stood elsewhere")
         (task,) = get(running, "status")["tasks"]
-        assert task["received"] == {"hub": origin.total}
+        assert task["received"] == {"hub": DISTINCT - MIB}
+        assert origin.total == DISTINCT - MIB
         assert (task["files"], task["bytes"]) == (4, DISTINCT)
         assert task["url"] == f"memory://model@{origin.hub.revisions('model')[0]}"
         assert task["idle"] <= task["seconds"]
