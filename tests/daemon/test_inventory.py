@@ -175,7 +175,9 @@ def held(start, tmp_path, at):
 
 def test_status_tells_what_an_errand_has_and_waits_for(start, tmp_path):
     with held(start, tmp_path, 2 * MIB) as (running, origin, end):
-        until(lambda: (t := get(running, "status")["tasks"]) and t[0]["arrived"] == DISTINCT - MIB, "it stood elsewhere")
+        until(
+            lambda: (t := get(running, "status")["tasks"]) and t[0]["arrived"] == DISTINCT - MIB, "it stood elsewhere"
+        )
         (task,) = get(running, "status")["tasks"]
         assert task["received"] == {"hub": DISTINCT - MIB}
         assert origin.total == DISTINCT - MIB
