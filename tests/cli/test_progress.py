@@ -195,6 +195,31 @@ def test_a_hub_that_is_down_is_a_line_and_a_count(lines):
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "cause", "said"),
+    [
+        ("http://hub:8000", "hub:8000: connection refused", "hub:8000: connection refused"),
+        ("https://hub:443", "hub: the host name cannot be resolved", "hub: the host name cannot be resolved"),
+        ("http://hub:8000", "http://hub:8000/api answered 503", "http://hub:8000/api answered 503"),
+        ("a.bin", "a.bin: http://hub/a.bin answered 503", "a.bin: http://hub/a.bin answered 503"),
+        ("a", "answered 503", "a: answered 503"),
+        ("http://hub:8000", "cdn: connection refused", "http://hub:8000: cdn: connection refused"),
+    ],
+)
+def test_trouble_names_once_what_it_is_about(lines, path, cause, said):
+    assert lines((0, Retrying(path=path, cause=cause, after=1.0)), every=math.inf) == [
+        f"dfget: {said}; trying again in 1.0 s"
+    ]
+
+
+def test_before_the_files_are_listed_no_bytes_of_none_are_counted(lines):
+    trouble = Retrying(path="http://hub:8000", cause="hub:8000: connection refused", after=1.0)
+    assert lines((0, trouble), (11, trouble))[1:] == [
+        "dfget: hub:8000: connection refused; trying again in 1.0 s",
+        "dfget: asking for the list of files, 2 retries",
+    ]
+
+
 def test_no_time_until_the_next_try_is_at_once(lines):
     assert lines((0, Retrying(path="a", cause="connection lost", after=0.01)), every=math.inf) == [
         "dfget: a: connection lost; trying again at once"

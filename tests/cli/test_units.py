@@ -2,11 +2,11 @@ import doctest
 
 import pytest
 
-from dfly.cli import options, redaction, units
+from dfly.cli import options, progress, redaction, units
 from dfly.cli.units import count_text, duration_text, parse_duration, parse_rate, printable, size_text
 
 
-@pytest.mark.parametrize("module", [units, redaction, options], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [units, redaction, options, progress], ids=lambda m: m.__name__)
 def test_the_examples_in_the_docstrings_hold(module):
     failed, tried = doctest.testmod(module)
     assert tried > 0

@@ -48,7 +48,7 @@ class Lines:
             case Warned(message=message):
                 self._say(f"warning: {message}")
             case Retrying():
-                self._trouble(now, f"{event.path}: {event.cause}; trying again {after_text(event.after)}")
+                self._trouble(now, f"{trouble_text(event)}; trying again {after_text(event.after)}")
             case Stalled():
                 waited = duration_text(event.seconds)
                 self._trouble(now, f"{event.path}: nothing for {waited}, waiting for {event.cause}")
@@ -70,18 +70,40 @@ class Lines:
         say(self._stream, f"dfget: {printable(text)}\n")
 
 
+def trouble_text(event: Retrying) -> str:
+    """What failed and why, each named once: most causes begin with the host or file that they are about.
+
+    >>> trouble_text(Retrying(path="http://host:80", cause="host: connection refused", after=1))
+    'host: connection refused'
+    """
+    names = {event.path, event.path.partition("://")[2].removesuffix(":443").removesuffix(":80")} - {""}
+    named = any(event.cause.startswith((f"{name}:", f"{name}/")) for name in names)
+    return event.cause if named else f"{event.path}: {event.cause}"
+
+
 def standing_text(standing: Standing, rate: float) -> str:
     """One line: `57.2 MB of 90.9 MB (63 %), 75.0 MB/s, 8 of 13 files, about 1 s left`."""
-    done = size_text(standing.done)
-    if standing.total is not None and standing.fraction is not None:
-        done += f" of {size_text(standing.total)} ({int(standing.fraction * 100)} %)"
-    parts = [done, rate_text(rate), f"{standing.files_done:,} of {count_text(standing.files, 'file')}"]
+    if not standing.files:
+        parts = ["asking for the list of files"]
+    else:
+        parts = [
+            _done_text(standing),
+            rate_text(rate),
+            f"{standing.files_done:,} of {count_text(standing.files, 'file')}",
+        ]
     left = seconds_left(standing, rate)
     if left is not None:
         parts.append(f"about {duration_text(left)} left")
     if standing.retries:
         parts.append("1 retry" if standing.retries == 1 else f"{standing.retries:,} retries")
     return ", ".join(parts)
+
+
+def _done_text(standing: Standing) -> str:
+    done = size_text(standing.done)
+    if standing.total is not None and standing.fraction is not None:
+        done += f" of {size_text(standing.total)} ({int(standing.fraction * 100)} %)"
+    return done
 
 
 def seconds_left(standing: Standing, rate: float) -> float | None:

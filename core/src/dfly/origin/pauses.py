@@ -33,7 +33,7 @@ class Pauses:
             raise RateLimited(
                 f"{origin} wants no request for {seconds:.0f} s, longer than the {self._longest:.0f} s dfly waits",
                 after=seconds,
-                hint="try again later, with a token that has a higher quota, or raise the longest pause",
+                hint="try again later, or with a token that has a higher quota",
                 url=origin,
             )
         now = self._clock()
