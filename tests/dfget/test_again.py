@@ -1,6 +1,7 @@
 """The same command once more: what is there is not fetched again, what is wrong or old is replaced."""
 
 import os
+from pathlib import Path
 
 import pytest
 from tests.dfget.files import MIB, some_bytes, tree
@@ -65,10 +66,17 @@ def test_files_that_another_tool_brought_are_recognised(hub, fetch, here):
     assert content_calls(hub) == []
 
 
+def rewritten(path: Path) -> None:
+    """Another content of the same size, not in the tick of the clock in which the first was written."""
+    before = path.stat()
+    path.write_bytes(b"x" * before.st_size)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda path: path.write_bytes(b"x" * len(path.read_bytes())),
+        rewritten,
         lambda path: path.write_bytes(path.read_bytes()[:-1]),
         lambda path: path.write_bytes(path.read_bytes() + b"x"),
         lambda path: path.unlink(),
