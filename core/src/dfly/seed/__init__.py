@@ -4,6 +4,7 @@
     app         the HTTP routes; `access` who may ask, `answers` how it says no, `joining` who opens a stream
     catalog     a source URL → a snapshot, once for all who ask; `options` whose rights count, `flights` one question for many
     tasks       where nodes meet: freight, ring, stream; what the mirror does is told here
+    wanting     what of a task's freight is asked of the mirror, and what of it first
     carrying    what nodes bring along from an earlier seed peer; `pulling` takes it from them
     stream      the event log and its listeners
     topology    who neighbours whom, and where segments enter

@@ -178,7 +178,7 @@ class App:
         for blob, index in report.bad_segments[:_MOST_DOUBTED]:
             if blob in task.scheduler.blobs:
                 self.tasks.mirror.recheck(blob, index)
-        self.tasks.mind(task, accepted=report.accepted, first=report.first[:_MOST_FIRST])
+        self.tasks.wanting.mind(task, accepted=report.accepted, first=report.first[:_MOST_FIRST])
         return web.Response(body=task.report(report).encode(), content_type="application/json")
 
     async def have(self, request: web.Request) -> web.Response:

@@ -5,7 +5,7 @@ Everything here runs in the event loop; the mirror's threads come in through `_F
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -20,6 +20,7 @@ from dfly.seed.pulling import NoPuller
 from dfly.seed.seals import Seals
 from dfly.seed.task import Task
 from dfly.seed.topology.scheduler import Scheduler
+from dfly.seed.wanting import Unfit, Wanting, all_fit
 from dfly.seed.watching.counts import Counts
 from dfly.seed.watching.fetching import Fetching
 from dfly.tracing import NO_TRACES, Traces
@@ -36,12 +37,6 @@ HELD_BACK = 3.0
 #: while before they follow.
 FALLEN_BACK = 5.0
 
-Unfit = Callable[[Freight], Mapping[str, DflyError]]
-
-
-def _all_fit(_: Freight) -> Mapping[str, DflyError]:
-    return {}
-
 
 class Tasks:
     """All tasks, by id. `open_mirror` is called once, with the listener that brings the mirror's news here.
@@ -57,24 +52,25 @@ class Tasks:
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.monotonic,
         open_puller: OpenPuller = NoPuller,
-        unfit: Unfit = _all_fit,
+        unfit: Unfit = all_fit,
         held_back: float = HELD_BACK,
         traces: Traces = NO_TRACES,
     ) -> None:
         self._seals = seals
         self._loop, self._clock = loop, clock
-        self._unfit, self._held_back, self._traces = unfit, held_back, traces
+        self._held_back, self._traces = held_back, traces
         self._tasks: dict[str, Task] = {}
         self._of_blob: dict[str, dict[str, Task]] = {}
         self.waiting_for = ""
         self.counts = Counts()
-        self.mirror = open_mirror(_FromThreads(loop, self))
+        self.mirror = open_mirror(_FromThreads(self))
+        self.wanting = Wanting(mirror=self.mirror, errand=self._errand, unfit=unfit)
         self.carrying = Carrying(
             mirror=self.mirror,
             open_puller=open_puller,
             seals=seals,
             sharing=self.sharing,
-            due=self._due,
+            due=self.wanting.due,
             errand=self._errand,
             from_thread=self.from_thread,
             clock=clock,
@@ -124,13 +120,7 @@ class Tasks:
         found.last_used = self._clock()
         found.adopted |= carried
         found.broadcast.log.forgive()
-        unfit = self._unfit(found.freight)
-        due = found.due
-        for blob, size in due.sizes().items():
-            if not found.is_complete(blob):
-                found.fetching.begin(blob, size)
-        held_back = found.held_back_until is not None
-        await asyncio.to_thread(self.mirror.want, _less(due, unfit), backend, task=task, held_back=held_back)
+        unfit = await self.wanting.begin(found, backend)
         if not found.begun.is_set():
             blobs = list(found.freight.sizes())
             states = await asyncio.to_thread(lambda: [self.mirror.state(blob) for blob in blobs])
@@ -142,43 +132,6 @@ class Tasks:
         for blob, error in unfit.items():
             found.blob_failed(blob, error)
         return found
-
-    def mind(self, task: Task, *, accepted: Iterable[str], first: Iterable[tuple[str, int]]) -> None:
-        """A node wants `accepted` blobs, of which a lazy task brings no others, and somebody there waits for segments."""
-        # those that failed before are tried again
-        new = {blob for blob in accepted if blob in task.scheduler.blobs}
-        task.accepted |= new
-        due = self._due(task) if task.lazy and new else None
-        hurried: dict[str, list[int]] = {}
-        for blob, index in first:
-            if blob in task.scheduler.blobs:
-                hurried.setdefault(blob, []).append(index)
-        if due is not None:
-            task.broadcast.log.forgive()
-            for blob, size in due.sizes().items():
-                if blob in new and not task.is_complete(blob):
-                    task.fetching.begin(blob, size)
-        if due is not None or hurried:
-            held_back = task.held_back_until is not None
-            self._errand(self._bring, task.id, due, task.backend, held_back, hurried)
-
-    def _due(self, task: Task) -> Freight:
-        """What is to be fetched, and can be."""
-        return _less(task.due, self._unfit(task.freight))
-
-    def _bring(
-        self,
-        task: str,
-        due: Freight | None,
-        backend: Backend | None,
-        held_back: bool,  # noqa: FBT001 - an errand's argument
-        hurried: Mapping[str, Sequence[int]],
-    ) -> None:
-        # first what comes first: else all connections have begun with something else
-        for blob, indices in hurried.items():
-            self.mirror.hurry(blob, indices)
-        if due is not None and backend is not None:
-            self.mirror.want(due, backend, task=task, held_back=held_back)
 
     def _prepare(self, task: str, snapshot: Snapshot) -> tuple[Freight, bytes, int]:
         """What a new task is made of: its freight, the answer to all who ask, and how many blobs of it are here by now."""
@@ -305,7 +258,6 @@ class Tasks:
 class _FromThreads:
     """Hears the mirror in its threads, and passes it on in the event loop, in order."""
 
-    _loop: asyncio.AbstractEventLoop
     _tasks: Tasks
 
     def segment_published(self, blob: str, index: int, size: int, hashes: bytes, attempt: int) -> None:
@@ -328,10 +280,3 @@ class _FromThreads:
 
     def _tell(self, what: str, blob: str, say: Callable[[Task], None]) -> None:
         self._tasks.from_thread(self._tasks.news, what, blob, say)
-
-
-def _less(freight: Freight, unfit: Mapping[str, DflyError]) -> Freight:
-    if not unfit:
-        return freight
-    pack = None if freight.pack is None or freight.pack.blob in unfit else freight.pack
-    return attrs.evolve(freight, pack=pack, blobs={b: e for b, e in freight.blobs.items() if b not in unfit})
