@@ -46,6 +46,10 @@ def test_the_page_is_alive(swarm, tmp_path):
             await page.until("document.querySelectorAll('tr[data-node]').length === 6")
             await page.until(f"new Set({FULL}).size === 1 && {FULL}[0] !== undefined")
             assert await page.ask("document.querySelectorAll('svg.ring circle').length") == 7
+            # what a keyboard has reached, and scrolled, stays when the section is drawn anew
+            await page.ask("document.body.style.width = '20rem'")
+            await page.ask("document.querySelector('.scroll').focus()")
+            await page.ask("document.querySelector('.scroll').scrollLeft = 40")
             if SHOT:
                 await page.screenshot(Path(SHOT))
             await page.dark(True)
@@ -56,6 +60,8 @@ def test_the_page_is_alive(swarm, tmp_path):
             for node in nodes:
                 await asyncio.to_thread(node.done)
             await page.until("document.body.textContent.match(/left, done/g)?.length === 6")
+            assert await page.ask("document.activeElement === document.querySelector('.scroll')")
+            assert await page.ask("document.activeElement.scrollLeft") == 40
             assert page.complaints == []
 
     asyncio.run(look())

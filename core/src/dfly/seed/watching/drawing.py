@@ -130,7 +130,9 @@ def _task(task: TaskPicture) -> str:
     more = f'<p class="faint">and {task.others} more nodes</p>' if task.others else ""
     return (
         f'<h2>{name}</h2><p class="faint">{head}</p>{strip(task.published, known, label=head)}'
-        f'<div class="task"><div class="scroll"><table><thead><tr><th>node<th>place<th>holds<th>took<th>state</tr></thead>'
+        # a keyboard has to get there to scroll it
+        '<div class="task"><div class="scroll" tabindex="0" role="region" aria-label="nodes">'
+        "<table><thead><tr><th>node<th>place<th>holds<th>took<th>state</tr></thead>"
         f"<tbody>{rows}</tbody></table>{more}</div>{_ring(task)}</div>"
     )
 
