@@ -185,7 +185,7 @@ class SwarmRun:
         traffic = host.traffic()
         seen: dict[str, Any] = {"name": host.name, "rack": host.rack, "into": traffic.into, "out": traffic.out}
         if process is not None:
-            process.wait(10)
+            process.wait(60)
             seen |= {"code": process.returncode, "cpu": process.usage.cpu, "peak_memory": process.usage.peak_memory}
             if self._threads is not None:
                 seen["threads"] = self._threads.of(process.pid)

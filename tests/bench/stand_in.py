@@ -26,7 +26,7 @@ def serve(address: str, port: str, body) -> None:
 
 
 def read(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as response:
+    with urllib.request.urlopen(url, timeout=100) as response:
         return response.read()
 
 

@@ -110,7 +110,7 @@ def test_a_killed_download_goes_on_where_it_was(
     command = [str(BIN / "dfget"), "s3://models/big.bin", "--concurrency", "1"]
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | env, stderr=subprocess.DEVNULL)
     try:
-        assert stalled.wait(30)
+        assert stalled.wait(60)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -140,7 +140,7 @@ class Cluster:
             self._counters.close()
         netns.remove(self._names())
         for process in [each for host in self.hosts for each in host.processes]:
-            process.wait(10)
+            process.wait(60)
         atexit.unregister(self.close)
 
     def remove_files(self) -> None:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 NAMES = Path("/run/netns")
 _OURS = re.compile(r"dfly-(\d+)-[0-9a-f]+-.+")
 _CLONE_NEWNET = 0x40000000
-_SECONDS = 30.0  # for one call of ip or tc, which takes milliseconds
+_SECONDS = 60.0  # for one call of ip or tc, which takes milliseconds
 
 
 class NetnsError(RuntimeError):

@@ -138,7 +138,7 @@ class Process:
         return usage
 
     def _usage_after_end(self) -> Usage:
-        self.wait(10)
+        self.wait(60)
         assert self._usage is not None
         return self._usage
 
