@@ -16,6 +16,7 @@ from dfly.seed.topology.chords import Chords
 from dfly.seed.topology.complaints import Complaints, Outcome
 from dfly.seed.topology.duties import Duties
 from dfly.seed.topology.entries import Entries
+from dfly.seed.topology.finding import Finding
 from dfly.seed.topology.holdings import mask_of
 from dfly.seed.topology.members import SILENT, Member
 from dfly.seed.topology.needed import Needed
@@ -26,14 +27,10 @@ from dfly.wire import Address, Doubted, Report
 
 #: Seconds for which a node whose stream broke keeps its place.
 GRACE = 2.0
-#: Far members that one stall gets a node.
-_CHORDS = 2
 #: Nodes that may stand in for the seed peer.
 _STAND_INS = 3
 #: Nodes that are gone are remembered, so that one that comes back need not tell everything again.
 _MOST_GONE = 4096
-#: Members looked at for a holder before all of them are.
-_SAMPLE = 32
 #: No blob has as many segments; a number from the wire becomes a bit, and bits are memory.
 _MOST_SEGMENTS = 1 << 16
 
@@ -53,12 +50,14 @@ class Scheduler:
     _complaints: Complaints = attrs.field(init=False)
     _telling: Telling = attrs.field(init=False)
     _entries: Entries = attrs.field(init=False)
+    _finding: Finding = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         members, ring, chords = self._members, self._ring, self._chords
         self._complaints = Complaints(members=members, ring=ring, chords=chords, clock=self.clock)
         self._telling = Telling(members=members, ring=ring, chords=chords, needed=self._needed)
         self._entries = Entries(members=members, clock=self.clock)
+        self._finding = Finding(members=members, ring=ring, chords=chords, pick=self.pick)
 
     @property
     def duties(self) -> Duties:
@@ -105,8 +104,7 @@ class Scheduler:
 
     def holders(self, blob: str, index: int, *, most: int) -> tuple[Address, ...]:
         """Where nodes that hold a segment can be dialled: some of them, by chance."""
-        found = [m for m in self._members.values() if m.connected and m.seated and m.addresses and m.holds(blob, index)]
-        return tuple(m.addresses[0] for m in self.pick.sample(found, min(most, len(found))))
+        return tuple(member.addresses[0] for member in self._finding.holders(blob, index, most=most))
 
     def join(
         self, node: str, addresses: Iterable[Address], location: str = "", *, control: Address | None = None
@@ -237,18 +235,7 @@ class Scheduler:
         member = self.member(node)
         if member is None or not member.seated:
             return (), {}
-        near = {node, *self._ring.neighbours(node)}
-        far = [
-            m
-            for m in self._members.values()
-            if m.connected and m.seated and m.node not in near and not self._ring.apart(node, m.node)
-        ]
-        sample = self.pick.sample(far, min(_SAMPLE, len(far)))
-        found = [m for m in sample if m.holds(blob, index)] or [m for m in far if m.holds(blob, index)] or sample
-        linked = self._chords.of(node)
-        # one it has and one it has not, while there are both: what it has does not seem to help
-        old, new = [m for m in found if m.node in linked], [m for m in found if m.node not in linked]
-        chosen = [*new[: _CHORDS - min(1, len(old))], *old][:_CHORDS]
+        chosen = self._finding.far(node, blob, index)
         concerned: set[str] = set()
         for other in chosen:
             concerned |= self._chords.link(node, other.node)
