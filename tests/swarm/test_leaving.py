@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.swarm.conftest import Node, blob_of
 
 from dfly.layout import MIB
-from dfly.swarm import SegmentKey, SegmentReadable
+from dfly.swarm import SegmentKey, SegmentReadable, SwarmEvent
 from dfly.swarm.leaving import PATIENCE, QUIET, Leaving
 from dfly.swarm.torrents import Torrent
 from dfly.swarm.traffic import Traffic
@@ -83,6 +83,27 @@ def test_one_that_has_left_may_come_again_at_once(nodes: Callable[..., Node]) ->
     assert node.add(blob, 0, peers=[holder.address]) == key
     node.wait_segment(blob, 0)
     assert node.read(0, len(blob.data)) == blob.data
+
+
+def test_what_was_heard_of_one_that_has_left_is_not_told_of_the_next(nodes: Callable[..., Node]) -> None:
+    blob, told = blob_of(MIB), []
+    holder, node = nodes(), nodes()
+    holder.hold(blob)
+    holder.add(blob, 0, have=True)
+
+    def replace(event: SwarmEvent) -> None:
+        told.append(event)
+        if event == SegmentReadable(SegmentKey(blob.id, 0)):
+            node.swarm.remove(event.key)
+            node.add(blob, 0, have=True)
+            # as if it were one of several that were heard at once
+            node.swarm._tell([event])
+
+    node.on_event = replace
+    key = node.add(blob, 0, peers=[holder.address])
+    node.wait_segment(blob, 0)
+    assert told.count(SegmentReadable(key)) == 1
+    assert key in node.swarm
 
 
 def test_a_session_closes_in_the_middle(nodes: Callable[..., Node]) -> None:

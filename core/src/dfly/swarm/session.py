@@ -271,6 +271,7 @@ class Swarm:
             events: list[SwarmEvent] = []
             try:
                 with self._lock:
+                    self._torrents.went.clear()
                     events.extend(self._reader.read(session.pop_alerts()))
                     self.deny([event.host for event in events if isinstance(event, Flooded)])
                     self._let_go()
@@ -291,6 +292,8 @@ class Swarm:
 
     def _tell(self, events: Iterable[SwarmEvent]) -> None:
         for event in events:
+            if getattr(event, "key", None) in self._torrents.went:
+                continue
             try:
                 self._on_event(event)
             except Exception:

@@ -150,6 +150,8 @@ class Torrents:
         self._gone = Traffic()
         self._by_key: dict[Key, Torrent] = {}
         self._by_handle: dict[lt.torrent_handle, Torrent] = {}
+        #: Keys of those that went since this was emptied: what was heard of them is not about whoever has the key now.
+        self.went: set[Key] = set()
 
     def add(self, torrent: Torrent) -> None:
         """Remember `torrent`, whose key is new."""
@@ -160,6 +162,7 @@ class Torrents:
         """Forget a torrent, measured once more; KeyError where there is none."""
         torrent = self._by_key.pop(key)
         del self._by_handle[torrent.handle]
+        self.went.add(key)
         torrent.measure()
         self._gone = joined(self._gone, torrent.ledger.traffic())
         return torrent
