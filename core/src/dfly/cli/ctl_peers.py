@@ -8,7 +8,7 @@ import typer
 
 from dfly.cli.columns import table
 from dfly.cli.desk import CaFile, Json, SeedPeerUrl, TokenFile, at_desk, written
-from dfly.cli.units import count_text, duration_text, printable, rate_text, size_text
+from dfly.cli.units import duration_text, printable, rate_text, size_text
 
 Url = Annotated[str | None, typer.Argument(metavar="URL", help="Only the ring of this one.", show_default=False)]
 
@@ -34,8 +34,8 @@ def _text(found: Mapping[str, Any]) -> str:
     return "\n".join(shown) or "no tasks\n"
 
 
-def nodes(task: Mapping[str, Any], *, most: int | None = None) -> str:
-    """The nodes of a seed peer's task as a table, `most` of them."""
+def nodes(task: Mapping[str, Any]) -> str:
+    """The nodes of a seed peer's task as a table."""
     rows = [
         (
             "-" if node["place"] is None else str(node["place"]),
@@ -57,9 +57,7 @@ def nodes(task: Mapping[str, Any], *, most: int | None = None) -> str:
         *(">PLACE", "NODE", "ADDRESS", "LOCATION", "STATE", ">SEGMENTS"),
         *(">SEED PEER", ">PEERS", ">HUB", ">RATE", ">STALLED", ">HEARD"),
     )
-    more = len(rows) - most if most is not None else 0
-    text = table(headings, rows[:most], indent="  ")
-    return text + (f"  and {count_text(more, 'more node')}\n" if more > 0 else "")
+    return table(headings, rows, indent="  ")
 
 
 def places(found: Mapping[str, Any]) -> str:

@@ -1,14 +1,16 @@
-"""`dfctl status`: what goes on right now: tasks, where their bytes come from, how fast, and what they wait for."""
+"""`dfctl status`: what goes on right now: tasks, where their bytes come from, how fast, and what they wait for.
+
+It is watched, so it fits a terminal of 80 columns: `dfctl peers` tells more of each node.
+"""
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from dfly.cli.columns import table
-from dfly.cli.ctl_peers import nodes
 from dfly.cli.desk import CaFile, Desk, Json, SeedPeerUrl, TokenFile, at_desk, written
 from dfly.cli.units import count_text, duration_text, printable, rate_text, size_text
 
@@ -64,8 +66,24 @@ def _seed_peer(said: Mapping[str, Any], rings: Mapping[str, Any]) -> str:
             f"{count_text(task['nodes'], 'node')}, {task['done']:,} done, {task['stalled']:,} stalled segments\n"
             + (f"  nodes took {got}\n" if got else "")
         )
-        lines.append(nodes(rings.get(task["task"], {"nodes": []}), most=_MOST_NODES))
+        lines.append(_ring(rings.get(task["task"], {"nodes": []})["nodes"]))
     return "".join(lines)
+
+
+def _ring(nodes: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            node["addresses"][0] if node["addresses"] else node["node"],
+            node["state"],
+            f"{node['held']:,} of {node['segments']:,}",
+            *(size_text(node["received"].get(source, 0)) for source in ("seed-peer", "peer", "hub")),
+            rate_text(node["rate"]),
+        )
+        for node in nodes[:_MOST_NODES]
+    ]
+    more = len(nodes) - len(rows)
+    text = table(("NODE", "STATE", ">SEGMENTS", ">SEED PEER", ">PEERS", ">HUB", ">RATE"), rows, indent="  ")
+    return text + (f"  and {count_text(more, 'more node')}\n" if more else "")
 
 
 def _moved(counts: Mapping[str, int], *, to: bool) -> str:
@@ -92,9 +110,9 @@ def _node(said: Mapping[str, Any]) -> str:
         lines.append(
             f"\n{printable(task['url'])}\n"
             f"  {size_text(task['arrived'])} of {size_text(task['bytes'])} in {count_text(task['files'], 'file')}, "
-            f"{rate_text(task['rate'])}, {duration_text(task['seconds'])} so far"
-            + (f"; {got}" if got else "")
-            + f"\n  last byte {duration_text(task['idle'])} ago, {count_text(task['stalls'], 'stall')}"
+            f"{rate_text(task['rate'])}, {duration_text(task['seconds'])} so far\n"
+            + (f"  {got}\n" if got else "")
+            + f"  last byte {duration_text(task['idle'])} ago, {count_text(task['stalls'], 'stall')}"
             + (f", waiting: {printable(task['waiting_for'])}" if task["waiting_for"] else "")
             + "\n"
         )
