@@ -4,19 +4,17 @@ An arrival does not know who brings the bytes. A source asks it for what is miss
 is whether everything is in place, or the bytes were wrong and must be brought once more.
 """
 
-import contextlib
 import hashlib
 import math
 import os
 import secrets
-import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import attrs
 
-from dfly.errors import IntegrityError, OutputError
+from dfly.errors import IntegrityError
 from dfly.events import (
     BytesArrived,
     FileFinished,
@@ -28,11 +26,11 @@ from dfly.events import (
     SegmentFinished,
 )
 from dfly.layout import MIB, SMALL, Layout
+from dfly.node.at_once import copy_at_once
 from dfly.node.gather import Gathering, InMemory, OnDisk, Span, Writer
 from dfly.node.proof import already_there, promised
 from dfly.output.place import clean, partial_directory, place, remove_stale
 from dfly.output.plan import Target
-from dfly.store.lock import Lock
 from dfly.values import Digest, Entry
 
 
@@ -195,7 +193,7 @@ class Arrival:
         place(gathering.commit, first.path, entry=first.entry)
         for target in others:
             place(
-                lambda final: _copy(first.path, final, hidden=f"{self.directory}.copy"),
+                lambda final: copy_at_once(first.path, final, hidden=f"{self.directory}.copy"),
                 target.path,
                 entry=target.entry,
             )
@@ -264,18 +262,3 @@ def _held(directory: str) -> int:
         return os.stat(os.path.join(directory, "data")).st_blocks * 512
     except OSError:
         return 0
-
-
-def _copy(source: str, final: str, *, hidden: str) -> None:
-    """A second output of one content; the kernel shares the blocks where the file system can."""
-    lock = Lock(hidden)
-    try:
-        lock.acquire(wait=math.inf)
-        shutil.copyfile(source, hidden)
-        os.replace(hidden, final)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(hidden)
-        raise OutputError.from_os(error, final) from error
-    finally:
-        lock.release()

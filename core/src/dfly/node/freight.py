@@ -12,7 +12,8 @@ import attrs
 from dfly.errors import IntegrityError
 from dfly.events import FileFinished, Listener
 from dfly.node.arrival import Arrival
-from dfly.node.gather import Gathering, OnDisk, write_at_once
+from dfly.node.at_once import write_at_once
+from dfly.node.gather import Gathering, OnDisk
 from dfly.output.place import PARTIALS, place
 from dfly.output.plan import Target
 from dfly.packs import Freight, Pack

@@ -3,8 +3,6 @@
 Both answer the same questions, so that an arrival need not know which it has.
 """
 
-import contextlib
-import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,10 +10,9 @@ from typing import Protocol
 
 import attrs
 
-from dfly.errors import OutputError
 from dfly.layout import MIB
+from dfly.node.at_once import write_at_once
 from dfly.store.hashing import new_hash
-from dfly.store.lock import Lock
 from dfly.store.partial import OnSegment, Partial
 
 #: A span is at least this long, so that a request's round trip is paid by its bytes, and at most LONGEST_SPAN, so that
@@ -201,26 +198,3 @@ class InMemory:
 
     def close(self) -> None:
         """See Gathering; nothing in memory can be kept."""
-
-
-def write_at_once(data: bytes | bytearray | memoryview, final: str, *, hidden: str) -> None:
-    """Write `final` so that it is either not there or complete; `hidden` is the name it has meanwhile.
-
-    The name follows from the content, so that what a killed process leaves is used up by the next run; hence the lock,
-    which keeps two runs from writing into each other's file. Raises OutputError.
-    """
-    lock = Lock(hidden)
-    try:
-        lock.acquire(wait=math.inf)
-        if os.fstat(lock.fd).st_size:  # what a killed process left
-            os.ftruncate(lock.fd, 0)
-        left, at = memoryview(data), 0
-        while at < len(left):
-            at += os.pwrite(lock.fd, left[at:], at)
-        os.replace(hidden, final)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(hidden)
-        raise OutputError.from_os(error, final) from error
-    finally:
-        lock.release()

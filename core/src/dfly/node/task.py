@@ -18,9 +18,9 @@ from dfly.config import Fetch, Joining, Patience
 from dfly.errors import OutOfReach, SwarmError
 from dfly.events import FileFinished, FileSkipped, SnapshotResolved, TaskFinished, Warned
 from dfly.node.arrival import Arrival
+from dfly.node.at_once import write_at_once
 from dfly.node.direct import fetch_directly
 from dfly.node.freight import pack_place
-from dfly.node.gather import write_at_once
 from dfly.node.lending import LenderLost, Loan
 from dfly.node.lent import Link
 from dfly.node.outputs import Outputs
