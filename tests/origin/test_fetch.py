@@ -397,9 +397,12 @@ def test_closing_ends_what_is_unfinished(cancel):
     fetcher.submit(sink.job)
     fetcher.submit(waiting.job)
     assert begun.wait(SOON)
-    threading.Timer(0.02, silence.set).start()
-    fetcher.close()
+    closing = threading.Thread(target=fetcher.close)
+    closing.start()
     assert [type(s.outcome()) for s in (sink, waiting)] == [Cancelled] * 2
+    silence.set()
+    closing.join(SOON)
+    assert not closing.is_alive()
 
 
 def test_a_job_that_comes_too_late_is_cancelled(cancel):
