@@ -190,6 +190,12 @@ def test_completion_offers_the_plugins_flags(toy_command):
     assert done.stdout.split() == ["--toy-token", "--toy-color", "--toy-header"]
 
 
+def test_completion_offers_the_words_that_a_flag_takes(toy_command):
+    environment = {"_DFGET_COMPLETE": "complete_bash", "COMP_WORDS": "dfget --log-level ", "COMP_CWORD": "2"}
+    done = subprocess.run(toy_command, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["debug", "info", "warning", "error"]
+
+
 def _with_broken(toy, tmp_path, monkeypatch, schemes=("bad",)):
     """Plugins with the toy hub and a distribution whose plugin cannot load what it needs."""
     module = f"bad_plugin_{tmp_path.name}".replace("-", "_")

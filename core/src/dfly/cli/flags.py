@@ -35,14 +35,22 @@ def _digest(text: str) -> str:
     return str(Digest.parse(text))
 
 
+def _levels() -> tuple[str, ...]:
+    return ("debug", "info", "warning", "error")
+
+
 def _level(text: str) -> str:
-    if text not in ("debug", "info", "warning", "error"):
+    if text not in _levels():
         raise ValueError(f"{text!r} is not a level; write debug, info, warning or error")
     return text
 
 
+def _ways_to_link() -> tuple[str, ...]:
+    return ("auto", "hard")
+
+
 def _link(text: str) -> str:
-    if text not in ("auto", "hard"):
+    if text not in _ways_to_link():
         raise ValueError(f"{text!r} is no way to link; write auto or hard")
     return text
 
@@ -316,6 +324,7 @@ Links = Annotated[
         "--link",
         metavar="HOW",
         parser=checked(_link),
+        autocompletion=_ways_to_link,
         envvar="DFLY_LINK",
         help="How a dfdaemon's files become yours: auto shares blocks where the file system can and copies elsewhere; hard "
         "makes read-only links into its cache, if it runs as you.",
@@ -344,6 +353,7 @@ LogLevel = Annotated[
         "--log-level",
         metavar="LEVEL",
         parser=checked(_level),
+        autocompletion=_levels,
         envvar="DFLY_LOG_LEVEL",
         help="debug, info, warning or error; the log goes to standard error.",
         rich_help_panel=SHOW,
