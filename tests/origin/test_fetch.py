@@ -430,7 +430,6 @@ def test_a_throttle_is_asked_for_every_byte(cancel):
 def test_congestion_lowers_the_number_of_workers(cancel):
     fetcher = Fetcher(concurrency=4, throttle=None, cancel=cancel)
     fetcher.congested()
-    fetcher.congested()
     both, third = threading.Barrier(2), threading.Barrier(3)
 
     def read(start, stop):
