@@ -3,7 +3,7 @@
 fetch ─▶ task ─┬─▶ direct    from the origin, with this process's own fetcher
 └─▶ joining   from the swarm: rolling (the loop) over segments, helping, circle, trust, workers
 arrival, gather, proof       one blob on its way: where its bytes gather, verification, the atomic last step
-freight                      which blobs travel through the swarm; small files are cut out of their pack
+freight, at_once             which blobs travel through the swarm, small files cut out of their pack; files without a partial
 control, listening, reporting, succession, reserve      speaking with a seed peer, and with who takes its place
 travelling, revival          which options go along to a seed peer; the errors that others tell of, raised here
 
