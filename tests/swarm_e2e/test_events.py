@@ -12,8 +12,12 @@ FILES = {"big.bin": some_bytes(2 * SEGMENT + MIB + 3), "medium.bin": some_bytes(
 
 
 def test_bytes_are_told_by_source_and_add_up_to_the_files(origin, swarm):
-    cluster = swarm(origin(FILES))
+    memory = origin(FILES)
+    memory.hold("big.bin", 0)
+    cluster = swarm(memory)
     nodes = cluster.several(3, "memory://model")
+    cluster.await_members(3)
+    memory.let_go()
     total = Counter()
     for node in nodes:
         report = node.done()

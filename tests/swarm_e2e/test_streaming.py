@@ -44,8 +44,12 @@ def test_two_that_join_in_the_middle_and_four_that_join_afterwards_cost_the_orig
 
 def test_a_large_blob_leaves_the_seed_peer_about_once(origin, swarm):
     files = {"big.bin": some_bytes(6 * SEGMENT)}
-    cluster = swarm(origin(files))
+    memory = origin(files)
+    memory.hold("big.bin", 0)
+    cluster = swarm(memory)
     nodes = cluster.several(4, "memory://model")
+    cluster.await_members(4)
+    memory.let_go()
     for node in nodes:
         node.done()
     assert size_of(files) <= cluster.sent() <= 1.3 * size_of(files)

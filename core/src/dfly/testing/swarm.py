@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,13 @@ class Swarm:
     def members(self) -> int:
         """Nodes in the rings of all tasks."""
         return sum(task["members"] for task in self.stats()["tasks"])
+
+    def await_members(self, count: int) -> None:
+        """Wait until so many nodes are there, so that none of them is done before the last has come."""
+        deadline = time.monotonic() + LONG_ENOUGH
+        while (there := self.members()) < count:
+            assert time.monotonic() < deadline, f"{there} nodes have come"
+            time.sleep(0.02)
 
 
 class Node:
