@@ -24,12 +24,17 @@ class Asked:
     authorization: str
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Nothing on standard error, which a test may be reading: what goes wrong here shows in the missing answer."""
+
+
 class Desk:
     """Answers `/v1/operator/<path>` with `answers[path]`: a value, or (status, value)."""
 
     def __init__(self, answers) -> None:
         self.answers, self.asked = answers, []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def over_tls(self, context: ssl.SSLContext) -> None:
