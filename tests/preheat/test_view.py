@@ -36,6 +36,26 @@ def test_a_terminal_gets_one_line_that_is_gone_in_the_end():
     assert said.endswith("\r\x1b[K")
 
 
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (80, "hub://someone/a-model: seed peer running, 0 % of 1.00 kB; 1 node: 1 running"),
+        (76, "hub://someone/a-model: seed peer running, 0 % of 1.00 kB; 1 node: 1 running"),
+        (75, "…b://someone/a-model: seed peer running, 0 % of 1.00 kB; 1 node: 1 running"),
+        (60, "…odel: seed peer running, 0 % of 1.00 kB; 1 node: 1 running"),
+        (56, ": seed peer running, 0 % of 1.00 kB; 1 node: 1 running"),
+        (20, ": seed peer running"),
+    ],
+)
+def test_a_line_is_no_longer_than_its_terminal(columns, line):
+    stream = io.StringIO()
+    view = View(name="hub://someone/a-model", stream=stream, live=True, columns=lambda: columns)
+    view(ROW)
+    view(NODE)
+    shown = stream.getvalue().split("\r")[2].removesuffix("\x1b[K")
+    assert (shown, len(shown) < columns) == (line, True)
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_a_stream_that_takes_no_more_stops_no_preheat(live):
     with open("/dev/full", "w", buffering=1) as full:

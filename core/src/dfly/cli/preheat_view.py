@@ -3,8 +3,9 @@
 Its rows are those that the seed peer sends; the text is for people, so nothing else reads it.
 """
 
+import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TextIO
 
 import attrs
@@ -17,11 +18,12 @@ Row = Mapping[str, Any]
 
 @attrs.define(kw_only=True)
 class View:
-    """Shows the rows of one preheat as they come. `live`: `stream` is a terminal."""
+    """Shows the rows of one preheat as they come. `live`: `stream` is a terminal, of so many `columns` now."""
 
     name: str
     stream: TextIO
     live: bool
+    columns: Callable[[], int] = lambda: shutil.get_terminal_size().columns
     _rows: dict[str, Row] = attrs.field(factory=dict)
     _said: dict[str, str] = attrs.field(factory=dict)
 
@@ -35,7 +37,7 @@ class View:
         who = row.get("node", "")
         self._rows[who] = row
         if self.live:
-            say(self.stream, f"\r{printable(self._summary())}\x1b[K")
+            say(self.stream, f"\r{self._line()}\x1b[K")
         elif (said := _step(row)) != self._said.get(who):
             self._said[who] = said
             say(self.stream, printable(f"dfctl: {self.name}: {_who(row)}: {said}\n"))
@@ -45,14 +47,22 @@ class View:
         if self.live and self._rows:
             say(self.stream, "\r\x1b[K")
 
-    def _summary(self) -> str:
+    def _line(self) -> str:
+        """What fits a line: one that is wrapped cannot be written over."""
+        room, states = self.columns() - 1, printable(f": {self._states()}")
+        name, left = printable(self.name), room - len(states)
+        if len(name) > left:
+            name = "…" + name[len(name) - left + 1 :] if left > 1 else ""
+        return (name + states)[:room]
+
+    def _states(self) -> str:
         parts = [f"seed peer {_step(self._rows[''])}"] if "" in self._rows else []
         nodes = [row for who, row in self._rows.items() if who]
         if nodes:
             states = [row["state"] for row in nodes]
             counts = [f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states))]
             parts.append(f"{count_text(len(nodes), 'node')}: {', '.join(counts)}")
-        return f"{self.name}: {'; '.join(parts)}"
+        return "; ".join(parts)
 
 
 def report_text(preheats: Iterable[Row], *, say_where: bool = False) -> str:
