@@ -144,7 +144,7 @@ def test_when_the_last_reader_leaves_the_fetch_ends(
 ) -> None:
     hub.repo("owner/name", {"model.safetensors": large})
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setattr("dfly.daemon.reading.LINGER", 0.1)
+    monkeypatch.setattr("dfly.daemon.bringing.LINGER", 0.1)
     monkeypatch.setattr("dfly.daemon.reading._LOOK", 0.1)
     shut = gate(0)
     with daemon(tmp_path / "node") as url:
