@@ -306,7 +306,9 @@ def test_a_node_daemon_exports_what_it_has(hub, seed_peer, carried, dfctl, tmp_p
     assert (tmp_path / "node.tar").read_bytes() == carried(MODEL, seed=beside).read_bytes()
 
 
-def test_a_node_daemon_behind_a_closed_seed_peer_needs_no_hub_either(carried, closed, hub, tmp_path):
+def test_a_node_daemon_behind_a_closed_seed_peer_needs_no_hub_either(
+    carried, closed, hub, dfctl, tmp_path, monkeypatch
+):
     swarm = closed(carried(MODEL))
     joining = Joining(seed_peers=(swarm.url,), back_to_source=False)
     config = NodeConfig(data_dir=str(tmp_path / "daemon"), socket=str(tmp_path / "s"), joining=joining)
@@ -315,6 +317,8 @@ def test_a_node_daemon_behind_a_closed_seed_peer_needs_no_hub_either(carried, cl
             lender = Daemon(str(tmp_path / "s"))
             dfly.fetch(f"{MODEL}@main", str(tmp_path / name), recursive=True, lender=lender, joining=joining)
             assert tree(tmp_path / name) == FILES
+        monkeypatch.setenv("DFLY_SOCKET", str(tmp_path / "s"))
+        assert " (main)  hf://" in dfctl("ls").out
     assert hub.calls() == []
 
 

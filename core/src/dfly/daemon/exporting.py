@@ -34,18 +34,26 @@ class _Kept:
         return self._cache.usable(blob)
 
 
+def revisions(record: Record) -> tuple[str, ...]:
+    """What its revision was asked for as ("main"), if it was."""
+    revision = revision_of(shareable(record.ask.url, record.snapshot), record.snapshot, _options(record))
+    return (revision,) if revision else ()
+
+
+def _options(record: Record) -> dict[str, tuple[str, ...]]:
+    return {name: (value,) if isinstance(value, str) else value for name, value in record.options.items()}
+
+
 def _remembered(record: Record, plugins: Plugins) -> Remembered:
     url = shareable(record.ask.url, record.snapshot)
-    options = {name: (value,) if isinstance(value, str) else value for name, value in record.options.items()}
-    revision = revision_of(url, record.snapshot, options)
     return Remembered(
         task=record.task,
         ask=attrs.evolve(record.ask, url=url),
         snapshot=record.snapshot,
         urls={url: record.used},
         alone=(url,) if _means_it_alone(record, plugins) else (),
-        revisions=(revision,) if revision else (),
-        options=options,
+        revisions=revisions(record),
+        options=_options(record),
         used=record.used,
         pinned=record.pinned,
     )

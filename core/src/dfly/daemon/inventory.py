@@ -15,6 +15,7 @@ from aiohttp import web
 
 from dfly.daemon.activity import Activity
 from dfly.daemon.cache import Cache, Stock
+from dfly.daemon.exporting import revisions
 from dfly.daemon.records import Record, Records
 from dfly.daemon.repair import Verifier
 from dfly.daemon.underway import UnderWay
@@ -156,7 +157,7 @@ class Inventory:
         return [
             {
                 **self._row(record.snapshot, record.task, blobs=blobs),
-                "revisions": [],
+                "revisions": list(revisions(record)),
                 "asked": [record.ask.url],
                 "pinned": record.pinned,
                 "imported": False,
