@@ -130,7 +130,7 @@ def test_dfctl_reports_usage_errors_like_dfget(capsys):
     said = capsys.readouterr().err
     assert re.match(r"dfctl: No such command 'plugin'.*'plugins'", said)
     assert said.endswith("\ndfctl --help lists the commands\n")
-    for argv in (["ls", "--nope"], ["pin"], ["torrent", "x", "--days", "none"]):
+    for argv in (["ls", "--nope"], ["pin"], ["torrent", "x", "--days", "none"], ["ls", "--seed-peer"]):
         assert dfctl.run(argv, plugins=Plugins()) == 2
         assert capsys.readouterr().err.endswith(f"\ndfctl {argv[0]} --help lists the flags\n")
 

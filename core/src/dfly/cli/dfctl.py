@@ -39,7 +39,8 @@ def run(argv: Sequence[str], *, plugins: Plugins) -> int:
     except typer.TyperException as error:
         message = error.format_message()
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "dfctl"
+        # a flag without its value is found out before there is one
+        command = context.command_path if context else f"dfctl {argv[0]}"
         hint = f"{command} --help lists the {'commands' if command == 'dfctl' else 'flags'}"
         return failures.say("UsageError", message, hint=hint, exit_code=error.exit_code)
     except Exception as error:  # noqa: BLE001 - the last place where a failure can be put into words
