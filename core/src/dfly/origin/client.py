@@ -68,7 +68,8 @@ def open_clients(
     interface: str = "",
     direct: bool = False,
 ) -> Clients:
-    """Build the clients. `cancel` ends the waits of API calls; `interface` is the address or device that they leave by.
+    """Build the clients. `cancel` ends the waits of API calls, and all waits for answers where there is no proxy; `interface` is
+    the address or device that they leave by.
 
     `on_answer(kind, seconds)` hears how long each request took, of kind "api" or "content".
 
@@ -86,6 +87,7 @@ def open_clients(
                 keepalive=KEEPALIVE,
                 network=WaryNetwork() if network.forbid_link_local else None,
                 leaving_by=_leaving_by(interface),
+                cancel=cancel,
             )
         # how many connections there are is decided by the workers, not by the pool
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE)

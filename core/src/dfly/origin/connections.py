@@ -32,7 +32,8 @@ _PORTS = {"http": 80, "https": 443}
 class Connections(httpx.BaseTransport):
     """As many connections as there are requests at a time; idle ones are kept for `keepalive` seconds. Thread-safe.
 
-    `context` is made by the first https request. `leaving_by` goes to `network`'s `connect_tcp`.
+    `context` is made by the first https request. `leaving_by` goes to `network`'s `connect_tcp`. `cancel` ends the wait for
+    servers that say nothing.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Connections(httpx.BaseTransport):
         keepalive: float,
         network: httpcore.NetworkBackend | None = None,
         leaving_by: dict[str, Any] | None = None,
+        cancel: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_context = context
@@ -49,6 +51,7 @@ class Connections(httpx.BaseTransport):
         self._keepalive = keepalive
         self._network = network or httpcore.SyncBackend()
         self._leaving_by = {"socket_options": [], **(leaving_by or {})}
+        self._cancel = cancel
         self._clock = clock
         self._lock = threading.Lock()
         self._making = threading.Lock()
@@ -56,7 +59,7 @@ class Connections(httpx.BaseTransport):
         self._idle: dict[_Place, list[_Connection]] = defaultdict(list)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, its body unread. Raises httpx's errors, and what `context` and `network` raise."""
+        """The answer, its body unread. Raises httpx's errors, Cancelled, and what `context` and `network` raise."""
         url = request.url
         if url.scheme not in _PORTS or not url.raw_host:
             raise httpx.UnsupportedProtocol(f"not a web address: {url.scheme}://")
@@ -95,7 +98,7 @@ class Connections(httpx.BaseTransport):
         stream = self._network.connect_tcp(host, port, timeout=timeout, **self._leaving_by)
         if context is not None:
             stream = stream.start_tls(context, server_hostname=host, timeout=timeout)
-        connection = _Connection(Wire(stream), over=partial(self._over, place))
+        connection = _Connection(Wire(stream, cancel=self._cancel), over=partial(self._over, place))
         with self._lock:
             self._all.add(connection)
         return connection
