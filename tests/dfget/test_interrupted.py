@@ -122,15 +122,16 @@ def test_a_task_that_ran_out_of_time_goes_on_in_the_next_run(hub, repo, fetch, h
     assert tree(here) == {"model.bin": CONTENT}
 
 
-@pytest.mark.parametrize("output", ["out", "-"])
+@pytest.mark.parametrize(("output", "hint"), [("out", "run the same command again"), ("-", "allow more time")])
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_an_origin_that_says_nothing_does_not_outlast_the_time_limit(web, fetch, here, method, output):
+def test_an_origin_that_says_nothing_does_not_outlast_the_time_limit(web, fetch, here, method, output, hint):
     never = threading.Event()
     link = web.add("model.bin", CONTENT)
     web.fault("model.bin", lambda _: bool(never.wait()), times=99, when=lambda seen: seen.method == method)
-    with pytest.raises(TimedOut), (here / "piped").open("wb") as stdout:
+    with pytest.raises(TimedOut) as error, (here / "piped").open("wb") as stdout:
         fetch(link, output, timeout=0.2, network=Network(read_timeout=3600), stdout=stdout)
     never.set()
+    assert error.value.hint.startswith(hint)
 
 
 def test_a_stop_before_the_first_whole_segment_keeps_its_finished_pieces(web, fetch, here):

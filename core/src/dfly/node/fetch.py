@@ -99,7 +99,7 @@ def fetch(
 
     with (
         spans,
-        stop_signal(timeout, cancel) as stop,
+        stop_signal(timeout, cancel, kept=where != "-") as stop,
         Backends(plugins, network=network, patience=patience, cancel=stop, on_retry=on_retry) as backends,
         control_client(backends, network, patience, joining) as control,
         ExitStack() as lenders,

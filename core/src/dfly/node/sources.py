@@ -254,8 +254,12 @@ def control_client(
 
 
 @contextmanager
-def stop_signal(timeout: float | None, cancel: threading.Event | None) -> Iterator[threading.Event]:
+def stop_signal(
+    timeout: float | None, cancel: threading.Event | None, *, kept: bool = True
+) -> Iterator[threading.Event]:
     """An event of the task's own, set when the caller's `cancel` is, or after `timeout` seconds (then it means TimedOut).
+
+    `kept` says that another run goes on with what has arrived.
 
     The caller's event is only read: a task that stops its own workers must not look like a user who pressed Ctrl-C.
     """
@@ -280,7 +284,8 @@ def stop_signal(timeout: float | None, cancel: threading.Event | None) -> Iterat
         yield stop
     except Cancelled as error:
         if expired:
-            raise TimedOut(f"not done after {timeout:g} s", hint="run the same command again to go on") from error
+            hint = "" if kept else "allow more time: what went to standard output cannot be continued"
+            raise TimedOut(f"not done after {timeout:g} s", hint=hint) from error
         raise
     finally:
         done.set()
