@@ -356,13 +356,13 @@ def test_a_killed_run_leaves_nothing_wrong_and_the_next_fetches_the_rest(
 ) -> None:
     big = os.urandom(24 << 20)
     repo.commit({**FILES, "big.safetensors": big})
-    hub.limit_rate(30e6)
+    hub.hold("big.safetensors", 12 << 20)
     killed = Telling("dfget", "hf://owner/name", "-r", "--json", f"--hf-cache={ours}", env=os.environ)
     killed.until("segment.finished", path="big.safetensors")
     killed.kill()
     assert killed.wait() < 0
     killed.end()
-    hub.limit_rate(None)
+    hub.let_go()
     scan = scan_cache_dir(ours)
     assert (scan.warnings, scan.incomplete_files) == ([], frozenset())
     with pytest.raises(LocalEntryNotFoundError):

@@ -98,7 +98,7 @@ def test_globs_choose_and_a_pasted_link_works(hub: FixtureHub, dfget: Dfget, tmp
 def test_a_killed_download_goes_on_where_it_was(hub: FixtureHub, dfget: Dfget, tmp_path: Path) -> None:
     weights = WEIGHTS * 8
     hub.repo("owner/name", {"model.safetensors": weights})
-    hub.limit_rate(40e6)
+    hub.hold("model.safetensors", 12 << 20)
     argv = ["modelscope://owner/name/model.safetensors", "-O", "model.safetensors", "--concurrency", "1"]
     command = [str(Path(sys.executable).parent / "dfget"), *argv, "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -106,7 +106,7 @@ def test_a_killed_download_goes_on_where_it_was(hub: FixtureHub, dfget: Dfget, t
         assert any(json.loads(line)["event"] == "segment.finished" for line in process.stdout)
         process.kill()
     assert not (tmp_path / "model.safetensors").exists()
-    hub.limit_rate(None)
+    hub.let_go()
     hub.records.clear()
     again = dfget(*argv)
     assert again.code == 0, again.err

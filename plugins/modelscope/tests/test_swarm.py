@@ -112,12 +112,12 @@ def test_a_node_that_was_killed_goes_on_and_the_hub_sends_nothing_twice(
     hub: FixtureHub, swarm: Swarm, tmp_path: Path, model: Path
 ) -> None:
     hub.repo(REPO, model)
-    hub.limit_rate(60e6)
+    hub.hold("model.safetensors", 20 << 20)
     killed = swarm.process(URL, tmp_path / "out")
     killed.until("segment.finished", path="model.safetensors")
     killed.kill()
     assert killed.wait() < 0
-    hub.limit_rate(None)
+    hub.let_go()
     again = swarm.process(URL, tmp_path / "out")
     told = again.rest()
     assert again.wait() == 0, again.stderr and again.stderr.read()
