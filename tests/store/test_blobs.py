@@ -5,11 +5,13 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from dfly.errors import OutputError
 from dfly.layout import SMALLEST_PIECE, Layout
+from dfly.store import folder as module
 from dfly.store.blobs import BlobStore
 
 BLOB = "sha256-" + "0" * 64
@@ -37,6 +39,37 @@ def commit(fill):
 def again(store: BlobStore, boot: str) -> BlobStore:
     store.close()
     return BlobStore(store.directory, boot=boot)
+
+
+def test_a_blob_is_not_removed_while_it_is_noted_that_it_is_on_the_disk(store, content, commit, monkeypatch):
+    commit(store, content(SIZE))
+    removing, note = threading.Thread(target=store.remove, args=(BLOB,)), module.write_meta
+
+    def write_meta(path, meta):
+        removing.start()
+        removing.join(0.1)
+        note(path, meta)
+
+    monkeypatch.setattr(module, "write_meta", write_meta)
+    store.sync(BLOB)
+    removing.join(60)
+    assert not os.path.exists(os.path.dirname(store.path(BLOB)))
+
+
+def test_a_blob_that_came_anew_while_the_last_one_got_to_the_disk_is_not_called_whole(
+    store, content, commit, monkeypatch
+):
+    commit(store, content(SIZE))
+
+    def sync_path(_):
+        monkeypatch.undo()
+        store.remove(BLOB)
+        store.open_partial(BLOB, size=SIZE, validator=None)
+        monkeypatch.setattr(module, "sync_path", lambda _: None)
+
+    monkeypatch.setattr(module, "sync_path", sync_path)
+    store.sync(BLOB)
+    assert BLOB not in store
 
 
 def test_a_blob_has_one_path_for_life(store, content, fill):

@@ -60,6 +60,8 @@ class BlobStore:
         self.directory = os.path.abspath(directory)
         self._boot = boot or boot_id()
         self._lock = threading.Lock()
+        #: Held while a folder goes, so that nothing is written into it meanwhile.
+        self._moving = threading.Lock()
         self._arriving: dict[str, Partial] = {}
         self._claim = claim(self.directory)
         try:
@@ -165,7 +167,10 @@ class BlobStore:
         """Bring a committed blob to the disk, so that a power loss costs nothing. May take seconds."""
         folder = self.folder(blob)
         with _telling(folder):
-            folder.sync()
+            flushed = folder.flush()
+            if flushed is not None:
+                with self._moving:
+                    folder.settle(flushed)
 
     def committed(self, blob: str) -> Committed | None:
         """The blob if it is here and whole. One that a power loss may have hit is read once; a damaged one is put aside."""
@@ -184,7 +189,7 @@ class BlobStore:
         """Delete a blob, committed or arriving, whose writers have stopped. Harmless where there is none."""
         folder = self.folder(blob)
         self._let_go(blob)
-        with _telling(folder):
+        with _telling(folder), self._moving:
             folder.remove()
 
     def quarantine(self, blob: str) -> str:
@@ -193,7 +198,7 @@ class BlobStore:
         self._let_go(blob)
         aside = self._aside(blob)
         private_directory(os.path.dirname(aside.path))
-        with _telling(aside):
+        with _telling(aside), self._moving:
             shutil.rmtree(aside.path, ignore_errors=True)
             os.rename(folder.path, aside.path)
         return aside.path

@@ -110,15 +110,20 @@ class Folder:
         write_meta(self._meta, attrs.evolve(meta, boot=boot, synced=True))
         return True
 
-    def sync(self) -> None:
-        """Bring a committed blob to the disk. May take seconds."""
+    def flush(self) -> Meta | None:
+        """Bring a committed blob's bytes to the disk, which may take seconds; what is to be `settle`d after that, if anything."""
         meta = self.meta()
         if meta is None or meta.synced:
-            return
+            return None
         for name in ("data", "pieces"):
             sync_path(os.path.join(self.path, name))
-        write_meta(self._meta, attrs.evolve(meta, synced=True))
-        self._file("journal").unlink(missing_ok=True)
+        return meta
+
+    def settle(self, flushed: Meta) -> None:
+        """Note that the blob is on the disk, unless it is another one by now."""
+        if self.meta() == flushed:
+            write_meta(self._meta, attrs.evolve(flushed, synced=True))
+            self._file("journal").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete all of it. Harmless where there is none."""
