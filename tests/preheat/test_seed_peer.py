@@ -7,6 +7,7 @@ import pytest
 
 import dfly
 from dfly.backend import Secret
+from dfly.cli.desk import Desk
 from dfly.config import Joining
 from dfly.testing.lent import QUICK
 from dfly.testing.swarm import tree
@@ -181,6 +182,14 @@ def test_one_seed_peer_that_does_not_answer_hands_over_to_the_next(seed, dfctl):
     assert done.json["preheats"][0]["ok"]
     assert done.err.count(f"the seed peer {gone.url} does not answer: ") in range(1, 17)
     assert f": 6 files, at {peer.url}\n" in dfctl(MODEL, "-r", *both).out
+
+
+def test_one_that_goes_away_before_it_has_told_anything_is_said_too(seed, dfctl, origin, monkeypatch):
+    origin.hold(FIRST, 1 << 20)
+    peer, lines = seed(), Desk.lines
+    monkeypatch.setattr(Desk, "lines", lambda *given, **more: (peer.stop(), lines(*given, **more))[1])
+    done = dfctl(MODEL, "-r", "--seed-peer", peer.url)
+    assert (done.code, "went away in the middle" in done.err) == (12, True), done.err
 
 
 def test_only_operators_may_order_it(seed, operator, dfctl, monkeypatch):
