@@ -62,7 +62,7 @@ def transmission(torrent: Path, folder: Path) -> None:
         pytest.skip("transmission-cli is not installed")
     done = folder / "done.sh"
     done.parent.mkdir(parents=True, exist_ok=True)
-    done.write_text(f"#!/bin/sh\ntouch {folder}/.done\n")
+    done.write_text(f"#!/bin/sh\ntouch '{folder}/.done'\n")
     done.chmod(0o755)
     config = folder / ".config"
     config.mkdir()
