@@ -13,6 +13,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from typing import Any, Self
 ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
 REGION = "us-east-1"
 _START_SECONDS = 60.0
-#: How often to try: whoever connects to anything takes a port, which may be one of eight that were free a moment before.
+#: How often to try: another process may take one of eight ports that were free a moment before.
 _STARTS = 4
 _ACTIONS = ["Admin", "Read", "Write", "List", "Tagging"]
 
@@ -87,12 +88,13 @@ class SeaweedFS:
             time.sleep(0.05)
 
     def _serves(self) -> bool:
-        """Whether it answers, and with what it says to strangers once its keys are loaded."""
+        """Whether it answers (and not whoever else took its port), with what it says to strangers once its keys are loaded."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
         with contextlib.closing(connection):
             try:
                 connection.request("GET", "/")
-                return connection.getresponse().status == 403
+                answer = connection.getresponse()
+                return answer.status == 403 and "SeaweedFS" in answer.headers.get("Server", "")
             except (OSError, http.client.HTTPException):
                 return False
 
@@ -141,15 +143,18 @@ class SeaweedFS:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free, and whose number plus 10000, where each part also listens for gRPC, is too."""
+    """Ports that are free, and whose number plus 10000, where each part also listens for gRPC, is too.
+
+    None is of those that the system hands out to whoever asks for any, which would be gone before it is bound.
+    """
     found: list[int] = []
     with contextlib.ExitStack() as held:
         while len(found) < count:
-            low = held.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = int(low.getsockname()[1])
+            port = random.randrange(11_000, 22_000)  # noqa: S311 - not a secret
             try:
-                held.enter_context(socket.create_server(("127.0.0.1", port + 10000)))
-            except (OSError, OverflowError):
+                for each in (port, port + 10_000):
+                    held.enter_context(socket.create_server(("127.0.0.1", each)))
+            except OSError:
                 continue
             found.append(port)
     return found
