@@ -147,10 +147,10 @@ def _free_ports(count: int) -> list[int]:
 
     None is of those that the system hands out to whoever asks for any, which would be gone before it is bound.
     """
-    found: list[int] = []
+    found, chance = list[int](), random.SystemRandom()  # a seed would be the same for all
     with contextlib.ExitStack() as held:
         while len(found) < count:
-            port = random.randrange(11_000, 22_000)  # noqa: S311 - not a secret
+            port = chance.randrange(11_000, 22_000)
             try:
                 for each in (port, port + 10_000):
                     held.enter_context(socket.create_server(("127.0.0.1", each)))
