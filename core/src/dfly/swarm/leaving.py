@@ -21,7 +21,7 @@ PATIENCE = 2.0
 
 @attrs.define
 class _Leaver:
-    handle: lt.torrent_handle
+    key: Key
     due: float
 
 
@@ -30,10 +30,10 @@ class Leaving:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._leavers: dict[Key, _Leaver] = {}
+        self._leavers: dict[lt.torrent_handle, _Leaver] = {}
 
     def __contains__(self, key: object) -> bool:
-        return key in self._leavers
+        return any(leaver.key == key for leaver in self._leavers.values())
 
     def __bool__(self) -> bool:
         return bool(self._leavers)
@@ -41,18 +41,18 @@ class Leaving:
     def add(self, torrent: Torrent) -> None:
         """Begin to remove a torrent that is forgotten otherwise."""
         torrent.handle.pause()
-        self._leavers[torrent.key] = _Leaver(torrent.handle, self._clock() + PATIENCE)
+        self._leavers[torrent.handle] = _Leaver(torrent.key, self._clock() + PATIENCE)
 
     def paused(self, handle: lt.torrent_handle) -> None:
         """A torrent, perhaps one of these, has stopped: nothing of it comes or waits for the disk any more."""
-        for leaver in self._leavers.values():
-            if leaver.handle == handle:
-                leaver.due = self._clock() + QUIET
+        leaver = self._leavers.get(handle)
+        if leaver is not None:
+            leaver.due = self._clock() + QUIET
 
     def gone(self) -> Iterator[lt.torrent_handle]:
         """Forget those that can be removed now, and tell which they are."""
         now = self._clock()
-        for key, leaver in list(self._leavers.items()):
+        for handle, leaver in list(self._leavers.items()):
             if leaver.due <= now:
-                del self._leavers[key]
-                yield leaver.handle
+                del self._leavers[handle]
+                yield handle
