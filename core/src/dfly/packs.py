@@ -33,6 +33,11 @@ class Pack:
         """Bytes of the whole pack."""
         return sum(entry.size or 0 for entry in self.entries)
 
+    def as_entry(self) -> Entry:
+        """The pack as one file of the swarm, its id as `identity`; no origin has it."""
+        blob = self.blob
+        return Entry(path=f"pack of {len(self.entries)}", size=self.size, url="", identity=blob, validator=blob)
+
     def ranges(self) -> Iterator[tuple[Entry, int, int]]:
         """Each entry with its `(start, stop)` in the pack."""
         at = 0

@@ -154,12 +154,10 @@ def swarm_arrivals(
     arrivals: dict[str, Arrival] = {}
     pack = freight.pack
     if pack and (pack.blob in missing or not missing.isdisjoint(pack.blobs)):
-        packed = Entry(
-            path=f"pack of {len(pack.entries)}", size=pack.size, url="", identity=pack.blob, validator=pack.blob
-        )
+        packed = pack.as_entry()
         files = {blob: by_blob[blob] for blob in pack.blobs}
-        arrivals[pack.blob] = StoredPack(
-            blob=pack.blob,
+        arrivals[packed.identity] = StoredPack(
+            blob=packed.identity,
             entry=packed,
             targets=by_blob[pack.blobs[0]],
             root="",

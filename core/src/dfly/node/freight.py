@@ -18,7 +18,7 @@ from dfly.output.place import PARTIALS, place
 from dfly.output.plan import Target
 from dfly.packs import Freight, Pack
 from dfly.store.hashing import new_hash, pick
-from dfly.values import Digest, Entry
+from dfly.values import Digest
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -98,12 +98,17 @@ def swarm_arrivals(freight: Freight, targets: Iterable[Target], *, root: str, em
     if freight.pack and any(blob in wanted for blob in freight.pack.blobs):
         pack = freight.pack
         chosen = {blob: wanted[blob] for blob in pack.blobs if blob in wanted}
-        entry = Entry(
-            path=f"pack of {len(pack.entries)}", size=pack.size, url="", identity=pack.blob, validator=pack.blob
-        )
+        entry = pack.as_entry()
         first = next(iter(chosen.values()))
-        arrivals[pack.blob] = PackArrival(
-            blob=pack.blob, entry=entry, targets=first, root=root, emit=emit, swarmed=True, pack=pack, wanted=chosen
+        arrivals[entry.identity] = PackArrival(
+            blob=entry.identity,
+            entry=entry,
+            targets=first,
+            root=root,
+            emit=emit,
+            swarmed=True,
+            pack=pack,
+            wanted=chosen,
         )
     for blob, entry in freight.blobs.items():
         if blob in wanted:
