@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO
 import typer
 
 from dfly.cli.desk import CaFile, Desk, Json, SeedPeerUrl, TokenFile, at_desk, at_desks, kind_of
-from dfly.cli.flags import checked
+from dfly.cli.flags import seed_peer_flag
 from dfly.cli.streams import say
 from dfly.cli.tally import Speed
 from dfly.cli.units import count_text, printable, rate_text, size_text
 from dfly.errors import DflyError, OutputError, SwarmError, UsageError
-from dfly.values import bare_url, seed_peer_url
+from dfly.values import bare_url
 
 if TYPE_CHECKING:
     import httpx
@@ -38,12 +38,7 @@ Source = Annotated[
 ]
 SeedPeers = Annotated[
     list[str],
-    typer.Option(
-        "--seed-peer",
-        metavar="URL",
-        parser=checked(seed_peer_url),
-        help="The seed peer to bring it into. Repeatable: into each, one after the other.",
-    ),
+    seed_peer_flag("The seed peer to bring it into. Repeatable: into each, one after the other."),
 ]
 
 

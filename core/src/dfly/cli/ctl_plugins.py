@@ -11,20 +11,14 @@ import typer
 
 from dfly.backend import Backend, option_fields
 from dfly.cli.desk import CaFile, TokenFile, at_desk
-from dfly.cli.flags import checked
+from dfly.cli.flags import seed_peer_flag
 from dfly.cli.units import printable
 from dfly.plugins import Plugins
-from dfly.values import seed_peer_url
 
 Json = Annotated[bool, typer.Option("--json", help="As one JSON object on standard output.")]
 SeedPeer = Annotated[
     str | None,
-    typer.Option(
-        "--seed-peer",
-        metavar="URL",
-        parser=checked(seed_peer_url),
-        help="Those of this seed peer; without it, those of this machine.",
-    ),
+    seed_peer_flag("Those of this seed peer; without it, those of this machine."),
 ]
 
 

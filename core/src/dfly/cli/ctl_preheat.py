@@ -33,7 +33,7 @@ from dfly.cli.units import printable
 from dfly.config import Joining, is_set
 from dfly.errors import Cancelled, DflyError, SwarmError, UsageError
 from dfly.plugins import Plugins
-from dfly.values import bare_url, seed_peer_url
+from dfly.values import bare_url
 from dfly.wire import Ask
 from dfly.wire.errands import DONE, Choice, Preheat
 
@@ -45,11 +45,8 @@ _SILENCE = 30.0
 
 SeedPeers = Annotated[
     list[str],
-    typer.Option(
-        "--seed-peer",
-        metavar="URL",
-        parser=flags.checked(seed_peer_url),
-        help="The seed peer that is to have it, and that nodes stand by at. Repeatable: of several, each source goes to the "
+    flags.seed_peer_flag(
+        "The seed peer that is to have it, and that nodes stand by at. Repeatable: of several, each source goes to the "
         "one that nodes ask first for it, or if that does not answer to the next.",
     ),
 ]

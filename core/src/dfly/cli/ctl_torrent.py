@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from dfly.cli.desk import CaFile, Json, TokenFile, at_desk
-from dfly.cli.flags import checked
+from dfly.cli.flags import checked, seed_peer_flag
 from dfly.cli.units import count_text, printable, size_text
 from dfly.errors import OutputError, UsageError
 from dfly.paths import refuse_unsafe
@@ -24,9 +24,7 @@ Url = Annotated[
 ]
 SeedPeer = Annotated[
     str | None,
-    typer.Option(
-        "--seed-peer", metavar="URL", parser=checked(seed_peer_url), help="The seed peer that has it, and tracks it."
-    ),
+    seed_peer_flag("The seed peer that has it, and tracks it."),
 ]
 Output = Annotated[
     Path, typer.Option("-o", "--output", metavar="DIR", file_okay=False, help="Where the .torrent files go.")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 import typer
 
-from dfly.cli.flags import checked
+from dfly.cli.flags import seed_peer_flag
 from dfly.cli.secrets import secret_from
 from dfly.config import Network, is_set
 from dfly.errors import DflyError, UsageError
 from dfly.seed.faces import OPERATOR
-from dfly.values import bare_url, seed_peer_url
+from dfly.values import bare_url
 
 if TYPE_CHECKING:
     import httpx
@@ -28,12 +28,7 @@ LONG = 86400.0
 
 SeedPeerUrl = Annotated[
     str | None,
-    typer.Option(
-        "--seed-peer",
-        metavar="URL",
-        parser=checked(seed_peer_url),
-        help="Ask this seed peer; without it, the node daemon of this machine.",
-    ),
+    seed_peer_flag("Ask this seed peer; without it, the node daemon of this machine."),
 ]
 TokenFile = Annotated[
     Path | None,

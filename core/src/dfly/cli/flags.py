@@ -31,6 +31,11 @@ def checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     return parsed
 
 
+def seed_peer_flag(text: str, **more: Any) -> Any:
+    """`--seed-peer URL` with this help; `more` is for `typer.Option`."""
+    return typer.Option("--seed-peer", metavar="URL", parser=checked(seed_peer_url), help=text, **more)
+
+
 def _digest(text: str) -> str:
     return str(Digest.parse(text))
 
@@ -206,12 +211,9 @@ Proxy = Annotated[
 
 SeedPeers = Annotated[
     list[str],
-    typer.Option(
-        "--seed-peer",
-        metavar="URL",
-        parser=checked(seed_peer_url),
+    seed_peer_flag(
+        "Take the bytes from this seed peer's swarm. Repeatable (in the environment: separated by spaces).",
         envvar="DFLY_SEED_PEERS",
-        help="Take the bytes from this seed peer's swarm. Repeatable (in the environment: separated by spaces).",
         rich_help_panel=SWARM,
     ),
 ]
