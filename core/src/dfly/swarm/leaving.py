@@ -1,6 +1,7 @@
 """Torrents on their way out: libtorrent 2.1.1 crashes when one goes while bytes of it are being hashed.
 
-Its hashing thread works on a piece that the removal then frees: seldom (once in thousands of sessions), but it ends the process. So such a torrent is paused first, and removed when it has nothing more to hash.
+Its hashing thread works on a piece that the removal then frees: seldom, once in thousands of sessions, but it ends the
+process. So such a torrent is paused first, and removed when it has nothing more to hash.
 """
 
 import time
