@@ -181,6 +181,15 @@ def bare_url(url: str) -> str:
     return f"{scheme}://{authority}{slash}{path}"
 
 
+def bare_task(task: str) -> str:
+    """A task's id without its seal, which opens the event stream of a private source: what may be logged and shown.
+
+    >>> bare_task("0f3a-secret")
+    '0f3a'
+    """
+    return task.partition("-")[0]
+
+
 def seed_peer_url(text: str) -> str:
     """`text`, if a seed peer can be there, without a trailing slash. Raises ValueError with what to write instead.
 

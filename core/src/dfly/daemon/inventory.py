@@ -26,7 +26,7 @@ from dfly.seed.operators.asked import flag, json_body, known, text, texts
 from dfly.seed.operators.effective import effective
 from dfly.seed.operators.meant import meant
 from dfly.seed.operators.shown import snapshot_row
-from dfly.values import Snapshot
+from dfly.values import Snapshot, bare_task
 from dfly.version import VERSION
 
 _log = structlog.get_logger(__name__)
@@ -110,12 +110,10 @@ class Inventory:
     async def peers(self, request: web.Request) -> web.Response:
         """GET peers: this node's place in each ring."""
         url, places = request.query.get("url", ""), self.places()
-        if url and not (
-            places := [place for place in places if url in (place["url"], place["task"].partition("-")[0])]
-        ):
+        if url and not (places := [place for place in places if url in (place["url"], bare_task(place["task"]))]):
             wanted = {record.task for record in self._named(url)}
             places = [place for place in self.places() if place["task"] in wanted]
-        rows = [{**place, "task": place["task"].partition("-")[0]} for place in places]
+        rows = [{**place, "task": bare_task(place["task"])} for place in places]
         return web.json_response({"role": "node", "tasks": rows})
 
     async def configuration(self, _request: web.Request) -> web.Response:

@@ -26,6 +26,7 @@ from dfly.events import Listener
 from dfly.node.joining import Joined
 from dfly.node.readers import Readers, watching
 from dfly.swarm import SwarmStats
+from dfly.values import bare_task
 
 _log = structlog.get_logger(__name__)
 
@@ -221,8 +222,8 @@ class Neighbours:
         try:
             joined = self._rejoin(record, stop=self._closing)
         except DflyError as error:
-            _log.info("ring.not_joined", task=task.partition("-")[0], cause=error.message)
+            _log.info("ring.not_joined", task=bare_task(task), cause=error.message)
             return
         if joined.seat.task == task:
             self._serve(joined)
-            _log.info("ring.joined", task=task.partition("-")[0], source=record.snapshot.source)
+            _log.info("ring.joined", task=bare_task(task), source=record.snapshot.source)

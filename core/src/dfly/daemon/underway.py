@@ -11,7 +11,7 @@ import attrs
 
 from dfly.events import BytesArrived, Event, Listener, Retrying, Stalled
 from dfly.seed.topology.members import Rate
-from dfly.values import Snapshot
+from dfly.values import Snapshot, bare_task
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -49,7 +49,7 @@ class Progress:
         with self._lock:
             self._rate.seen(self._moved.total(), now)
             return {
-                "task": self.task.partition("-")[0],
+                "task": bare_task(self.task),
                 "url": self.snapshot.source,
                 "files": self.files,
                 "bytes": self.bytes,

@@ -32,6 +32,7 @@ from dfly.seed.publication import BlobState, Publication
 from dfly.seed.queue import Queue
 from dfly.seed.repair import Repairs
 from dfly.store.blobs import BlobStore, Committed
+from dfly.values import bare_task
 
 _log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ class Mirror:
             return
         _log.debug(
             "mirror.wanted",
-            task=task.partition("-")[0],
+            task=bare_task(task),
             blobs=len(freight.blobs),
             packed=bool(freight.pack),
             held_back=held_back,

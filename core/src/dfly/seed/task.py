@@ -24,6 +24,7 @@ from dfly.seed.topology.scheduler import Scheduler
 from dfly.seed.topology.telling import Outbox
 from dfly.seed.watching.counts import Counts
 from dfly.seed.watching.fetching import Fetching
+from dfly.values import bare_task
 from dfly.wire import Address, Advice, Blob, Failed, Report, Segment
 
 _log = structlog.get_logger(__name__)
@@ -75,7 +76,7 @@ class Task:
     @property
     def name(self) -> str:
         """What may be shown and logged: the id without its seal, which opens the stream of a private source."""
-        return self.id.partition("-")[0]
+        return bare_task(self.id)
 
     def published(self, blob: str) -> frozenset[int]:
         """The segments that were told of."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from dfly.errors import UsageError
+from dfly.values import bare_task
 
 #: What may be the beginning of an id: `dfctl ls` shows eight digits.
 _BEGINNING = re.compile("[0-9a-f]{6,32}")
@@ -31,16 +32,11 @@ def meant(name: str, snapshots: Iterable[N]) -> list[N]:
     Raises UsageError where it is the beginning of several ids.
     """
     snapshots = list(snapshots)
-    found = [each for each in snapshots if name in (each.task, public_id(each.task)) or name in each.names]
+    found = [each for each in snapshots if name in (each.task, bare_task(each.task)) or name in each.names]
     if found or not _BEGINNING.fullmatch(name):
         return found
-    found = [each for each in snapshots if public_id(each.task).startswith(name)]
-    ids = sorted({public_id(each.task) for each in found})
+    found = [each for each in snapshots if bare_task(each.task).startswith(name)]
+    ids = sorted({bare_task(each.task) for each in found})
     if len(ids) > 1:
         raise UsageError(f"{len(ids)} ids begin with {name}: {', '.join(ids[:5])}", hint="give more digits of it")
     return found
-
-
-def public_id(task: str) -> str:
-    """A task's id without the seal that opens it."""
-    return task.partition("-")[0]

@@ -12,7 +12,7 @@ from dfly.packs import Freight
 from dfly.seed.operators.remembered import Remembered
 from dfly.seed.task import Task
 from dfly.seed.topology.members import QUIET, Member
-from dfly.values import Snapshot
+from dfly.values import Snapshot, bare_task
 
 
 def snapshot_row(
@@ -22,7 +22,7 @@ def snapshot_row(
     contents = {blob: entry for blob, entry in freight.ids if entry.size != 0}
     found = sum(map(here, contents))
     row: dict[str, Any] = {
-        "task": task.partition("-")[0],
+        "task": bare_task(task),
         "url": snapshot.source,
         "revision": snapshot.revision,
         "public": snapshot.public,

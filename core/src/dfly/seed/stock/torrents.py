@@ -26,7 +26,7 @@ from dfly.seed.stock.passes import Pass
 from dfly.seed.tasks import Tasks
 from dfly.swarm.bencode import Encoded, Value, bencode
 from dfly.swarm.metainfo import info_hash, whole_info
-from dfly.values import Entry, bare_url
+from dfly.values import Entry, bare_task, bare_url
 from dfly.version import VERSION
 
 _log = structlog.get_logger(__name__)
@@ -106,8 +106,7 @@ class Torrents:
         name = entry.path.rpartition("/")[2]
         info = whole_info(blob, Layout(committed.size), committed.hashes, name=name)
         shown = Pass(
-            # not the id: the rest of it opens the event stream
-            task=known.task.partition("-")[0],
+            task=bare_task(known.task),
             blob=blob,
             name=name,
             torrent=info_hash(info).hex(),
